@@ -1,0 +1,24 @@
+//! What agent and server both speak: label sets, samples, log entries, the standard wire formats
+//! that carry them, and the frame format of everything appended to a disk.
+//!
+//! No tokio, no arrow, no I/O: bytes and values only.
+
+mod escape;
+pub mod frame;
+mod index;
+mod labels;
+pub mod loki_push;
+mod matcher;
+pub mod names;
+pub mod remote_write;
+mod rows;
+mod sample;
+pub mod snappy;
+mod time;
+
+pub use index::{LabelIndex, SeriesId, StreamId};
+pub use labels::{LabelError, Labels, LabelsBuilder, is_label_name};
+pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use rows::{LogRow, LogRows, MetricKind, MetricMetadata, SampleRows};
+pub use sample::{LogEntry, STALE_NAN_BITS, Sample, is_stale_marker, stale_marker};
+pub use time::{Clock, SystemClock, TimeRange, TimestampMs, TimestampNs};

@@ -1,0 +1,46 @@
+//! Names that more than one crate has to spell the same: reserved labels, columns, headers.
+
+/// The label that holds a metric's name.
+pub const METRIC_NAME: &str = "__name__";
+/// The label of a classic histogram's upper bound.
+pub const BUCKET_LE: &str = "le";
+/// The label of a summary's quantile.
+pub const QUANTILE: &str = "quantile";
+/// Where a LogQL stage reports that it could not process a line.
+pub const LOG_ERROR: &str = "__error__";
+/// What exactly went wrong, beside [`LOG_ERROR`].
+pub const LOG_ERROR_DETAILS: &str = "__error_details__";
+
+/// Columns of the Parquet tables; the files are public, so these never change meaning.
+pub mod column {
+    /// `BIGINT`: which row of the series table a sample belongs to.
+    pub const SERIES_ID: &str = "series_id";
+    /// `BIGINT`: which row of the streams table a log line belongs to.
+    pub const STREAM_ID: &str = "stream_id";
+    /// `TIMESTAMP(ms, UTC)` of a sample, `TIMESTAMP(ns, UTC)` of a log line.
+    pub const TS: &str = "ts";
+    /// `BIGINT?`: the decimal mantissa; the value is `mantissa / 10^scale`.
+    pub const MANTISSA: &str = "mantissa";
+    /// `TINYINT?`: the decimal scale.
+    pub const SCALE: &str = "scale";
+    /// `DOUBLE?`: the value where no decimal is bit-exact.
+    pub const VALUE_FLOAT: &str = "value_float";
+    /// `DOUBLE`: the value as queries see it (not stored).
+    pub const VALUE: &str = "value";
+    /// `VARCHAR`: a series' metric name.
+    pub const NAME: &str = "name";
+    /// `MAP<VARCHAR, VARCHAR>`: a series' labels without the metric name, or a stream's labels.
+    pub const LABELS: &str = "labels";
+    /// `VARCHAR`: a log line.
+    pub const LINE: &str = "line";
+    /// `MAP<VARCHAR, VARCHAR>`: a log line's structured metadata.
+    pub const METADATA: &str = "metadata";
+}
+
+/// HTTP headers of remote-write (<https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>).
+pub mod header {
+    pub const REMOTE_WRITE_VERSION: &str = "X-Prometheus-Remote-Write-Version";
+    pub const SAMPLES_WRITTEN: &str = "X-Prometheus-Remote-Write-Samples-Written";
+    pub const HISTOGRAMS_WRITTEN: &str = "X-Prometheus-Remote-Write-Histograms-Written";
+    pub const EXEMPLARS_WRITTEN: &str = "X-Prometheus-Remote-Write-Exemplars-Written";
+}

@@ -1,0 +1,6 @@
+//! Entry point of the agent.
+
+mod exposition;
+mod sources;
+
+fn main() {}

@@ -1,0 +1,124 @@
+//! Step-vectors: what every node of a query tree evaluates to.
+
+use std::sync::Arc;
+
+use skep_proto::{Labels, TimestampMs};
+
+/// The times a query is evaluated at: `start`, `start + step`, … up to `end` included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    start: TimestampMs,
+    step_ms: i64,
+    n_steps: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GridError {
+    #[error(
+        "zero or negative query resolution step widths are not accepted. Try a positive integer"
+    )]
+    Step,
+    #[error("end timestamp must not be before start time")]
+    Order,
+    #[error(
+        "exceeded maximum resolution of {max} points per timeseries. Try decreasing the query \
+         resolution (?step=XX)"
+    )]
+    Points { max: usize },
+}
+
+impl Grid {
+    /// Prometheus' bound on the steps of one range query.
+    pub const N_STEPS_MAX: usize = 11_000;
+
+    /// One step.
+    pub fn instant(at: TimestampMs) -> Self {
+        Self { start: at, step_ms: 1, n_steps: 1 }
+    }
+
+    /// # Errors
+    /// A step that is not positive, an end before the start, more than [`Self::N_STEPS_MAX`] steps.
+    pub fn range(start: TimestampMs, end: TimestampMs, step_ms: i64) -> Result<Self, GridError> {
+        if end < start {
+            return Err(GridError::Order);
+        }
+        if step_ms <= 0 {
+            return Err(GridError::Step);
+        }
+        let n_steps = usize::try_from(end.0.abs_diff(start.0) / step_ms.unsigned_abs())
+            .ok()
+            .and_then(|it| it.checked_add(1))
+            .filter(|&it| it <= Self::N_STEPS_MAX)
+            .ok_or(GridError::Points { max: Self::N_STEPS_MAX })?;
+        Ok(Self { start, step_ms, n_steps })
+    }
+
+    /// A grid of known length, for subqueries (whose steps have no bound but the sample limit).
+    pub fn with_steps(start: TimestampMs, step_ms: i64, n_steps: usize) -> Self {
+        Self { start, step_ms: step_ms.max(1), n_steps }
+    }
+
+    pub fn start(&self) -> TimestampMs {
+        self.start
+    }
+
+    /// The last step; the start where there is no step at all.
+    pub fn end(&self) -> TimestampMs {
+        self.at(self.n_steps.saturating_sub(1))
+    }
+
+    pub fn step_ms(&self) -> i64 {
+        self.step_ms
+    }
+
+    pub fn n_steps(&self) -> usize {
+        self.n_steps
+    }
+
+    pub fn at(&self, step_idx: usize) -> TimestampMs {
+        let offset = i64::try_from(step_idx).unwrap_or(i64::MAX).saturating_mul(self.step_ms);
+        TimestampMs(self.start.0.saturating_add(offset))
+    }
+
+    pub fn steps(&self) -> impl Iterator<Item = TimestampMs> + '_ {
+        (0..self.n_steps).map(|it| self.at(it))
+    }
+
+    /// The same steps, all moved by `by_ms`.
+    #[must_use]
+    pub fn shifted(&self, by_ms: i64) -> Self {
+        Self { start: TimestampMs(self.start.0.saturating_add(by_ms)), ..*self }
+    }
+}
+
+/// A quiet NaN that no arithmetic makes and Prometheus does not send.
+const ABSENT_BITS: u64 = 0x7ff8_5ce9_5ce9_5ce9;
+
+/// "No value at this step". Compare with [`is_absent`]; arithmetic on it is a bug of the caller.
+pub fn absent() -> f64 {
+    f64::from_bits(ABSENT_BITS)
+}
+
+pub fn is_absent(value: f64) -> bool {
+    value.to_bits() == ABSENT_BITS
+}
+
+/// One series of a result: a value or [`absent`] for each step of the grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    pub labels: Arc<Labels>,
+    pub values: Vec<f64>,
+}
+
+/// A vector over a grid. Rows have distinct label sets, except where a node documents otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Matrix {
+    pub grid: Grid,
+    pub rows: Vec<Row>,
+}
+
+impl Matrix {
+    pub fn empty(grid: Grid) -> Self {
+        Self { grid, rows: Vec::new() }
+    }
+}
