@@ -1,0 +1,49 @@
+//! What one query may cost. Each limit names the setting that moves it.
+
+use std::time::Duration;
+
+use skep_promql::StorageError;
+
+/// Bounds of one query; all of them settings of `[query]` in the server's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// `query.series_max`: label sets (series or streams) one selector may match.
+    pub n_series_max: usize,
+    /// `query.samples_max`: samples all selectors of one query may read.
+    pub n_samples_max: u64,
+    /// `query.memory_max`: bytes one query may hold.
+    pub memory_bytes_max: usize,
+    /// `query.memory_total`: bytes all queries may hold together.
+    pub memory_bytes_total: usize,
+    /// `query.timeout`: the longest a query may run, whatever its `timeout` parameter says.
+    pub timeout: Duration,
+    /// `query.lines_max`: log lines one query may return.
+    pub n_lines_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            n_series_max: 1_000_000,
+            // Prometheus' `--query.max-samples`.
+            n_samples_max: 50_000_000,
+            memory_bytes_max: 512 << 20,
+            memory_bytes_total: 1 << 30,
+            timeout: Duration::from_mins(2),
+            n_lines_max: 5_000,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn check_series(&self, n_series: usize) -> Result<(), StorageError> {
+        if n_series <= self.n_series_max {
+            return Ok(());
+        }
+        let max = self.n_series_max;
+        Err(StorageError::Limit(format!(
+            "selector matches {n_series} series, the limit is {max}; add matchers or raise \
+             query.series_max"
+        )))
+    }
+}
