@@ -1,5 +1,7 @@
 //! What the agent collects: one file a source, one line a source in [`SOURCES`].
 
+pub(crate) mod ebpf;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
