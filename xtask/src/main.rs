@@ -1,2 +1,75 @@
-//! Entry.
-fn main() {}
+//! The one door of the repository: `cargo xtask <verb>`, one file a verb.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod build;
+mod doctor;
+mod ebpf;
+mod paths;
+mod run;
+mod setup;
+mod shell;
+mod test;
+#[cfg(test)]
+mod tidy;
+mod web;
+
+/// Builds, runs and tests Skep.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Build everything, then run server and agent on this machine until Ctrl-C.
+    Run(run::Args),
+    /// All that CI checks: format, lints, unit and black-box tests, eBPF, browser.
+    Test(test::Args),
+    /// Install what is missing to build, run and test (or say exactly what to install).
+    Setup,
+    /// Build the page, the eBPF object, the server and the agent.
+    Build(build::Args),
+    /// Build only the eBPF object and print where it is.
+    BuildEbpf,
+    /// Run the benchmarks and print their figures.
+    Bench(bench::Args),
+    /// Say what this machine can do, and what to do about the rest.
+    Doctor,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Setup => setup::run(setup::For::Test),
+        Verb::Build(args) => build::run(&args),
+        Verb::BuildEbpf => build_ebpf(),
+        Verb::Bench(args) => bench::run(&args),
+        Verb::Doctor => {
+            doctor::run();
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build_ebpf() -> anyhow::Result<()> {
+    if let Some(object) = ebpf::build(&paths::root())? {
+        println!("{}", object.display());
+    }
+    Ok(())
+}
