@@ -1,1 +1,151 @@
-//! Stage.
+//! Records that the kernel programs and the agent share, byte for byte: `#[repr(C)]`, no padding,
+//! integers in the machine's byte order.
+#![no_std]
+
+/// Value of an offset global for a field that this kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Classic histogram of run-queue waits: bucket `i` counts waits of at most
+/// `2^(WAIT_SHIFT + i)` ns (1.024 µs, 2.048 µs, … 1.07 s), the last one all longer ones.
+pub const WAIT_BUCKETS: usize = 22;
+/// See [`WAIT_BUCKETS`].
+pub const WAIT_SHIFT: u32 = 10;
+
+/// Slots per CPU for control groups; a power of two. Twice the default cap on units, so that
+/// probing stays short. One more slot takes what finds no place.
+pub const GROUP_SLOTS: u32 = 2048;
+/// How many neighbours of its home slot a group may take.
+pub const GROUP_PROBES: u32 = 8;
+/// The group id under which counts without a place of their own are kept.
+pub const GROUP_OTHER: u64 = u64::MAX;
+
+/// Bytes kept of a program's path.
+pub const FILENAME_BYTES: usize = 192;
+/// Bytes kept of a program's first argument.
+pub const ARGV0_BYTES: usize = 64;
+/// Bytes of a thread's name, as in the kernel.
+pub const COMM_BYTES: usize = 16;
+
+/// What the scheduler did for one control group on one CPU.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupRun {
+    /// Time on the CPU.
+    pub cpu_ns: u64,
+    /// Sum of the waits in `waits`.
+    pub wait_ns: u64,
+    /// Not cumulative; each wraps around by itself, so readers add up differences.
+    pub waits: [u32; WAIT_BUCKETS],
+    /// Whose slot this is; 0 is a free one. Last, because user space empties a slot by copying
+    /// zeroes over it from front to back while the kernel may look at it.
+    pub group: u64,
+}
+
+/// The task that a CPU runs now and what its counters said when it got the CPU.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CpuTurn {
+    pub task: u64,
+    pub exec_ns: u64,
+    pub run_delay_ns: u64,
+}
+
+/// Rare events of one control group on one CPU.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupEvents {
+    pub execs: u64,
+    pub exits: u64,
+    pub oom_kills: u64,
+}
+
+/// Which record follows an [`EventHeader`].
+pub mod event_kind {
+    pub const EXEC: u32 = 1;
+    pub const EXIT: u32 = 2;
+    pub const OOM_KILL: u32 = 3;
+}
+
+/// Starts every record of the ring buffer.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventHeader {
+    /// `CLOCK_BOOTTIME` in ns.
+    pub boot_ns: u64,
+    /// The control group's id in the cgroup2 tree; 0 where the kernel does not say.
+    pub group: u64,
+    /// One of [`event_kind`].
+    pub kind: u32,
+    /// Process, not thread.
+    pub pid: u32,
+    pub parent_pid: u32,
+    pub uid: u32,
+    /// Up to the first NUL.
+    pub comm: [u8; COMM_BYTES],
+}
+
+/// A process runs another program now.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExecEvent {
+    pub header: EventHeader,
+    /// Up to the first NUL; cut at the end.
+    pub filename: [u8; FILENAME_BYTES],
+    /// Up to the first NUL; cut at the end.
+    pub argv0: [u8; ARGV0_BYTES],
+}
+
+/// A process is gone.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitEvent {
+    pub header: EventHeader,
+    /// Since the fork that made it.
+    pub duration_ns: u64,
+    /// As `waitpid` returns it: signal in the low 7 bits, exit code in the next byte.
+    pub status: u32,
+    pub reserved: u32,
+}
+
+/// The kernel chose a process to die for its memory.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OomEvent {
+    pub header: EventHeader,
+    /// Anonymous, file and shared pages; `u64::MAX` where the kernel does not say.
+    pub rss_bytes: u64,
+}
+
+#[cfg(feature = "user")]
+mod user {
+    #![expect(unsafe_code, reason = "aya's marker for plain data is an unsafe trait")]
+
+    use super::{EventHeader, ExecEvent, ExitEvent, GroupEvents, GroupRun, OomEvent};
+
+    // SAFETY: `repr(C)` structs of integers without padding: any bytes are a valid value.
+    unsafe impl aya::Pod for GroupRun {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for GroupEvents {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for EventHeader {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for ExecEvent {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for ExitEvent {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for OomEvent {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_have_no_padding() {
+        assert_eq!(size_of::<GroupRun>(), 8 + 8 + 4 * WAIT_BUCKETS + 8);
+        assert_eq!(size_of::<EventHeader>(), 8 + 8 + 4 * 4 + COMM_BYTES);
+        assert_eq!(size_of::<ExecEvent>(), size_of::<EventHeader>() + FILENAME_BYTES + ARGV0_BYTES);
+        assert_eq!(size_of::<ExitEvent>(), size_of::<EventHeader>() + 16);
+        assert_eq!(size_of::<OomEvent>(), size_of::<EventHeader>() + 8);
+    }
+}

@@ -1,0 +1,141 @@
+//! Processes that start another program, and processes that end.
+
+use aya_ebpf::{
+    Global,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns,
+        bpf_probe_read_kernel_str_bytes, bpf_probe_read_user_str_bytes,
+    },
+    macros::{btf_tracepoint, raw_tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext},
+};
+use skep_abi::{
+    ABSENT, ARGV0_BYTES, EventHeader, ExecEvent, ExitEvent, FILENAME_BYTES, event_kind,
+};
+
+use crate::{
+    events,
+    task::{self, Memory, Probe, TASK_MM, TASK_PID, TASK_REAL_PARENT, TASK_TGID, offsets},
+};
+
+offsets! {
+    TASK_FLAGS,
+    TASK_EXIT_CODE,
+    TASK_START_BOOTTIME,
+    MM_ARG_START,
+    BINPRM_FILENAME,
+}
+
+/// 1 where `sched_process_exit(task, group_dead)` says whether the whole process ends.
+#[unsafe(no_mangle)]
+static EXIT_GROUP_DEAD_ARG: Global<u32> = Global::new(0);
+
+/// `PF_KTHREAD` of the kernel: a thread of its own, no process.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
+    unsafe { exec(ctx.arg(0), ctx.arg(2)) };
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn process_exec_raw(ctx: RawTracePointContext) -> i32 {
+    unsafe { exec(ctx.arg(0), ctx.arg(2)) };
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
+    let task = ctx.arg(0);
+    let is_last = if EXIT_GROUP_DEAD_ARG.load() == 1 {
+        ctx.arg::<u8>(1) != 0
+    } else {
+        unsafe { is_leader(task) }
+    };
+    if is_last {
+        unsafe { exit(task) };
+    }
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn process_exit_raw(ctx: RawTracePointContext) -> i32 {
+    let task = ctx.arg(0);
+    let is_last = if EXIT_GROUP_DEAD_ARG.load() == 1 {
+        ctx.arg::<u8>(1) != 0
+    } else {
+        unsafe { is_leader(task) }
+    };
+    if is_last {
+        unsafe { exit(task) };
+    }
+    0
+}
+
+/// A leader that ends before its threads is taken for the end of the process: rare, and older
+/// kernels tell no better.
+#[inline(always)]
+unsafe fn is_leader(task: *const u8) -> bool {
+    let pid: u32 = unsafe { Probe::load(task, TASK_PID.load()) };
+    let tgid: u32 = unsafe { Probe::load(task, TASK_TGID.load()) };
+    pid == tgid
+}
+
+#[inline(always)]
+unsafe fn exec(task: *const u8, binprm: *const u8) {
+    let group = unsafe { task::group::<Probe>(task) };
+    if let Some(counts) = events::counts(group) {
+        events::add_one(unsafe { &raw mut (*counts).execs });
+    }
+    let Some(mut entry) = events::reserve::<ExecEvent>(event_kind::EXEC) else { return };
+    let event = entry.as_mut_ptr();
+    unsafe {
+        identify(&raw mut (*event).header, task, event_kind::EXEC, group);
+        (*event).filename = [0; FILENAME_BYTES];
+        (*event).argv0 = [0; ARGV0_BYTES];
+        let filename: *const u8 = Probe::load(binprm, BINPRM_FILENAME.load());
+        let _ = bpf_probe_read_kernel_str_bytes(filename, &mut (*event).filename);
+        let mm: *const u8 = Probe::load(task, TASK_MM.load());
+        let argv: *const u8 = Probe::load(mm, MM_ARG_START.load());
+        let _ = bpf_probe_read_user_str_bytes(argv, &mut (*event).argv0);
+    }
+    entry.submit(0);
+}
+
+#[inline(always)]
+unsafe fn exit(task: *const u8) {
+    let flags: u32 = unsafe { Probe::load(task, TASK_FLAGS.load()) };
+    if flags & PF_KTHREAD != 0 {
+        return;
+    }
+    let group = unsafe { task::group::<Probe>(task) };
+    if let Some(counts) = events::counts(group) {
+        events::add_one(unsafe { &raw mut (*counts).exits });
+    }
+    let Some(mut entry) = events::reserve::<ExitEvent>(event_kind::EXIT) else { return };
+    let event = entry.as_mut_ptr();
+    unsafe {
+        identify(&raw mut (*event).header, task, event_kind::EXIT, group);
+        (*event).status = Probe::load(task, TASK_EXIT_CODE.load());
+        (*event).reserved = 0;
+        (*event).duration_ns = 0;
+        if TASK_START_BOOTTIME.load() != ABSENT {
+            let started: u64 = Probe::load(task, TASK_START_BOOTTIME.load());
+            (*event).duration_ns = bpf_ktime_get_boot_ns().wrapping_sub(started);
+        }
+    }
+    entry.submit(0);
+}
+
+/// `task` is the current one at both tracepoints.
+#[inline(always)]
+unsafe fn identify(header: *mut EventHeader, task: *const u8, kind: u32, group: u64) {
+    unsafe {
+        events::start(header, kind, group, bpf_get_current_comm().unwrap_or_default());
+        (*header).pid = Probe::load(task, TASK_TGID.load());
+        let parent: *const u8 = Probe::load(task, TASK_REAL_PARENT.load());
+        (*header).parent_pid = Probe::load(parent, TASK_TGID.load());
+        (*header).uid = bpf_get_current_uid_gid() as u32;
+    }
+}
