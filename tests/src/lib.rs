@@ -1,1 +1,14 @@
-//! Stage.
+//! What black-box tests and benchmarks share: the real binaries, started on free ports with a
+//! folder of their own.
+
+mod agent;
+mod client;
+mod journald;
+mod process;
+mod server;
+
+pub use agent::Agent;
+pub use client::Client;
+pub use journald::Journald;
+pub use process::{Deadline, Process, bin_dir, is_root, skipped};
+pub use server::Server;

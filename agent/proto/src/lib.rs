@@ -19,6 +19,6 @@ mod time;
 pub use index::{LabelIndex, SeriesId, StreamId};
 pub use labels::{LabelError, Labels, LabelsBuilder, is_label_name};
 pub use matcher::{MatchOp, Matcher, MatcherError};
-pub use rows::{LogRow, LogRows, MetricKind, MetricMetadata, SampleRows};
+pub use rows::{LogRow, LogRows, MetricKind, MetricMetadata, Pairs, SampleRows};
 pub use sample::{LogEntry, STALE_NAN_BITS, Sample, is_stale_marker, stale_marker};
 pub use time::{Clock, SystemClock, TimeRange, TimestampMs, TimestampNs};

@@ -87,11 +87,14 @@ impl<'a> SampleRows<'a> {
     }
 }
 
+/// Name and value pairs, sorted by name and unique.
+pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
 /// Log entries by stream.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LogRows<'a> {
     /// Each stream's label pairs (sorted by name, unique, none empty) and entries.
-    pub streams: Vec<(Vec<(Cow<'a, str>, Cow<'a, str>)>, Vec<LogRow<'a>>)>,
+    pub streams: Vec<(Pairs<'a>, Vec<LogRow<'a>>)>,
 }
 
 /// One entry of a push request.
@@ -100,7 +103,7 @@ pub struct LogRow<'a> {
     pub ts: TimestampNs,
     pub line: Cow<'a, str>,
     /// Structured metadata, sorted by name.
-    pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub metadata: Pairs<'a>,
 }
 
 impl LogRows<'_> {

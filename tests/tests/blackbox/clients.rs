@@ -1,0 +1,114 @@
+//! Clients that exist: promtool asks, Prometheus sends.
+
+use std::{fs, net::TcpListener, time::Duration};
+
+use skep_proto::{Labels, MetricKind, Sample, TimestampMs, remote_write::SeriesBatch};
+use skep_tests::{Deadline, Process, Server};
+use tokio::process::Command;
+
+const LONG: Duration = Duration::from_secs(30);
+const START_S: i64 = 1_790_000_000;
+
+async fn promtool(server: &Server, args: &[&str]) -> anyhow::Result<String> {
+    let login = format!("{}:{}@", Server::USER, Server::PASSWORD.replace(' ', "%20"));
+    let url = server.url().replacen("https://", &format!("https://{login}"), 1);
+    let args: Vec<&str> =
+        args.iter().map(|it| if *it == "URL" { url.as_str() } else { it }).collect();
+    let mut command = Command::new("promtool");
+    command.arg("query").args(args).env("SSL_CERT_FILE", server.ca_file());
+    let mut process = Process::start("promtool", &mut command)?;
+    process.finish(LONG).await?;
+    Ok(process.log())
+}
+
+#[tokio::test]
+async fn promtool_queries_over_the_front() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let server = Server::start(dir.path(), "[store]\nretention = \"off\"").await?;
+    let client = server.client()?;
+    let series = |mode: &str, per_step: i32| SeriesBatch {
+        labels: Labels::from_pairs([("__name__", "cpu_total"), ("mode", mode)]).unwrap(),
+        samples: (0..9)
+            .map(|n| Sample {
+                ts: TimestampMs((START_S + i64::from(n) * 15) * 1_000),
+                value: f64::from(n * per_step),
+            })
+            .collect(),
+        kind: MetricKind::Counter,
+        help: "Busy.".into(),
+    };
+    assert!(client.write(&[series("user", 15), series("idle", 30)]).await?.is_success());
+    let (start, end) = (START_S.to_string(), (START_S + 120).to_string());
+    let at = format!("--time={end}");
+    assert_eq!(
+        promtool(&server, &["instant", &at, "URL", "sum by (mode) (rate(cpu_total[1m]))"]).await?,
+        format!("{{mode=\"idle\"}} => 2 @[{end}]\n{{mode=\"user\"}} => 1 @[{end}]")
+    );
+    let range = [
+        "range",
+        "--start",
+        &start,
+        "--end",
+        &end,
+        "--step=60s",
+        "URL",
+        "cpu_total{mode=\"user\"}",
+    ];
+    assert_eq!(
+        promtool(&server, &range).await?,
+        format!(
+            "cpu_total{{mode=\"user\"}} =>\n0 @[{START_S}]\n60 @[{}]\n120 @[{end}]",
+            START_S + 60
+        )
+    );
+    let times = [format!("--start={start}"), format!("--end={end}")];
+    let found =
+        promtool(&server, &["series", "--match=cpu_total", &times[0], &times[1], "URL"]).await?;
+    assert!(found.contains(r#"mode="idle""#) && found.contains(r#"mode="user""#), "{found}");
+    assert_eq!(
+        promtool(&server, &["labels", &times[0], &times[1], "URL", "mode"]).await?,
+        "idle\nuser"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn prometheus_sends_what_it_scrapes() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let server = Server::start(dir.path(), "").await?;
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let token_file = dir.path().join("sender-token");
+    fs::write(&token_file, server.token())?;
+    let config = format!(
+        "global: {{ scrape_interval: 1s }}\n\
+         scrape_configs:\n  - job_name: self\n    static_configs: [{{ targets: ['127.0.0.1:{port}'] }}]\n\
+         remote_write:\n  - url: {url}/api/v1/write\n    authorization: {{ credentials_file: {token} }}\n    \
+         tls_config: {{ ca_file: {ca} }}\n    queue_config: {{ batch_send_deadline: 1s }}\n",
+        url = server.url(),
+        token = token_file.display(),
+        ca = server.ca_file().display(),
+    );
+    let path = dir.path().join("prometheus.yml");
+    fs::write(&path, config)?;
+    let mut command = Command::new("prometheus");
+    command
+        .arg(format!("--config.file={}", path.display()))
+        .arg(format!("--storage.tsdb.path={}", dir.path().join("tsdb").display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let prometheus = Process::start("prometheus", &mut command)?;
+    let client = server.client()?;
+    let query = r#"sum(rate(prometheus_tsdb_head_samples_appended_total{job="self"}[30s])) > 0"#;
+    let result = Deadline::within(Duration::from_secs(60))
+        .until(query, || async { Ok(client.promql(query).await?.first().map(|(_, it)| *it)) })
+        .await;
+    assert!(result.is_ok(), "{result:?}\n{}", prometheus.log());
+    // Metadata goes along.
+    let metadata = Deadline::within(Duration::from_secs(90))
+        .until("metadata", || async {
+            let metadata = client.data("/api/v1/metadata", &[("metric", "go_goroutines")]).await?;
+            Ok(metadata.pointer("/go_goroutines/0/type").cloned())
+        })
+        .await?;
+    assert_eq!(metadata, "gauge");
+    Ok(())
+}

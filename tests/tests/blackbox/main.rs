@@ -1,0 +1,16 @@
+//! Black-box tests: the real binaries, a real journald, real clients, one process each on ports
+//! of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic_in_result_fn,
+    reason = "a test fails by panicking, a broken machine by an error"
+)]
+
+mod clients;
+mod crash;
+mod http;
+mod line;
+mod page;
+mod parquet;

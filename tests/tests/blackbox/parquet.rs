@@ -1,0 +1,95 @@
+//! The files in the data folder, opened by stock readers.
+
+use std::{path::Path, time::Duration};
+
+use skep_proto::{
+    Labels, LogEntry, MetricKind, Sample, TimestampMs, TimestampNs, remote_write::SeriesBatch,
+    stale_marker,
+};
+use skep_tests::{Process, Server, skipped};
+use tokio::process::Command;
+
+const START_S: i64 = 1_790_000_000;
+
+/// Every Parquet file opens in pyarrow and DuckDB, the queries of docs/guide/your-data.md answer,
+/// and the Delta log opens in delta-rs.
+const SCRIPT: &str = r#"
+import glob, sys, pyarrow.parquet as pq, duckdb, deltalake
+root = sys.argv[1]
+files = sorted(glob.glob(root + '/**/*.parquet', recursive=True))
+tables = sorted({f[len(root) + 1:].split('/')[0] for f in files})
+print('tables', tables)
+for f in files:
+    schema = pq.ParquetFile(f).schema_arrow
+    assert not any('uint' in str(c.type) for c in schema), (f, schema)
+    pq.read_table(f, partitioning=None)
+q = duckdb.sql
+print('columns', q(f"select string_agg(column_name, ' ') from (describe select * from '{root}/samples/*/*.parquet')").fetchone()[0])
+rows = q(f"""SELECT epoch_ms(ts) AS ts, labels['mode'] AS mode, coalesce(mantissa / pow(10, scale), value_float) AS value
+FROM '{root}/samples/*/*.parquet' JOIN (SELECT DISTINCT series_id, name, labels FROM '{root}/series/*/*.parquet') USING (series_id)
+WHERE name = 'cpu_total' ORDER BY mode, ts""").fetchall()
+print('samples', rows)
+print('lines', q(f"""SELECT labels['unit'], line, metadata['_PID']
+FROM '{root}/logs/*/*.parquet' JOIN (SELECT DISTINCT stream_id, labels FROM '{root}/streams/*/*.parquet') USING (stream_id) ORDER BY ts""").fetchall())
+for table in tables:
+    delta = deltalake.DeltaTable(f'{root}/{table}')
+    live = {u.split('/')[-1] for u in delta.file_uris()}
+    assert live == {f.split('/')[-1] for f in files if f.startswith(f'{root}/{table}/')}, (table, live)
+print('delta ok')
+"#;
+
+#[tokio::test]
+async fn stock_readers_open_every_file() -> anyhow::Result<()> {
+    let Some(python) = std::env::var_os("SKEP_TEST_PYTHON").filter(|it| Path::new(it).exists())
+    else {
+        skipped(
+            "stock_readers_open_every_file",
+            "SKEP_TEST_PYTHON names no Python (cargo xtask test sets it)",
+        );
+        return Ok(());
+    };
+    let dir = tempfile::tempdir()?;
+    let server = Server::start(dir.path(), "[store]\nretention = \"off\"").await?;
+    let client = server.client()?;
+    let series = |mode: &str, values: &[f64]| SeriesBatch {
+        labels: Labels::from_pairs([("__name__", "cpu_total"), ("mode", mode)]).unwrap(),
+        samples: values
+            .iter()
+            .zip(0..)
+            .map(|(&value, n)| Sample { ts: TimestampMs((START_S + n) * 1_000), value })
+            .collect(),
+        kind: MetricKind::Counter,
+        help: "".into(),
+    };
+    let write = client
+        .write(&[series("idle", &[0.25, 1.5]), series("user", &[1.0 / 3.0, stale_marker()])])
+        .await?;
+    assert!(write.is_success(), "{write}");
+    let entry = LogEntry {
+        ts: TimestampNs(START_S * 1_000_000_000 + 1),
+        line: "a line".to_owned(),
+        metadata: vec![("_PID".to_owned(), "7".to_owned())],
+    };
+    let push = client.push(&[(Labels::from_pairs([("unit", "a.service")])?, vec![entry])]).await?;
+    assert!(push.is_success(), "{push}");
+    client.flush().await?;
+
+    let mut command = Command::new(python);
+    command.args(["-c", SCRIPT]).arg(server.data_dir());
+    let mut process = Process::start("python", &mut command)?;
+    process.finish(Duration::from_secs(60)).await?;
+    let ms = START_S * 1_000;
+    assert_eq!(
+        process.log(),
+        format!(
+            "tables ['logs', 'samples', 'series', 'streams']\n\
+             columns series_id ts mantissa scale value_float day\n\
+             samples [({ms}, 'idle', 0.25), ({}, 'idle', 1.5), ({ms}, 'user', 0.3333333333333333), ({}, 'user', nan)]\n\
+             lines [('a.service', 'a line', '7')]\n\
+             delta ok",
+            ms + 1_000,
+            ms + 1_000
+        )
+    );
+    Ok(())
+}
