@@ -147,7 +147,8 @@ pub fn encode_v1(batch: &[SeriesBatch]) -> Vec<u8> {
         .collect();
     let mut families: HashMap<&str, &SeriesBatch> = HashMap::new();
     for series in batch.iter().filter(|it| it.kind != MetricKind::Unknown) {
-        families.entry(family_name(series)).or_insert(series);
+        let family = family_name(series.labels.metric_name(), series.kind);
+        families.entry(family).or_insert(series);
     }
     let mut metadata: Vec<Metadata> = families
         .into_iter()
@@ -190,15 +191,15 @@ fn wire_samples(samples: &[Sample]) -> Vec<WireSample> {
     samples.iter().map(|it| WireSample { value: it.value, timestamp: it.ts.0 }).collect()
 }
 
-/// Classic histograms and summaries have suffixed series; metadata names the family.
-fn family_name(series: &SeriesBatch) -> &str {
-    let name = series.labels.metric_name();
-    let suffixes: &[&str] = match series.kind {
+/// The family a series belongs to, which is what metadata names: classic histograms and summaries
+/// have suffixed series.
+pub fn family_name(metric: &str, kind: MetricKind) -> &str {
+    let suffixes: &[&str] = match kind {
         MetricKind::Histogram | MetricKind::GaugeHistogram => &["_bucket", "_sum", "_count"],
         MetricKind::Summary => &["_sum", "_count"],
         _ => &[],
     };
-    suffixes.iter().find_map(|it| name.strip_suffix(it)).unwrap_or(name)
+    suffixes.iter().find_map(|it| metric.strip_suffix(it)).unwrap_or(metric)
 }
 
 #[derive(Default)]
