@@ -1,0 +1,167 @@
+//! One stream on its way into the rows: its labels and entries are checked here, for both
+//! spellings. Texts are Loki's.
+
+use skep_proto::LogRow;
+
+use super::{
+    Decoded,
+    labels::{LabelsError, Pair},
+};
+use crate::{Error, Limits, TooLarge};
+
+/// What is wrong with a whole stream.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StreamFault<'t> {
+    #[error("error parsing labels '{stream}' with error: {error}")]
+    Labels { stream: &'t str, error: LabelsError },
+    #[error("error parsing labels: they are not valid UTF-8")]
+    Utf8,
+    #[error("error at least one label pair is required per stream")]
+    Missing,
+    #[error("stream '{stream}' has an empty label name")]
+    EmptyName { stream: &'t str },
+    #[error("entry for stream '{stream}' has {n} label names; limit {n_max}")]
+    TooMany { stream: &'t str, n: usize, n_max: usize },
+    #[error("stream '{stream}' has label name too long: '{name}'")]
+    NameTooLong { stream: &'t str, name: String },
+    #[error("stream '{stream}' has label value too long: '{value}'")]
+    ValueTooLong { stream: &'t str, value: String },
+    #[error("stream '{stream}' has duplicate label name: '{name}'")]
+    Duplicate { stream: &'t str, name: String },
+}
+
+/// What is wrong with one entry.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EntryFault<'t> {
+    #[error(
+        "max entry size '{size_bytes_max}' bytes exceeded for stream '{stream}' while adding an \
+         entry with length '{size_bytes}' bytes"
+    )]
+    LineTooLong { stream: &'t str, size_bytes: usize, size_bytes_max: usize },
+    #[error(
+        "stream '{stream}' has structured metadata too large: '{size_bytes}' bytes, limit: \
+         '{size_bytes_max}' bytes"
+    )]
+    MetadataTooLarge { stream: &'t str, size_bytes: usize, size_bytes_max: usize },
+    #[error("stream '{stream}' has too many structured metadata labels: '{n}', limit: '{n_max}'")]
+    MetadataTooMany { stream: &'t str, n: usize, n_max: usize },
+    #[error("entry for stream '{stream}' has a timestamp outside the years 1678 to 2262")]
+    Timestamp { stream: &'t str },
+}
+
+/// Puts a stream into the rows, or what is wrong with it or its entries into `refused`. An entry
+/// of which even the timestamp could not be kept is `None`.
+pub(super) fn finish<'a>(
+    decoded: &mut Decoded<'a>,
+    stream: &str,
+    labels: Result<Vec<Pair<'a>>, StreamFault<'_>>,
+    entries: Vec<Option<LogRow<'a>>>,
+    limits: &Limits,
+) {
+    let n_entries = entries.len();
+    match labels.and_then(|labels| check_labels(labels, stream, limits)) {
+        Err(fault) => decoded.refused.series(n_entries, &fault),
+        Ok(labels) => {
+            let mut kept = Vec::with_capacity(n_entries);
+            for entry in entries {
+                let checked = entry
+                    .ok_or(EntryFault::Timestamp { stream })
+                    .and_then(|it| check_entry(it, stream, limits));
+                match checked {
+                    Ok(entry) => kept.push(entry),
+                    Err(fault) => decoded.refused.values(1, &fault),
+                }
+            }
+            if !kept.is_empty() {
+                decoded.rows.streams.push((labels, kept));
+            }
+        }
+    }
+}
+
+/// Refuses the request once it has more streams or entries than it may.
+pub(super) fn check_counts(
+    n_streams: usize,
+    n_entries: usize,
+    limits: &Limits,
+) -> Result<(), Error> {
+    if n_streams > limits.series_max {
+        return Err(TooLarge::Series { n_max: limits.series_max }.into());
+    }
+    if n_entries > limits.values_max {
+        return Err(TooLarge::Values { n_max: limits.values_max }.into());
+    }
+    Ok(())
+}
+
+/// Sorted by name, none empty.
+fn check_labels<'a, 't>(
+    mut labels: Vec<Pair<'a>>,
+    stream: &'t str,
+    limits: &Limits,
+) -> Result<Vec<Pair<'a>>, StreamFault<'t>> {
+    labels.sort_unstable();
+    if let Some([(name, _), _]) =
+        labels.array_windows::<2>().find(|[(left, _), (right, _)]| left == right)
+    {
+        return Err(StreamFault::Duplicate { stream, name: name.to_string() });
+    }
+    labels.retain(|(_, value)| !value.is_empty());
+    if labels.is_empty() {
+        return Err(StreamFault::Missing);
+    }
+    if labels.len() > limits.labels_max {
+        let (n, n_max) = (labels.len(), limits.labels_max);
+        return Err(StreamFault::TooMany { stream, n, n_max });
+    }
+    for (name, value) in &labels {
+        if name.is_empty() {
+            return Err(StreamFault::EmptyName { stream });
+        }
+        if name.len() > limits.label_name_bytes_max {
+            return Err(StreamFault::NameTooLong { stream, name: name.to_string() });
+        }
+        if value.len() > limits.label_value_bytes_max {
+            return Err(StreamFault::ValueTooLong { stream, value: value.to_string() });
+        }
+    }
+    Ok(labels)
+}
+
+/// Metadata sorted by name, each name once (the last one wins, as in Loki), none empty.
+fn check_entry<'a, 't>(
+    mut entry: LogRow<'a>,
+    stream: &'t str,
+    limits: &Limits,
+) -> Result<LogRow<'a>, EntryFault<'t>> {
+    if entry.line.len() > limits.line_bytes_max {
+        return Err(EntryFault::LineTooLong {
+            stream,
+            size_bytes: entry.line.len(),
+            size_bytes_max: limits.line_bytes_max,
+        });
+    }
+    let metadata = &mut entry.metadata;
+    metadata.retain(|(name, _)| !name.is_empty());
+    if !metadata.is_sorted_by(|(left, _), (right, _)| left < right) {
+        // Stable: of two with one name the later one stays behind the earlier one.
+        metadata.sort_by(|(left, _), (right, _)| left.cmp(right));
+        metadata.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                std::mem::swap(later, earlier);
+            }
+            same
+        });
+    }
+    let (n, n_max) = (metadata.len(), limits.metadata_fields_max);
+    if n > n_max {
+        return Err(EntryFault::MetadataTooMany { stream, n, n_max });
+    }
+    let size_bytes = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if size_bytes > limits.metadata_bytes_max {
+        let size_bytes_max = limits.metadata_bytes_max;
+        return Err(EntryFault::MetadataTooLarge { stream, size_bytes, size_bytes_max });
+    }
+    Ok(entry)
+}

@@ -1,0 +1,146 @@
+//! One series on its way into the rows: its labels are checked here, for both versions.
+
+use skep_proto::{Sample, names::METRIC_NAME};
+
+use super::{Decoded, labels_text};
+use crate::{
+    Error, Limits, TooLarge,
+    protobuf::{Fields, WireError},
+};
+
+/// What is wrong with one series.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SeriesFault {
+    #[error("invalid metric name or labels, got {labels}")]
+    Invalid { labels: String },
+    #[error("invalid labels for series, labels {labels}, duplicated label {name}")]
+    Duplicate { labels: String, name: String },
+    #[error("series has more than {n_max} labels, labels {labels}")]
+    TooManyLabels { labels: String, n_max: usize },
+    #[error("label name is longer than {size_bytes_max} bytes, labels {labels}")]
+    NameTooLong { labels: String, size_bytes_max: usize },
+    #[error("value of label {name} is longer than {size_bytes_max} bytes, labels {labels}")]
+    ValueTooLong { labels: String, name: String, size_bytes_max: usize },
+    #[error("invalid labelRefs: {n_refs} is an odd number of references")]
+    OddRefs { n_refs: usize },
+    #[error("labelRefs {symbol_ref} outside of symbols table (size {n_symbols})")]
+    Ref { symbol_ref: u64, n_symbols: usize },
+}
+
+/// Reused from series to series, so that a request costs no allocation per series.
+#[derive(Debug, Default)]
+pub(super) struct Series<'a> {
+    pub(super) labels: Vec<(&'a str, &'a str)>,
+    pub(super) samples: Vec<Sample>,
+    pub(super) n_histograms: usize,
+    pub(super) n_exemplars: usize,
+    /// Found while scanning; the samples are still counted.
+    pub(super) fault: Option<SeriesFault>,
+}
+
+impl<'a> Series<'a> {
+    pub(super) fn clear(&mut self) {
+        self.labels.clear();
+        self.samples.clear();
+        self.n_histograms = 0;
+        self.n_exemplars = 0;
+        self.fault = None;
+    }
+
+    pub(super) fn label(&mut self, name: &'a str, value: &'a str, limits: &Limits) {
+        if self.labels.len() < limits.labels_max {
+            self.labels.push((name, value));
+        } else if self.fault.is_none() {
+            let labels = labels_text(&self.labels);
+            self.fault = Some(SeriesFault::TooManyLabels { labels, n_max: limits.labels_max });
+        }
+    }
+
+    /// One more than the limit is kept, so that [`Self::finish`] sees it.
+    pub(super) fn sample(&mut self, sample: Sample, limits: &Limits) {
+        if self.samples.len() <= limits.values_max {
+            self.samples.push(sample);
+        }
+    }
+
+    pub(super) fn not_utf8(&mut self) {
+        let labels = labels_text(&self.labels);
+        self.fault.get_or_insert(SeriesFault::Invalid { labels });
+    }
+
+    /// Puts the series into the rows, or what is wrong with it into `refused`.
+    pub(super) fn finish(
+        &mut self,
+        decoded: &mut Decoded<'a>,
+        limits: &Limits,
+    ) -> Result<(), Error> {
+        if decoded.rows.n_series() + decoded.refused.n_series >= limits.series_max {
+            return Err(TooLarge::Series { n_max: limits.series_max }.into());
+        }
+        let n_values_so_far = decoded.rows.n_samples() + decoded.refused.n_values;
+        if n_values_so_far + self.samples.len() > limits.values_max {
+            return Err(TooLarge::Values { n_max: limits.values_max }.into());
+        }
+        decoded.n_histograms += self.n_histograms;
+        decoded.n_exemplars += self.n_exemplars;
+        let checked = match self.fault.take() {
+            Some(fault) => Err(fault),
+            None => check(&mut self.labels, limits),
+        };
+        match checked {
+            Err(fault) => decoded.refused.series(self.samples.len(), &fault),
+            // Only histograms or exemplars: nothing to store, so no series to register.
+            Ok(()) if self.samples.is_empty() => {}
+            Ok(()) => {
+                decoded.rows.push(self.labels.iter().copied(), self.samples.iter().copied());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sorts the labels if the sender did not, and drops empty values.
+fn check(labels: &mut Vec<(&str, &str)>, limits: &Limits) -> Result<(), SeriesFault> {
+    if !labels.is_sorted_by(|(left, _), (right, _)| left < right) {
+        labels.sort_unstable();
+        let duplicate = labels.array_windows::<2>().find(|[(left, _), (right, _)]| left == right);
+        if let Some([(name, _), _]) = duplicate {
+            let name = (*name).to_owned();
+            return Err(SeriesFault::Duplicate { labels: labels_text(labels), name });
+        }
+    }
+    labels.retain(|(_, value)| !value.is_empty());
+    let mut has_name = false;
+    for (name, value) in labels.iter() {
+        if name.is_empty() {
+            return Err(SeriesFault::Invalid { labels: labels_text(labels) });
+        }
+        if name.len() > limits.label_name_bytes_max {
+            let size_bytes_max = limits.label_name_bytes_max;
+            return Err(SeriesFault::NameTooLong { labels: labels_text(labels), size_bytes_max });
+        }
+        if value.len() > limits.label_value_bytes_max {
+            return Err(SeriesFault::ValueTooLong {
+                labels: labels_text(labels),
+                name: (*name).to_owned(),
+                size_bytes_max: limits.label_value_bytes_max,
+            });
+        }
+        has_name |= *name == METRIC_NAME;
+    }
+    if has_name { Ok(()) } else { Err(SeriesFault::Invalid { labels: labels_text(labels) }) }
+}
+
+/// `Sample` of both versions: value 1, timestamp (ms) 2.
+pub(super) fn sample(message: Fields<'_>) -> Result<Sample, WireError> {
+    let mut sample = Sample { ts: skep_proto::TimestampMs(0), value: 0.0 };
+    for field in message {
+        let field = field?;
+        match field.number {
+            1 => sample.value = field.double()?,
+            2 => sample.ts.0 = field.int64()?,
+            _ => {}
+        }
+    }
+    Ok(sample)
+}
