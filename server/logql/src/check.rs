@@ -1,0 +1,259 @@
+//! What a query may not say although the grammar lets it, in Loki's words.
+
+use regex_syntax::ast::{ErrorKind, parse::Parser as RegexParser};
+use skep_proto::{MatchOp, Matcher};
+
+use crate::{
+    ast::{
+        BinaryOp, Expr, Grouping, LabelFormat, LabelReplaceArgs, LineFilter, LineOp, MetricExpr,
+        RangeAggregation, RangeOp, Stage, VectorOp,
+    },
+    error::ParseError,
+    pipeline::pattern::Pattern,
+};
+
+/// Checks a whole query: every selector must name something.
+pub(crate) fn expr(expr: &Expr) -> Result<(), ParseError> {
+    match expr {
+        Expr::Log(log) => selector(&log.matchers),
+        Expr::Metric(metric) => metric_selectors(metric),
+    }
+}
+
+fn metric_selectors(expr: &MetricExpr) -> Result<(), ParseError> {
+    match expr {
+        MetricExpr::Literal(_) | MetricExpr::Vector(_) => Ok(()),
+        MetricExpr::Range(range) => selector(&range.log.matchers),
+        MetricExpr::Vectors(vectors) => metric_selectors(&vectors.inner),
+        MetricExpr::Binary(binary) => {
+            metric_selectors(&binary.left)?;
+            metric_selectors(&binary.right)
+        }
+        MetricExpr::LabelReplace(replace) => metric_selectors(&replace.inner),
+    }
+}
+
+fn selector(matchers: &[Matcher]) -> Result<(), ParseError> {
+    if matchers.iter().any(|it| !it.matches_empty()) {
+        return Ok(());
+    }
+    Err(ParseError::new(
+        "queries require at least one regexp or equality matcher that does not have an \
+         empty-compatible value. For instance, app=~\".*\" does not meet this requirement, but \
+         app=~\".+\" will",
+    ))
+}
+
+pub(crate) fn matcher(name: String, op: MatchOp, value: String) -> Result<Matcher, ParseError> {
+    Matcher::new(name, op, value.as_str()).map_err(|error| regex_error("", &value, &value, &error))
+}
+
+/// Go's text for a bad pattern: `prefix` names the place, `shown` is what Go saw.
+fn regex_error(
+    prefix: &str,
+    pattern: &str,
+    shown: &str,
+    fallback: &dyn std::error::Error,
+) -> ParseError {
+    let what = match RegexParser::new().parse(pattern) {
+        Err(error) => match error.kind() {
+            ErrorKind::GroupUnclosed => "missing closing )".to_owned(),
+            ErrorKind::GroupUnopened => "unexpected )".to_owned(),
+            ErrorKind::ClassUnclosed => "missing closing ]".to_owned(),
+            ErrorKind::RepetitionMissing => {
+                return ParseError::new(format!(
+                    "{prefix}error parsing regexp: missing argument to repetition operator: `{}`",
+                    pattern.get(error.span().start.offset..error.span().end.offset).unwrap_or("*")
+                ));
+            }
+            ErrorKind::EscapeUnexpectedEof => "trailing backslash at end of expression".to_owned(),
+            other => other.to_string(),
+        },
+        Ok(_) => fallback.to_string(),
+    };
+    ParseError::new(format!("{prefix}error parsing regexp: {what}: `{shown}`"))
+}
+
+pub(crate) fn line_filter(filter: &LineFilter) -> Result<(), ParseError> {
+    let is_match = matches!(filter.op, LineOp::Contains | LineOp::NotContains);
+    for needle in &filter.alternatives {
+        if needle.is_ip && !is_match {
+            return Err(ParseError::new("ip: invalid operation"));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn regexp(pattern: String) -> Result<Stage, ParseError> {
+    const PREFIX: &str = "invalid regexp parser: ";
+    let regex = regex::Regex::new(&pattern)
+        .map_err(|error| regex_error(PREFIX, &pattern, &pattern, &error))?;
+    let mut names: Vec<&str> = regex.capture_names().flatten().collect();
+    if names.is_empty() {
+        return Err(ParseError::new(format!(
+            "{PREFIX}at least one named capture must be supplied"
+        )));
+    }
+    if let Some(bad) = names.iter().find(|it| !skep_proto::is_label_name(it)) {
+        return Err(ParseError::new(format!("{PREFIX}invalid extracted label name '{bad}'")));
+    }
+    names.sort_unstable();
+    if let Some([twice, _]) = names.array_windows().find(|[left, right]| left == right) {
+        return Err(ParseError::new(format!("{PREFIX}duplicate extracted label name '{twice}'")));
+    }
+    Ok(Stage::Regexp(pattern))
+}
+
+pub(crate) fn pattern(text: String) -> Result<Stage, ParseError> {
+    let parsed = Pattern::parse(&text)
+        .map_err(|error| ParseError::new(format!("invalid pattern parser: {error}")))?;
+    if parsed.names().next().is_none() {
+        return Err(ParseError::new("invalid pattern parser: at least one capture is required"));
+    }
+    Ok(Stage::Pattern(text))
+}
+
+pub(crate) fn label_formats(formats: &[LabelFormat]) -> Result<(), ParseError> {
+    for (i, format) in formats.iter().enumerate() {
+        if format.label == skep_proto::names::LOG_ERROR {
+            return Err(ParseError::new(format!("{} cannot be formatted", format.label)));
+        }
+        if formats.iter().take(i).any(|it| it.label == format.label) {
+            return Err(ParseError::new(format!(
+                "multiple label name '{}' not allowed in a single format operation",
+                format.label
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The parameter of `quantile_over_time`; all others take none.
+pub(crate) fn quantile(op: RangeOp, param: Option<&str>) -> Result<Option<f64>, ParseError> {
+    match (op, param) {
+        (RangeOp::QuantileOverTime, None) => {
+            Err(ParseError::new(format!("parameter required for operation {}", op.as_str())))
+        }
+        (RangeOp::QuantileOverTime, Some(text)) => match text.parse() {
+            Ok(value) => Ok(Some(value)),
+            Err(_not_a_float) => Err(ParseError::new(format!(
+                "invalid parameter for operation {}: {text}",
+                op.as_str()
+            ))),
+        },
+        (_, Some(text)) => Err(ParseError::new(format!(
+            "parameter {text} not supported for operation {}",
+            op.as_str()
+        ))),
+        (_, None) => Ok(None),
+    }
+}
+
+pub(crate) fn range_aggregation(range: &RangeAggregation) -> Result<(), ParseError> {
+    use RangeOp::{
+        AbsentOverTime, AvgOverTime, BytesOverTime, BytesRate, CountOverTime, FirstOverTime,
+        LastOverTime, MaxOverTime, MinOverTime, QuantileOverTime, Rate, StddevOverTime,
+        StdvarOverTime,
+    };
+    let op = range.op;
+    let takes_grouping = matches!(
+        op,
+        AvgOverTime
+            | StddevOverTime
+            | StdvarOverTime
+            | QuantileOverTime
+            | MaxOverTime
+            | MinOverTime
+            | FirstOverTime
+            | LastOverTime
+    );
+    if range.grouping.is_some() && !takes_grouping {
+        return Err(ParseError::new(format!(
+            "grouping not allowed for {} aggregation",
+            op.as_str()
+        )));
+    }
+    let counts_lines =
+        matches!(op, BytesOverTime | BytesRate | CountOverTime | Rate | AbsentOverTime);
+    if range.unwrap.is_some() && matches!(op, BytesOverTime | BytesRate | CountOverTime) {
+        return Err(ParseError::new(format!("invalid aggregation {} with unwrap", op.as_str())));
+    }
+    if range.unwrap.is_none() && !counts_lines {
+        return Err(ParseError::new(format!("invalid aggregation {} without unwrap", op.as_str())));
+    }
+    Ok(())
+}
+
+/// `k` of topk and its kin; all others take no parameter.
+pub(crate) fn vector_param(
+    op: VectorOp,
+    param: Option<&str>,
+    grouping: Option<&Grouping>,
+) -> Result<Option<usize>, ParseError> {
+    let name = op.as_str();
+    match op {
+        VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk => {
+            let text = param.ok_or_else(|| {
+                ParseError::new(format!("parameter required for operation {name}"))
+            })?;
+            let Ok(k) = text.parse::<i64>() else {
+                return Err(ParseError::new(format!("invalid parameter {name}({text},")));
+            };
+            let Some(k) = usize::try_from(k).ok().filter(|&it| it > 0) else {
+                return Err(ParseError::new(format!(
+                    "invalid parameter (must be greater than 0) {name}({text}"
+                )));
+            };
+            if op == VectorOp::ApproxTopk && grouping.is_some() {
+                return Err(ParseError::new(format!(
+                    "grouping not allowed for {name} aggregation"
+                )));
+            }
+            Ok(Some(k))
+        }
+        _ => {
+            if let Some(text) = param {
+                return Err(ParseError::new(format!(
+                    "unsupported parameter for operation {name}({text},"
+                )));
+            }
+            if matches!(op, VectorOp::Sort | VectorOp::SortDesc) && grouping.is_some() {
+                return Err(ParseError::new("sort and sort_desc doesn't allow grouping by "));
+            }
+            Ok(None)
+        }
+    }
+}
+
+pub(crate) fn label_replace(args: &LabelReplaceArgs) -> Result<(), ParseError> {
+    match regex::Regex::new(&format!("^(?:{})$", args.regex)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(regex_error(
+            "invalid regex in label_replace: ",
+            &args.regex,
+            &format!("{})$", args.regex),
+            &error,
+        )),
+    }
+}
+
+/// An operand must be numbers, and a set operator's operand must be a vector.
+pub(crate) fn operand(op: BinaryOp, leg: &str, expr: Expr) -> Result<MetricExpr, ParseError> {
+    let metric = match expr {
+        Expr::Metric(metric) => metric,
+        Expr::Log(log) => {
+            let kind = if log.stages.is_empty() { "MatchersExpr" } else { "PipelineExpr" };
+            return Err(ParseError::new(format!(
+                "unexpected type for {leg} leg of binary operation ({}): *syntax.{kind}",
+                op.as_str()
+            )));
+        }
+    };
+    if let (true, MetricExpr::Literal(value)) = (op.is_set(), &metric) {
+        return Err(ParseError::new(format!(
+            "unexpected literal for {leg} leg of logical/set binary operation ({}): {value:.6}",
+            op.as_str()
+        )));
+    }
+    Ok(metric)
+}

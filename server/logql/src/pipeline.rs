@@ -1,0 +1,3 @@
+//! Log lines through the stages of a query.
+
+pub(crate) mod pattern;
