@@ -2,5 +2,6 @@
 
 mod exposition;
 mod sources;
+mod spool;
 
 fn main() {}
