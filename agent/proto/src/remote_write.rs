@@ -4,6 +4,8 @@
 //! <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>. Native histograms and exemplars
 //! are not part of these messages yet; receivers skip fields they do not know.
 
+pub mod downgrade;
+
 use std::{borrow::Cow, collections::HashMap};
 
 use prost::Message as _;
