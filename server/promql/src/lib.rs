@@ -1,8 +1,23 @@
 //! PromQL: text to tree, tree to matrix. It knows no storage: leaves are asked for through
 //! [`Storage`].
 
+pub mod annotations;
+pub mod ast;
+pub mod eval;
+pub mod functions;
+pub mod kahan;
 pub mod leaf;
+mod lex;
 pub mod matrix;
+pub mod number;
+pub mod parse;
+pub mod quantile;
+pub mod vector;
+pub mod window;
 
+pub use annotations::Annotations;
+pub use ast::Expr;
+pub use eval::{EvalError, EvalOptions, Value, eval};
 pub use leaf::{Fused, FusedOp, Grouping, Leaf, RawSeries, Storage, StorageError, Window};
 pub use matrix::{Grid, GridError, Matrix, Row, absent, is_absent};
+pub use parse::{ParseError, ParseOptions, parse, parse_selector, parse_with};

@@ -1,0 +1,201 @@
+//! `histogram_quantile` and kin over classic histograms: rows that differ in `le` only.
+
+use std::{collections::HashMap, sync::Arc};
+
+use skep_proto::{Labels, names::BUCKET_LE};
+
+use super::{Eval, EvalError};
+use crate::{
+    Grid, Matrix, Row,
+    ast::{Call, Span},
+    functions::histogram::{Bucket, fraction, quantile},
+    matrix::{absent, is_absent},
+    number::format_float,
+    parse::parse_number,
+    vector::{has_values, merge_same_labels},
+    window::at_step,
+};
+
+/// The bucket rows of one histogram, by rising bound.
+struct Histogram<'a> {
+    labels: Labels,
+    metric: String,
+    buckets: Vec<(f64, &'a Row)>,
+}
+
+impl Histogram<'_> {
+    fn at(&self, step_idx: usize) -> Vec<Bucket> {
+        self.buckets
+            .iter()
+            .filter_map(|(bound, row)| {
+                let count = *row.values.get(step_idx)?;
+                (!is_absent(count)).then_some(Bucket { upper_bound: *bound, count })
+            })
+            .collect()
+    }
+}
+
+impl Eval<'_> {
+    pub(super) async fn histogram_quantile(
+        &self,
+        call: &Call,
+        grid: Grid,
+    ) -> Result<Matrix, EvalError> {
+        let quantiles = self.scalar_argument(call, 0, grid).await?;
+        let input = self.argument(call, 1, grid).await?;
+        let span = |idx: usize| call.args.get(idx).map_or(call.span, |it| it.span());
+        if !input.rows.is_empty() {
+            self.check_quantiles(&quantiles, span(0));
+        }
+        let histograms = self.histograms(&input, span(1));
+        let rows = self.quantile_rows(&histograms, &quantiles, grid, span(1));
+        Ok(Matrix { grid, rows: merge_same_labels(rows)? })
+    }
+
+    pub(super) async fn histogram_quantiles(
+        &self,
+        call: &Call,
+        grid: Grid,
+    ) -> Result<Matrix, EvalError> {
+        let input = self.argument(call, 0, grid).await?;
+        let label = self.string_argument(call, 1, grid).await?;
+        let span = |idx: usize| call.args.get(idx).map_or(call.span, |it| it.span());
+        let histograms = self.histograms(&input, span(0));
+        let mut rows = Vec::new();
+        for idx in 2..call.args.len() {
+            let quantiles = self.scalar_argument(call, idx, grid).await?;
+            if !input.rows.is_empty() {
+                self.check_quantiles(&quantiles, span(idx));
+            }
+            for row in self.quantile_rows(&histograms, &quantiles, grid, span(0)) {
+                rows.extend(by_quantile(&row, &label, &quantiles));
+            }
+        }
+        Ok(Matrix { grid, rows: merge_same_labels(rows)? })
+    }
+
+    pub(super) async fn histogram_fraction(
+        &self,
+        call: &Call,
+        grid: Grid,
+    ) -> Result<Matrix, EvalError> {
+        let lower = self.scalar_argument(call, 0, grid).await?;
+        let upper = self.scalar_argument(call, 1, grid).await?;
+        let input = self.argument(call, 2, grid).await?;
+        let span = call.args.get(2).map_or(call.span, |it| it.span());
+        let rows = self
+            .histograms(&input, span)
+            .iter()
+            .map(|histogram| {
+                let values = (0..grid.n_steps())
+                    .map(|step_idx| {
+                        let mut buckets = histogram.at(step_idx);
+                        if buckets.is_empty() {
+                            return absent();
+                        }
+                        fraction(at_step(&lower, step_idx), at_step(&upper, step_idx), &mut buckets)
+                    })
+                    .collect();
+                Row { labels: Arc::new(histogram.labels.clone()), values }
+            })
+            .filter(has_values)
+            .collect();
+        Ok(Matrix { grid, rows: merge_same_labels(rows)? })
+    }
+
+    fn quantile_rows(
+        &self,
+        histograms: &[Histogram<'_>],
+        quantiles: &[f64],
+        grid: Grid,
+        span: Span,
+    ) -> Vec<Row> {
+        histograms
+            .iter()
+            .map(|histogram| {
+                let mut is_fixed = false;
+                let values = (0..grid.n_steps())
+                    .map(|step_idx| {
+                        let mut buckets = histogram.at(step_idx);
+                        if buckets.is_empty() {
+                            return absent();
+                        }
+                        let found = quantile(at_step(quantiles, step_idx), &mut buckets);
+                        is_fixed |= found.is_fixed;
+                        found.value
+                    })
+                    .collect();
+                if is_fixed {
+                    self.annotate(|it, query| it.not_monotonic(query, span, &histogram.metric));
+                }
+                Row { labels: Arc::new(histogram.labels.clone()), values }
+            })
+            .filter(has_values)
+            .collect()
+    }
+
+    /// Rows by what is left without `le` and the name; rows without a bound are warned about.
+    fn histograms<'m>(&self, input: &'m Matrix, span: Span) -> Vec<Histogram<'m>> {
+        let mut histograms: Vec<Histogram<'m>> = Vec::new();
+        let mut idx_of: HashMap<Labels, usize> = HashMap::new();
+        for row in &input.rows {
+            let (metric, le) = (row.labels.metric_name(), row.labels.get(BUCKET_LE));
+            let Ok(bound) = parse_bound(le) else {
+                self.annotate(|it, query| it.bad_bucket(query, span, metric, le));
+                continue;
+            };
+            // The name tells histograms apart, and is dropped after.
+            let key = row.labels.keep(|it| it != BUCKET_LE);
+            let next = histograms.len();
+            let idx = *idx_of.entry(key).or_insert(next);
+            if idx == next {
+                histograms.push(Histogram {
+                    labels: row.labels.keep(|it| it != BUCKET_LE).without_name(),
+                    metric: metric.to_owned(),
+                    buckets: Vec::new(),
+                });
+            }
+            if let Some(histogram) = histograms.get_mut(idx) {
+                histogram.buckets.push((bound, row));
+            }
+        }
+        for histogram in &mut histograms {
+            histogram.buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        }
+        histograms
+    }
+}
+
+fn parse_bound(le: &str) -> Result<f64, String> {
+    let (sign, digits) = match le.as_bytes().first() {
+        Some(b'-') => (-1.0, le.get(1..).unwrap_or_default()),
+        Some(b'+') => (1.0, le.get(1..).unwrap_or_default()),
+        _ => (1.0, le),
+    };
+    if digits.is_empty() {
+        return Err("empty".to_owned());
+    }
+    Ok(sign * parse_number(digits)?)
+}
+
+/// A row for each quantile value that occurs.
+fn by_quantile(row: &Row, label: &str, quantiles: &[f64]) -> Vec<Row> {
+    let mut rows: Vec<(u64, Row)> = Vec::new();
+    for (step_idx, value) in row.values.iter().enumerate() {
+        let q = at_step(quantiles, step_idx);
+        let idx = match rows.iter().position(|(bits, _)| *bits == q.to_bits()) {
+            Some(idx) => idx,
+            None => {
+                let mut labels = row.labels.to_builder();
+                labels.set(label, &format_float(q));
+                let values = vec![absent(); row.values.len()];
+                rows.push((q.to_bits(), Row { labels: Arc::new(labels.build()), values }));
+                rows.len() - 1
+            }
+        };
+        if let Some(slot) = rows.get_mut(idx).and_then(|(_, it)| it.values.get_mut(step_idx)) {
+            *slot = *value;
+        }
+    }
+    rows.into_iter().map(|(_, row)| row).filter(has_values).collect()
+}

@@ -1,0 +1,64 @@
+//! `and`, `or`, `unless`: rows of one side by whether the other has a match, step by step.
+
+use std::collections::HashMap;
+
+use skep_proto::Labels;
+
+use crate::{
+    Matrix,
+    ast::{BinaryOp, Matching},
+    matrix::{Row, absent, is_absent},
+    vector::{VectorError, has_values, matching::signature, merge_same_labels},
+};
+
+/// Which steps of each signature hold a value.
+struct Presence(HashMap<Labels, Vec<bool>>);
+
+impl Presence {
+    fn of(rows: &[Row], matching: &Matching, n_steps: usize) -> Self {
+        let mut steps: HashMap<Labels, Vec<bool>> = HashMap::new();
+        for row in rows {
+            let present = steps
+                .entry(signature(&row.labels, matching))
+                .or_insert_with(|| vec![false; n_steps]);
+            for (present, value) in present.iter_mut().zip(&row.values) {
+                *present |= !is_absent(*value);
+            }
+        }
+        Self(steps)
+    }
+
+    /// Blanks the values of a row where the signature's presence is not as wanted.
+    fn keep(&self, mut row: Row, matching: &Matching, wanted: bool) -> Row {
+        let present = self.0.get(&signature(&row.labels, matching));
+        for (step_idx, value) in row.values.iter_mut().enumerate() {
+            let is_present = present.and_then(|it| it.get(step_idx)).copied().unwrap_or(false);
+            if is_present != wanted {
+                *value = absent();
+            }
+        }
+        row
+    }
+}
+
+/// # Errors
+/// `or` of rows with equal labels that the matching labels tell apart.
+pub fn set_operation(
+    op: BinaryOp,
+    matching: &Matching,
+    lhs: Matrix,
+    rhs: Matrix,
+) -> Result<Matrix, VectorError> {
+    let grid = lhs.grid;
+    let rows = if op == BinaryOp::Or {
+        let present = Presence::of(&lhs.rows, matching, grid.n_steps());
+        let added = rhs.rows.into_iter().map(|it| present.keep(it, matching, false));
+        let rows = lhs.rows.into_iter().chain(added).collect();
+        merge_same_labels(rows)?
+    } else {
+        let present = Presence::of(&rhs.rows, matching, grid.n_steps());
+        let wanted = op == BinaryOp::And;
+        lhs.rows.into_iter().map(|it| present.keep(it, matching, wanted)).collect()
+    };
+    Ok(Matrix { grid, rows: rows.into_iter().filter(has_values).collect() })
+}

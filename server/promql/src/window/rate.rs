@@ -1,0 +1,93 @@
+//! `rate`, `increase`, `delta` with extrapolation; `irate`, `idelta` without.
+
+use super::{Slice, Windows};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Rate,
+    Increase,
+    Delta,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "time stamps stay far below 2^53 ms")]
+pub(super) fn seconds(millis: i64) -> f64 {
+    millis as f64 / 1000.0
+}
+
+/// What a counter lost at each reset: where it happened, and the value before.
+fn resets(values: &[f64]) -> Vec<(usize, f64)> {
+    values
+        .array_windows::<2>()
+        .enumerate()
+        .filter(|(_, [before, after])| after < before)
+        .map(|(i, [before, _])| (i + 1, *before))
+        .collect()
+}
+
+pub(super) fn extrapolated(windows: &Windows<'_>, kind: Kind, out: &mut [f64]) {
+    let resets = if kind == Kind::Delta { Vec::new() } else { resets(&windows.values) };
+    let mut first_reset = 0;
+    windows.each(out, |_, slice| {
+        // Resets before the window are behind for good: windows only move forward. One at the very
+        // first sample belongs to the window before.
+        first_reset +=
+            resets.iter().skip(first_reset).take_while(|(i, _)| *i <= slice.first_idx).count();
+        let end = slice.first_idx + slice.values.len();
+        let lost = resets
+            .iter()
+            .skip(first_reset)
+            .take_while(|(i, _)| *i < end)
+            .map(|(_, before)| *before);
+        extrapolate(&slice, lost, windows.window_ms, kind)
+    });
+}
+
+fn extrapolate(
+    slice: &Slice<'_>,
+    lost: impl Iterator<Item = f64>,
+    window_ms: i64,
+    kind: Kind,
+) -> Option<f64> {
+    let n_gaps = slice.values.len().checked_sub(1).filter(|it| *it > 0)?;
+    let ((first_ts, first), (last_ts, last)) = (slice.first()?, slice.last()?);
+    let result = lost.fold(last - first, |sum, before| sum + before);
+
+    let window_start = slice.at.saturating_sub(window_ms);
+    let mut to_start = seconds(first_ts - window_start);
+    let mut to_end = seconds(slice.at - last_ts);
+    let sampled = seconds(last_ts - first_ts);
+    #[expect(clippy::cast_precision_loss, reason = "a count of samples")]
+    let average_gap = sampled / n_gaps as f64;
+    // Beyond this, the series is taken to start or end inside the window.
+    let threshold = average_gap * 1.1;
+    if to_start >= threshold {
+        to_start = average_gap / 2.0;
+    }
+    if kind != Kind::Delta && result > 0.0 && first >= 0.0 {
+        // A counter cannot have been below zero.
+        let to_zero = sampled * (first / result);
+        if to_zero < to_start {
+            to_start = to_zero;
+        }
+    }
+    if to_end >= threshold {
+        to_end = average_gap / 2.0;
+    }
+    let mut factor = (sampled + to_start + to_end) / sampled;
+    if kind == Kind::Rate {
+        factor /= seconds(window_ms);
+    }
+    Some(result * factor)
+}
+
+/// From the last two samples; a counter that fell has started from zero.
+pub(super) fn instant(slice: &Slice<'_>, is_rate: bool) -> Option<f64> {
+    let (&[.., before_ts, last_ts], &[.., before, last]) = (slice.ts, slice.values) else {
+        return None;
+    };
+    if last_ts == before_ts {
+        return None;
+    }
+    let difference = if is_rate && last < before { last } else { last - before };
+    Some(if is_rate { difference / seconds(last_ts - before_ts) } else { difference })
+}
