@@ -144,10 +144,7 @@ pub enum LabelFilter {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CompareOp {
-    /// `==`, and how it was written: `=` and `==` mean the same but print as they were.
-    Equal {
-        double: bool,
-    },
+    Equal,
     NotEqual,
     Less,
     LessOrEqual,
@@ -158,8 +155,7 @@ pub enum CompareOp {
 impl CompareOp {
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Equal { double: true } => "==",
-            Self::Equal { double: false } => "=",
+            Self::Equal => "==",
             Self::NotEqual => "!=",
             Self::Less => "<",
             Self::LessOrEqual => "<=",
@@ -170,7 +166,7 @@ impl CompareOp {
 
     pub fn holds<T: PartialOrd>(self, left: &T, right: &T) -> bool {
         match self {
-            Self::Equal { .. } => left == right,
+            Self::Equal => left == right,
             Self::NotEqual => left != right,
             Self::Less => left < right,
             Self::LessOrEqual => left <= right,

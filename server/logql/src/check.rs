@@ -84,6 +84,11 @@ pub(crate) fn line_filter(filter: &LineFilter) -> Result<(), ParseError> {
     Ok(())
 }
 
+/// A pattern over lines: not anchored, `.` stops at a newline.
+pub(crate) fn line_regex(pattern: &str) -> Result<regex::Regex, ParseError> {
+    regex::Regex::new(pattern).map_err(|error| regex_error("", pattern, pattern, &error))
+}
+
 pub(crate) fn regexp(pattern: String) -> Result<Stage, ParseError> {
     const PREFIX: &str = "invalid regexp parser: ";
     let regex = regex::Regex::new(&pattern)

@@ -6,10 +6,11 @@ mod check;
 mod error;
 mod lex;
 mod parse;
-mod pipeline;
+pub mod pipeline;
 mod print;
 mod units;
 
 pub use error::{ParseError, QueryError, Unsupported};
 pub use parse::parse;
+pub use pipeline::Pipeline;
 pub use print::pretty;

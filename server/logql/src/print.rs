@@ -223,7 +223,11 @@ fn line_filter_text(filter: &LineFilter) -> String {
         .iter()
         .map(|it| if it.is_ip { format!("ip({})", quote(&it.text)) } else { quote(&it.text) })
         .collect();
-    format!("{} {}", filter.op.as_str(), needles.join(" or "))
+    let op = filter.op.as_str();
+    if filter.op.is_negative() {
+        return format!("{op} {}", needles.join(&format!(" {op} ")));
+    }
+    format!("{op} {}", needles.join(" or "))
 }
 
 fn extractions_text(exprs: &[Extraction]) -> String {
@@ -251,6 +255,9 @@ pub(crate) fn label_filter_text(filter: &LabelFilter) -> String {
         LabelFilter::Or(left, right) => {
             format!("( {} or {} )", label_filter_text(left), label_filter_text(right))
         }
+        LabelFilter::Text(it) if is_real_regex(it) && !it.value().contains('`') => {
+            format!("{}{}`{}`", it.name(), it.op(), it.value())
+        }
         LabelFilter::Text(it) => matcher_text(it.name(), it.op(), it.value()),
         LabelFilter::Number { label, op, value } => {
             format!("{label}{}{value}", op.as_str())
@@ -266,6 +273,17 @@ pub(crate) fn label_filter_text(filter: &LabelFilter) -> String {
             format!("{label}{op}ip({})", quote(pattern))
         }
     }
+}
+
+/// Whether a pattern is more than texts joined by `.*`, `.+` and `|`: Loki prints those it cannot
+/// simplify in back quotes.
+fn is_real_regex(matcher: &skep_proto::Matcher) -> bool {
+    use skep_proto::MatchOp;
+    if !matches!(matcher.op(), MatchOp::Regex | MatchOp::NotRegex) {
+        return false;
+    }
+    let plain = matcher.value().replace(".*", "").replace(".+", "").replace("\\.", "");
+    plain.contains(['[', '(', ')', '\\', '{', '?', '^', '$', '+', '*', '.'])
 }
 
 fn unwrap_texts(unwrap: &Unwrap) -> Vec<String> {

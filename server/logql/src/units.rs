@@ -246,6 +246,42 @@ pub(crate) fn go_float(value: f64) -> String {
     format!("{value}")
 }
 
+/// Go's `strconv.ParseFloat`.
+pub(crate) fn go_parse_float(text: &str) -> Result<f64, String> {
+    let is_number = text.starts_with(|c: char| c.is_ascii_digit() || "+-.iInN".contains(c));
+    match text.parse() {
+        Ok(value) if is_number => Ok(value),
+        _ => Err(format!("strconv.ParseFloat: parsing {text:?}: invalid syntax")),
+    }
+}
+
+/// Go's `time.ParseDuration`, with its error.
+pub(crate) fn go_duration_or_error(text: &str) -> Result<i64, String> {
+    if let Some(ns) = parse_go_duration(text) {
+        return Ok(ns);
+    }
+    let amount = text.trim_start_matches(['-', '+']);
+    let (number, rest) = split_while(amount, |c| c.is_ascii_digit() || c == '.');
+    let (unit, _) = split_while(rest, |c| !c.is_ascii_digit() && c != '.');
+    Err(if number.is_empty() || number.parse::<f64>().is_err() {
+        format!("time: invalid duration {text:?}")
+    } else if unit.is_empty() {
+        format!("time: missing unit in duration {text:?}")
+    } else {
+        format!("time: unknown unit {unit:?} in duration {text:?}")
+    })
+}
+
+/// `humanize.ParseBytes`, with its error.
+pub(crate) fn bytes_or_error(text: &str) -> Result<u64, String> {
+    if let Some(bytes) = parse_bytes(text) {
+        return Ok(bytes);
+    }
+    let (amount, unit) = split_while(text, |c| c.is_ascii_digit() || c == '.' || c == ',');
+    go_parse_float(amount)?;
+    Err(format!("unhandled size name: {}", unit.trim().to_lowercase()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -250,8 +250,7 @@ impl Parser {
         let op = *op;
         let compare = match op {
             Sym::Regex | Sym::NotRegex => return self.matcher(label).map(LabelFilter::Text),
-            Sym::Equal => CompareOp::Equal { double: false },
-            Sym::Compare => CompareOp::Equal { double: true },
+            Sym::Equal | Sym::Compare => CompareOp::Equal,
             Sym::NotEqual => CompareOp::NotEqual,
             Sym::Less => CompareOp::Less,
             Sym::LessOrEqual => CompareOp::LessOrEqual,

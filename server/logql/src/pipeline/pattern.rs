@@ -3,6 +3,9 @@
 
 use memchr::memmem::Finder;
 
+use super::{Line, RunStage};
+use crate::error::{ParseError, QueryError};
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PatternError {
     #[error("found consecutive capture '<{0}><{1}>': invalid expression")]
@@ -16,6 +19,31 @@ pub(crate) enum PatternError {
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern {
     nodes: Vec<Node>,
+}
+
+/// `| pattern "…"`: captures become labels.
+#[derive(Debug)]
+pub(super) struct PatternStage {
+    pattern: Pattern,
+}
+
+impl PatternStage {
+    pub(super) fn compile(text: &str) -> Result<Self, QueryError> {
+        let pattern = Pattern::parse(text).map_err(|error| ParseError::new(error.to_string()))?;
+        Ok(Self { pattern })
+    }
+}
+
+impl RunStage for PatternStage {
+    fn run(&self, line: &mut Line<'_>) -> bool {
+        let labels = &mut *line.labels;
+        if !labels.hints().no_labels() {
+            self.pattern.captures(&line.text, |name, value| {
+                labels.extract(name, value);
+            });
+        }
+        true
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -72,14 +100,6 @@ impl Pattern {
         self.nodes.iter().filter_map(|node| match node {
             Node::Capture(Some(name)) => Some(name.as_str()),
             _ => None,
-        })
-    }
-
-    /// The texts a line must contain, in any case.
-    pub(crate) fn literals(&self) -> impl Iterator<Item = &[u8]> {
-        self.nodes.iter().filter_map(|node| match node {
-            Node::Literal(finder) => Some(finder.needle()),
-            Node::Capture(_) => None,
         })
     }
 

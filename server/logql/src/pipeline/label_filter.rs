@@ -1,0 +1,171 @@
+//! `| status >= 500 and size < 1MB or host = "a"`.
+
+use skep_proto::{
+    Matcher,
+    names::{LOG_ERROR, LOG_ERROR_DETAILS},
+};
+
+use super::{Line, RunStage, ip::IpMatcher, labels::LineLabels};
+use crate::{
+    ast::{CompareOp, LabelFilter},
+    error::QueryError,
+    units,
+};
+
+/// The `__error__` of a label that is no number, duration or size.
+const FILTER_ERROR: &str = "LabelFilterErr";
+
+#[derive(Debug)]
+pub(super) struct LabelFilterStage {
+    condition: Condition,
+}
+
+#[derive(Debug)]
+enum Condition {
+    And(Box<Condition>, Box<Condition>),
+    Or(Box<Condition>, Box<Condition>),
+    Text(Matcher),
+    Number { label: String, op: CompareOp, value: f64 },
+    Duration { label: String, op: CompareOp, value: i64 },
+    Bytes { label: String, op: CompareOp, value: u64 },
+    Ip { label: String, negative: bool, matcher: IpMatcher },
+}
+
+impl LabelFilterStage {
+    pub(super) fn compile(filter: &LabelFilter) -> Result<Self, QueryError> {
+        Ok(Self { condition: compile(filter)? })
+    }
+}
+
+impl RunStage for LabelFilterStage {
+    fn run(&self, line: &mut Line<'_>) -> bool {
+        holds(&self.condition, line.labels)
+    }
+}
+
+fn compile(filter: &LabelFilter) -> Result<Condition, QueryError> {
+    Ok(match filter {
+        LabelFilter::And(left, right) => {
+            Condition::And(Box::new(compile(left)?), Box::new(compile(right)?))
+        }
+        LabelFilter::Or(left, right) => {
+            Condition::Or(Box::new(compile(left)?), Box::new(compile(right)?))
+        }
+        LabelFilter::Text(matcher) => Condition::Text(matcher.clone()),
+        LabelFilter::Number { label, op, value } => {
+            Condition::Number { label: label.clone(), op: *op, value: *value }
+        }
+        LabelFilter::Duration { label, op, value } => {
+            Condition::Duration { label: label.clone(), op: *op, value: *value }
+        }
+        LabelFilter::Bytes { label, op, value } => {
+            Condition::Bytes { label: label.clone(), op: *op, value: *value }
+        }
+        LabelFilter::Ip { label, negative, pattern } => Condition::Ip {
+            label: label.clone(),
+            negative: *negative,
+            matcher: IpMatcher::parse(pattern)?,
+        },
+    })
+}
+
+fn holds(condition: &Condition, labels: &mut LineLabels) -> bool {
+    match condition {
+        Condition::And(left, right) => {
+            // Both sides run: an error of the second is reported even if the first fails.
+            let left = holds(left, labels);
+            let right = holds(right, labels);
+            left && right
+        }
+        Condition::Or(left, right) => holds(left, labels) || holds(right, labels),
+        Condition::Text(matcher) => {
+            let value = labels.get(matcher.name()).unwrap_or_default();
+            matcher.matches(value)
+        }
+        Condition::Number { label, op, value } => {
+            compare(labels, label, *op, value, units::go_parse_float)
+        }
+        Condition::Duration { label, op, value } => {
+            compare(labels, label, *op, value, units::go_duration_or_error)
+        }
+        Condition::Bytes { label, op, value } => {
+            compare(labels, label, *op, value, units::bytes_or_error)
+        }
+        Condition::Ip { label, negative, matcher } => {
+            if labels.has_error() {
+                return true;
+            }
+            labels.get(label).is_some_and(|it| matcher.is_in(it) != *negative)
+        }
+    }
+}
+
+/// Compares a label's value. A line with an error passes, as does one whose value cannot be read
+/// (it gets an error): only a filter on `__error__` drops those.
+fn compare<T: PartialOrd>(
+    labels: &mut LineLabels,
+    label: &str,
+    op: CompareOp,
+    right: &T,
+    parse: fn(&str) -> Result<T, String>,
+) -> bool {
+    if labels.has_error() {
+        return true;
+    }
+    let Some(text) = labels.get(label) else { return false };
+    match parse(text) {
+        Ok(left) => op.holds(&left, right),
+        Err(details) => {
+            labels.set_error(FILTER_ERROR);
+            labels.set_error_details(&details);
+            true
+        }
+    }
+}
+
+/// Whether a name is one of those that hold errors.
+pub(super) fn is_error_label(name: &str) -> bool {
+    name == LOG_ERROR || name == LOG_ERROR_DETAILS
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::pipeline::tests::{check, passes};
+    use expect_test::expect;
+
+    #[test]
+    fn values_compare_by_their_kind() {
+        let line = r#"n=5 d=1m30s b=2KiB t=abc ip=10.0.0.7"#;
+        for (filter, yes) in [
+            ("n>4", true),
+            ("n==5.0", true),
+            ("d>=90s", true),
+            ("d<1m", false),
+            ("b>2KB", true),
+            ("b=2048B", true),
+            (r#"t="abc" and n=5"#, true),
+            (r#"t="x" or n=5"#, true),
+            (r#"t="x", n=5"#, false),
+            (r#"t=~"a.*""#, true),
+            (r#"ip=ip("10.0.0.0/8")"#, true),
+            (r#"ip!=ip("10.0.0.0/8")"#, false),
+            ("gone>1", false),
+            (r#"gone="""#, true),
+        ] {
+            assert_eq!(passes(&format!("| logfmt | {filter}"), line), yes, "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_an_error_that_can_be_filtered() {
+        check(
+            "| logfmt | n>1",
+            "n=x",
+            expect![[r#"
+                n=x
+                __error__="LabelFilterErr" __error_details__="strconv.ParseFloat: parsing \"x\": invalid syntax" n="x""#]],
+        );
+        assert!(!passes(r#"| logfmt | n>1 | __error__="""#, "n=x"));
+        assert!(passes(r#"| logfmt | n>1 | __error__="""#, "n=2"));
+    }
+}

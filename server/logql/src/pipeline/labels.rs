@@ -1,0 +1,326 @@
+//! The labels of one line: the stream's, the line's metadata, and what stages took out of it.
+
+use std::ops::Range;
+
+use skep_proto::{
+    Labels,
+    names::{LOG_ERROR, LOG_ERROR_DETAILS},
+};
+
+use super::Hints;
+
+/// Appended to a label taken from a line where the stream has one of that name.
+const DUPLICATE_SUFFIX: &str = "_extracted";
+/// Marks a line whose error was asked for, so that a metric query does not fail on it.
+const PRESERVE_ERROR: &str = "__preserve_error__";
+
+/// Where a label came from. A later one hides an earlier one of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Category {
+    Stream,
+    Metadata,
+    Parsed,
+}
+
+/// A reusable label set: its texts lie in one buffer, so that a line costs no allocation.
+#[derive(Debug, Default)]
+pub struct LineLabels {
+    text: String,
+    slots: Vec<Slot>,
+    /// How much of `text` and `slots` the stream's labels are; a reset goes back to there.
+    base: (usize, usize),
+    error: String,
+    error_details: String,
+    has_error: bool,
+    hints: Hints,
+    n_required: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Slot {
+    name: Range<usize>,
+    value: Range<usize>,
+    category: Category,
+    is_live: bool,
+}
+
+impl LineLabels {
+    pub fn new(hints: Hints) -> Self {
+        Self { hints, ..Self::default() }
+    }
+
+    /// Starts a stream: its labels are the base of all following lines.
+    pub fn set_stream(&mut self, stream: &Labels) {
+        self.text.clear();
+        self.slots.clear();
+        for (name, value) in stream.iter() {
+            self.push(Category::Stream, name, value);
+        }
+        self.base = (self.text.len(), self.slots.len());
+        self.reset();
+    }
+
+    /// Starts a line of the current stream.
+    pub fn reset(&mut self) {
+        self.text.truncate(self.base.0);
+        self.slots.truncate(self.base.1);
+        for slot in &mut self.slots {
+            slot.is_live = true;
+        }
+        self.has_error = false;
+        self.error.clear();
+        self.error_details.clear();
+        self.n_required = 0;
+    }
+
+    /// Adds structured metadata; a name the stream has gets a suffix.
+    pub fn add_metadata<'a>(&mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        for (name, value) in pairs {
+            match name {
+                LOG_ERROR => self.set_error(value),
+                LOG_ERROR_DETAILS => self.set_error_details(value),
+                _ if self.base_has(name) => {
+                    let name = format!("{name}{DUPLICATE_SUFFIX}");
+                    self.set(Category::Metadata, &name, value);
+                }
+                _ => self.set(Category::Metadata, name, value),
+            }
+        }
+    }
+
+    /// Sets a label a parser found, under a suffixed name where the stream has it. Says whether
+    /// the parser should go on.
+    pub(crate) fn extract(&mut self, name: &str, value: &str) -> bool {
+        if self.base_has(name) {
+            let suffixed = format!("{name}{DUPLICATE_SUFFIX}");
+            return self.extract_as(&suffixed, value);
+        }
+        self.extract_as(name, value)
+    }
+
+    fn extract_as(&mut self, name: &str, value: &str) -> bool {
+        if !self.hints.wants(name) {
+            return true;
+        }
+        let is_new = self.find(name).is_none_or(|it| it.category != Category::Parsed);
+        self.set(Category::Parsed, name, value);
+        if self.hints.required().is_some() && is_new {
+            self.n_required += 1;
+        }
+        !self.hints.is_done(self.n_required)
+    }
+
+    pub(crate) fn hints(&self) -> &Hints {
+        &self.hints
+    }
+
+    /// Whether the stream has a label of this name (even if a stage dropped it).
+    pub(crate) fn base_has(&self, name: &str) -> bool {
+        self.slots.iter().take(self.base.1).any(|it| self.name_of(it) == name)
+    }
+
+    /// Whether a parser already found this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// The value of a label, [`LOG_ERROR`] and [`LOG_ERROR_DETAILS`] included.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        match name {
+            LOG_ERROR => self.has_error.then_some(self.error.as_str()),
+            LOG_ERROR_DETAILS => {
+                (!self.error_details.is_empty()).then_some(self.error_details.as_str())
+            }
+            _ => self.find(name).map(|it| self.value_of(it)),
+        }
+    }
+
+    pub(crate) fn category(&self, name: &str) -> Option<Category> {
+        self.find(name).map(|it| it.category)
+    }
+
+    pub(crate) fn set(&mut self, category: Category, name: &str, value: &str) {
+        let found = self
+            .slots
+            .iter()
+            .position(|it| it.is_live && self.text.get(it.name.clone()) == Some(name));
+        if let Some(found) = found
+            && let Some(slot) = self.slots.get_mut(found)
+        {
+            if slot.category > category {
+                return;
+            }
+            slot.is_live = false;
+        }
+        self.push(category, name, value);
+    }
+
+    fn push(&mut self, category: Category, name: &str, value: &str) {
+        let start = self.text.len();
+        self.text.push_str(name);
+        let middle = self.text.len();
+        self.text.push_str(value);
+        let end = self.text.len();
+        self.slots.push(Slot { name: start..middle, value: middle..end, category, is_live: true });
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        match name {
+            LOG_ERROR => {
+                self.has_error = false;
+                self.error.clear();
+            }
+            LOG_ERROR_DETAILS => self.error_details.clear(),
+            _ => {
+                for slot in &mut self.slots {
+                    if slot.is_live && self.text.get(slot.name.clone()) == Some(name) {
+                        slot.is_live = false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps the labels `keep` says so of; errors stay.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
+        for slot in &mut self.slots {
+            let name = self.text.get(slot.name.clone()).unwrap_or_default();
+            let value = self.text.get(slot.value.clone()).unwrap_or_default();
+            slot.is_live = slot.is_live && keep(name, value);
+        }
+    }
+
+    pub fn has_error(&self) -> bool {
+        self.has_error
+    }
+
+    /// Whether a metric query has to fail for this line.
+    pub fn has_fatal_error(&self) -> bool {
+        self.has_error && self.get(PRESERVE_ERROR).is_none()
+    }
+
+    pub(crate) fn set_error(&mut self, kind: &str) {
+        self.has_error = true;
+        self.error.clear();
+        self.error.push_str(kind);
+    }
+
+    pub(crate) fn set_error_details(&mut self, details: &str) {
+        self.error_details.clear();
+        self.error_details.push_str(details);
+    }
+
+    /// A parser could not read the line.
+    pub(crate) fn parser_error(&mut self, kind: &str, details: Option<&str>) {
+        self.set_error(kind);
+        if self.hints.preserves_error() {
+            self.set(Category::Parsed, PRESERVE_ERROR, "true");
+        }
+        if let Some(details) = details {
+            self.set_error_details(details);
+        }
+    }
+
+    /// Whether the labels are the stream's, as they were.
+    pub fn is_base(&self) -> bool {
+        !self.has_error
+            && self.error_details.is_empty()
+            && self.slots.len() == self.base.1
+            && self.slots.iter().all(|it| it.is_live)
+    }
+
+    /// All labels, errors included, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (Category, &str, &str)> {
+        let error = self.has_error.then_some((Category::Parsed, LOG_ERROR, self.error.as_str()));
+        let details = (!self.error_details.is_empty()).then_some((
+            Category::Parsed,
+            LOG_ERROR_DETAILS,
+            self.error_details.as_str(),
+        ));
+        self.slots
+            .iter()
+            .filter(|it| it.is_live)
+            .map(|it| (it.category, self.name_of(it), self.value_of(it)))
+            .chain(error)
+            .chain(details)
+    }
+
+    fn find(&self, name: &str) -> Option<&Slot> {
+        self.slots.iter().find(|it| it.is_live && self.name_of(it) == name)
+    }
+
+    fn name_of(&self, slot: &Slot) -> &str {
+        self.text.get(slot.name.clone()).unwrap_or_default()
+    }
+
+    fn value_of(&self, slot: &Slot) -> &str {
+        self.text.get(slot.value.clone()).unwrap_or_default()
+    }
+}
+
+/// A label name out of a line's key: blanks around it are cut, what no name may hold becomes `_`.
+/// With `is_first` a leading digit gets a `_` before it.
+pub(crate) fn sanitize_into(out: &mut String, key: &str, is_first: bool) {
+    let key = key.trim();
+    if is_first && key.starts_with(|c: char| c.is_ascii_digit()) {
+        out.push('_');
+    }
+    out.extend(key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> LineLabels {
+        let mut labels = LineLabels::default();
+        labels.set_stream(&Labels::from_pairs([("app", "web"), ("level", "info")]).unwrap());
+        labels
+    }
+
+    fn all(labels: &LineLabels) -> Vec<(Category, &str, &str)> {
+        let mut all: Vec<_> = labels.iter().collect();
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn a_parsed_name_of_the_stream_gets_a_suffix_and_hides_metadata() {
+        let mut labels = base();
+        labels.add_metadata([("user", "1"), ("app", "meta")]);
+        labels.extract("user", "2");
+        labels.extract("level", "warn");
+        assert_eq!(
+            all(&labels),
+            [
+                (Category::Stream, "app", "web"),
+                (Category::Stream, "level", "info"),
+                (Category::Metadata, "app_extracted", "meta"),
+                (Category::Parsed, "level_extracted", "warn"),
+                (Category::Parsed, "user", "2"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_reset_brings_the_stream_back() {
+        let mut labels = base();
+        labels.remove("app");
+        labels.extract("x", "1");
+        labels.set_error("E");
+        assert!(!labels.is_base());
+        labels.reset();
+        assert!(labels.is_base());
+        assert_eq!(labels.get("app"), Some("web"));
+        assert_eq!(labels.get(LOG_ERROR), None);
+    }
+
+    #[test]
+    fn keys_become_label_names() {
+        for (key, name) in [("a.b-c", "a_b_c"), ("1x", "_1x"), (" ü ", "_")] {
+            let mut out = String::new();
+            sanitize_into(&mut out, key, true);
+            assert_eq!(out, name);
+        }
+    }
+}
