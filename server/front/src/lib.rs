@@ -1,1 +1,29 @@
-//! Stage.
+//! The front door: TLS, virtual hosts and access in front of axum routers it knows nothing about.
+//!
+//! [`Front::bind`] makes or loads the local CA and opens the listeners, so that the caller knows the
+//! addresses; [`Front::run`] takes the [`Routers`] and serves until shutdown, then drains.
+//! A handler finds the peer as `axum::extract::ConnectInfo<SocketAddr>` and the caller as
+//! [`Principal`] in the request's extensions.
+
+mod access;
+mod ca;
+mod clock;
+mod config;
+mod error;
+mod files;
+mod gate;
+mod listen;
+mod login;
+mod redirect;
+mod tls;
+mod vhost;
+
+pub use access::{Principal, Scope, Scopes, Via};
+pub use clock::{Clock, SystemClock};
+pub use config::{
+    Config, ConfigError, Domain, Limits, LoopbackAddr, PasswordHash, PlainAuth, PlainListener,
+    Token, TokenHash, User,
+};
+pub use error::Error;
+pub use gate::Routers;
+pub use listen::{Bound, Front};

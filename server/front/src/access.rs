@@ -1,0 +1,157 @@
+//! Who may do what: what a request needs, what its credentials allow, and whether the two meet.
+
+pub(crate) mod attempts;
+pub(crate) mod credentials;
+pub(crate) mod origin;
+pub(crate) mod passwords;
+pub(crate) mod sessions;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::http::Method;
+
+use crate::vhost::Target;
+
+/// One kind of thing a caller may be allowed to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Push samples and log lines.
+    Ingest,
+    /// Read: queries, and the page.
+    Query,
+    /// Flush, delete, configure.
+    Admin,
+}
+
+impl Scope {
+    pub const ALL: [Self; 3] = [Self::Ingest, Self::Query, Self::Admin];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Query => "query",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Not one of `ingest`, `query`, `admin`.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no scope {0:?}; write ingest, query or admin")]
+pub struct UnknownScope(String);
+
+impl FromStr for Scope {
+    type Err = UnknownScope;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
+        found.ok_or_else(|| UnknownScope(text.to_owned()))
+    }
+}
+
+/// A set of scopes; none implies another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scopes(u8);
+
+impl Scopes {
+    pub const ALL: Self = Self(0b111);
+
+    pub fn contains(self, scope: Scope) -> bool {
+        self.0 & Self::bit(scope) != 0
+    }
+
+    fn bit(scope: Scope) -> u8 {
+        match scope {
+            Scope::Ingest => 1,
+            Scope::Query => 2,
+            Scope::Admin => 4,
+        }
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().fold(0, |bits, scope| bits | Self::bit(scope)))
+    }
+}
+
+/// Who is asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The token's or user's name.
+    pub name: Arc<str>,
+    pub scopes: Scopes,
+    pub via: Via,
+}
+
+/// How the caller proved who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    Token,
+    /// A browser repeats it by itself once it was typed in.
+    Basic,
+    /// A browser sends it by itself.
+    Session,
+    /// The plain listener asks for nothing.
+    Loopback,
+}
+
+impl Principal {
+    pub(crate) fn loopback() -> Self {
+        Self { name: Arc::from("loopback"), scopes: Scopes::ALL, via: Via::Loopback }
+    }
+}
+
+/// The scope a request needs; `None` is open to anybody.
+pub(crate) fn needed(target: Target, method: &Method, path: &str) -> Option<Scope> {
+    const OPEN: [&str; 3] = ["/-/healthy", "/-/ready", "/ready"];
+    const PUSH: [&str; 2] = ["/api/v1/write", "/loki/api/v1/push"];
+    const ADMIN: [&str; 4] = ["/-/", "/api/v1/admin/", "/loki/api/v1/delete", "/flush"];
+    let is_api = target != Target::Page;
+    if is_api && OPEN.contains(&path) && matches!(*method, Method::GET | Method::HEAD) {
+        None
+    } else if is_api && PUSH.contains(&path) {
+        Some(Scope::Ingest)
+    } else if is_api && ADMIN.iter().any(|prefix| path.starts_with(prefix)) {
+        Some(Scope::Admin)
+    } else {
+        Some(Scope::Query)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_needs_the_scope_of_its_family() {
+        let need = |target, path| needed(target, &Method::GET, path);
+        let push = needed(Target::Metrics, &Method::POST, "/api/v1/write");
+        assert_eq!(push, Some(Scope::Ingest));
+        assert_eq!(need(Target::Logs, "/loki/api/v1/push"), Some(Scope::Ingest));
+        assert_eq!(need(Target::Metrics, "/api/v1/query"), Some(Scope::Query));
+        assert_eq!(need(Target::Metrics, "/-/flush"), Some(Scope::Admin));
+        assert_eq!(need(Target::Metrics, "/-/healthy"), None);
+        assert_eq!(needed(Target::Metrics, &Method::POST, "/-/healthy"), Some(Scope::Admin));
+        assert_eq!(need(Target::Page, "/ready"), Some(Scope::Query));
+        assert_eq!(need(Target::Metrics, "/api/v1/write/"), Some(Scope::Query));
+    }
+
+    #[test]
+    fn scopes_are_read_by_name_and_none_implies_another() {
+        let scopes: Scopes =
+            ["ingest", "admin"].iter().map(|s| s.parse::<Scope>().unwrap()).collect();
+        assert!(scopes.contains(Scope::Ingest) && scopes.contains(Scope::Admin));
+        assert!(!scopes.contains(Scope::Query));
+        let error = "root".parse::<Scope>().unwrap_err();
+        assert_eq!(error.to_string(), "there is no scope \"root\"; write ingest, query or admin");
+    }
+}

@@ -1,0 +1,60 @@
+//! The one place of the front that touches the disk.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::error::Error;
+
+/// Makes `dir` and what is missing above it, readable by us only.
+pub(crate) fn create_private_dir(dir: &Path) -> Result<(), Error> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source| Error::File { path: dir.to_owned(), source })
+}
+
+/// The file's text, or `None` when there is no such file.
+pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::File { path: path.to_owned(), source }),
+    }
+}
+
+/// Whether others may read what is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mode {
+    /// 0600
+    Secret,
+    /// 0644
+    Public,
+}
+
+/// Replaces the file in one step: after a crash it holds the old text or the new, never half of one.
+pub(crate) fn replace(path: &Path, text: &str, mode: Mode) -> Result<(), Error> {
+    let written = write_and_rename(path, text, mode);
+    written.map_err(|source| Error::File { path: path.to_owned(), source })
+}
+
+fn write_and_rename(path: &Path, text: &str, mode: Mode) -> std::io::Result<()> {
+    let bits = match mode {
+        Mode::Secret => 0o600,
+        Mode::Public => 0o644,
+    };
+    let temporary = path.with_extension("new");
+    // A left-over of a crash may have other permissions, which `mode` would not change.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _removed_or_absent => {}
+    }
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(bits).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(dir) => fs::File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}

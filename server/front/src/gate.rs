@@ -1,0 +1,242 @@
+//! Decides what happens to a request: which site, who asks, may they; then hands it to a router.
+
+mod refusal;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::header::{
+    CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, UPGRADE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::request::Parts;
+use axum::http::{Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tower::ServiceExt;
+
+use self::refusal::Refusal;
+use crate::access::credentials::Access;
+use crate::access::origin::{self, From};
+use crate::access::{Principal, Via, needed};
+use crate::clock::Clock;
+use crate::config::PlainAuth;
+use crate::login;
+use crate::vhost::{Host, Site, Sites, Target};
+
+/// What the front serves; the paths are those of the clients (`/api/v1/…`, `/loki/api/v1/…`).
+#[derive(Debug, Clone, Default)]
+pub struct Routers {
+    /// Everything that is no API path, on the apex, `lan.` and the local names.
+    pub page: Router,
+    /// All of `metrics.`; `/api/`, `/-/`, `/metrics` and `/federate` elsewhere.
+    pub metrics: Router,
+    /// All of `logs.`; `/loki/` and `/ready` elsewhere.
+    pub logs: Router,
+}
+
+/// What every request passes.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub sites: Sites,
+    pub routers: Routers,
+    pub access: Access,
+    pub clock: Arc<dyn Clock>,
+    pub ca_pem: String,
+}
+
+/// What a request inherits from its connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    pub peer: SocketAddr,
+    pub transport: Transport,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Transport {
+    Tls { sni: Option<String> },
+    Plain(PlainAuth),
+}
+
+impl Transport {
+    fn sni(&self) -> Option<&str> {
+        match self {
+            Self::Tls { sni } => sni.as_deref(),
+            Self::Plain(_) => None,
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self {
+            Self::Tls { .. } => "https",
+            Self::Plain(_) => "http",
+        }
+    }
+}
+
+/// The local CA's root, open on every listener: a device needs it before it can trust us.
+pub(crate) const CA_PATH: &str = "/ca.pem";
+const LOGIN_PATH: &str = "/login";
+const LOGOUT_PATH: &str = "/logout";
+
+/// What the steps before a router have found out about a request.
+struct Asked<'a> {
+    connection: &'a Connection,
+    host: Host,
+    target: Target,
+}
+
+impl Gate {
+    pub(crate) async fn answer(&self, connection: &Connection, request: Request<Body>) -> Response {
+        let mut response = self.route(connection, request).await;
+        let headers = response.headers_mut();
+        for (name, value) in HARDENING {
+            headers.entry(name).or_insert(HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    async fn route(&self, connection: &Connection, request: Request<Body>) -> Response {
+        let (parts, body) = request.into_parts();
+        if parts.method == Method::CONNECT {
+            return StatusCode::METHOD_NOT_ALLOWED.into_response();
+        }
+        let found = Host::of(&parts).and_then(|host| {
+            self.sites.find(&host, connection.transport.sni()).map(|site| (host, site))
+        });
+        let (host, site) = match found {
+            Ok(found) => found,
+            Err(error) => return Refusal::Host(error).response(&parts, Target::Page),
+        };
+        let path = parts.uri.path();
+        let asked = Asked { connection, host, target: site.target(path) };
+        match (site, path) {
+            (_any, CA_PATH) => ca_pem(&self.ca_pem),
+            (Site::Everything, LOGIN_PATH) => self.login(&asked, parts, body).await,
+            (Site::Everything, LOGOUT_PATH) => self.logout(&asked, &parts),
+            (_any, _else) => match self.admit(&asked, &parts).await {
+                Ok(principal) => self.hand_over(&asked, parts, body, principal).await,
+                Err(refusal) => refusal.response(&parts, asked.target),
+            },
+        }
+    }
+
+    /// The caller, if they may do this; `None` when nobody needs to be asked.
+    async fn admit(&self, asked: &Asked<'_>, parts: &Parts) -> Result<Option<Principal>, Refusal> {
+        let Some(scope) = needed(asked.target, &parts.method, parts.uri.path()) else {
+            return Ok(None);
+        };
+        let principal = self.principal(asked, parts).await?.ok_or(Refusal::Anonymous)?;
+        if changes_state(parts) {
+            let from = origin::of(&parts.headers, asked.connection.transport.scheme(), &asked.host);
+            check_origin(from, principal.via)?;
+        }
+        if principal.scopes.contains(scope) {
+            Ok(Some(principal))
+        } else {
+            Err(Refusal::Scope { name: principal.name, scope })
+        }
+    }
+
+    async fn principal(
+        &self,
+        asked: &Asked<'_>,
+        parts: &Parts,
+    ) -> Result<Option<Principal>, Refusal> {
+        if let Transport::Plain(PlainAuth::Open) = asked.connection.transport {
+            return Ok(Some(Principal::loopback()));
+        }
+        let peer = asked.connection.peer.ip();
+        let found = self.access.principal(&parts.headers, peer, self.clock.now()).await;
+        found.map_err(Refusal::Denied)
+    }
+
+    async fn hand_over(
+        &self,
+        asked: &Asked<'_>,
+        parts: Parts,
+        body: Body,
+        principal: Option<Principal>,
+    ) -> Response {
+        let mut request = Request::from_parts(parts, body);
+        request.extensions_mut().insert(ConnectInfo(asked.connection.peer));
+        if let Some(principal) = principal {
+            request.extensions_mut().insert(principal);
+        }
+        let router = match asked.target {
+            Target::Page => &self.routers.page,
+            Target::Metrics => &self.routers.metrics,
+            Target::Logs => &self.routers.logs,
+        };
+        router.clone().oneshot(request).await.into_response()
+    }
+
+    async fn login(&self, asked: &Asked<'_>, parts: Parts, body: Body) -> Response {
+        let next = login::next_of(&parts.uri);
+        let peer = asked.connection.peer.ip();
+        match parts.method {
+            Method::GET | Method::HEAD => match self.principal(asked, &parts).await {
+                Ok(Some(_already)) => see_other(&next),
+                _else => login::form(StatusCode::OK, &next, None),
+            },
+            Method::POST => {
+                let scheme = asked.connection.transport.scheme();
+                if origin::of(&parts.headers, scheme, &asked.host) == From::OtherSite {
+                    return Refusal::OtherSite.response(&parts, Target::Page);
+                }
+                login::submit(&self.access, peer, self.clock.now(), body).await
+            }
+            _other => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        }
+    }
+
+    fn logout(&self, asked: &Asked<'_>, parts: &Parts) -> Response {
+        if parts.method != Method::POST {
+            return StatusCode::METHOD_NOT_ALLOWED.into_response();
+        }
+        let from = origin::of(&parts.headers, asked.connection.transport.scheme(), &asked.host);
+        match check_origin(from, Via::Session) {
+            Ok(()) => login::end(&self.access, &parts.headers),
+            Err(refusal) => refusal.response(parts, Target::Page),
+        }
+    }
+}
+
+/// On every response that does not say otherwise.
+const HARDENING: [(HeaderName, &str); 3] = [
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (REFERRER_POLICY, "same-origin"),
+];
+
+/// A websocket is opened by a GET, but then carries anything.
+fn changes_state(parts: &Parts) -> bool {
+    let safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    !safe || parts.headers.contains_key(UPGRADE)
+}
+
+/// Credentials that a browser sends by itself are only good for our own page's requests.
+fn check_origin(from: From, via: Via) -> Result<(), Refusal> {
+    match (via, from) {
+        (Via::Token, _) | (_, From::OurPage) => Ok(()),
+        // Every browser says where a POST comes from; promtool and Grafana do not.
+        (Via::Basic | Via::Loopback, From::Unknown) => Ok(()),
+        (Via::Session, From::Unknown) | (_, From::OtherSite) => Err(Refusal::OtherSite),
+    }
+}
+
+/// The root as a download that phones offer to install.
+pub(crate) fn ca_pem(pem: &str) -> Response {
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/x-x509-ca-cert"))];
+    (headers, pem.to_owned()).into_response()
+}
+
+/// 303: fetch the next page by GET.
+pub(crate) fn see_other(path: &str) -> Response {
+    match HeaderValue::from_str(path) {
+        Ok(location) => (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response(),
+        Err(_not_a_header) => StatusCode::BAD_REQUEST.into_response(),
+    }
+}

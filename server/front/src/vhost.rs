@@ -1,0 +1,256 @@
+//! Which site a request is for: by `Host` or `:authority`, which must agree with the TLS name.
+
+use axum::http::header::HOST;
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+
+use crate::config::Domain;
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// The page, with every API below it so that it works same-origin.
+    Everything,
+    /// The Prometheus API.
+    Metrics,
+    /// The Loki API.
+    Logs,
+}
+
+/// The router a path of a site belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    Page,
+    Metrics,
+    Logs,
+}
+
+/// The names this server answers to.
+#[derive(Debug, Clone)]
+pub(crate) struct Sites {
+    domain: Domain,
+    extra_names: Vec<String>,
+}
+
+/// Why a request names no site of ours.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum HostError {
+    #[error("the request names no host, or more than one")]
+    Malformed,
+    #[error("there is no site {0:?} here")]
+    Unknown(String),
+    #[error("this connection was made for {sni:?}, not for {host:?}")]
+    OtherConnection { sni: String, host: String },
+}
+
+/// Always ours, whatever the domain: how tools on this machine come in.
+const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+const METRICS_PREFIXES: [&str; 4] = ["/api/", "/-/", "/metrics", "/federate"];
+const LOGS_PREFIXES: [&str; 2] = ["/loki/", "/ready"];
+
+impl Sites {
+    pub(crate) fn new(domain: Domain, extra_names: &[String]) -> Self {
+        let extra_names = extra_names.iter().map(|name| as_host(name)).collect();
+        Self { domain, extra_names }
+    }
+
+    /// For the certificate: every name that `site` knows, and a wildcard for what comes later.
+    pub(crate) fn certificate_names(domain: &Domain, extra_names: &[String]) -> Vec<String> {
+        let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        for name in [domain.to_string(), format!("*.{domain}")].iter().chain(extra_names) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
+    /// The site of a host name without port, in lower case.
+    pub(crate) fn site(&self, host: &str) -> Option<Site> {
+        if LOCAL_NAMES.contains(&host) || host == self.domain.as_str() {
+            return Some(Site::Everything);
+        }
+        let below = host.strip_suffix(self.domain.as_str()).and_then(|head| head.strip_suffix('.'));
+        match below {
+            Some("lan") => Some(Site::Everything),
+            Some("metrics") => Some(Site::Metrics),
+            Some("logs") => Some(Site::Logs),
+            _other if self.extra_names.iter().any(|name| name == host) => Some(Site::Everything),
+            _other => None,
+        }
+    }
+
+    /// The site of a request over a connection whose TLS name was `sni`.
+    pub(crate) fn find(&self, host: &Host, sni: Option<&str>) -> Result<Site, HostError> {
+        let site = self.site(&host.name).ok_or_else(|| HostError::Unknown(host.name.clone()))?;
+        match sni {
+            // A browser reuses a connection for another name the certificate covers; 421 tells it
+            // to open one of its own.
+            Some(sni) if trimmed(sni) != host.name => {
+                Err(HostError::OtherConnection { sni: sni.to_owned(), host: host.name.clone() })
+            }
+            _agrees => Ok(site),
+        }
+    }
+}
+
+impl Site {
+    pub(crate) fn target(self, path: &str) -> Target {
+        let any = |prefixes: &[&str]| prefixes.iter().any(|prefix| path.starts_with(prefix));
+        match self {
+            Self::Metrics => Target::Metrics,
+            Self::Logs => Target::Logs,
+            Self::Everything if any(&METRICS_PREFIXES) => Target::Metrics,
+            Self::Everything if any(&LOGS_PREFIXES) => Target::Logs,
+            Self::Everything => Target::Page,
+        }
+    }
+}
+
+/// The host a request names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// Lower case, no port, no trailing dot; an IPv6 address keeps its brackets.
+    pub name: String,
+    pub port: Option<u16>,
+}
+
+impl Host {
+    /// From the request line or `:authority`, else from the one `Host` header; both must agree.
+    pub(crate) fn of(parts: &Parts) -> Result<Self, HostError> {
+        let mut headers = parts.headers.get_all(HOST).iter();
+        let header = match (headers.next(), headers.next()) {
+            (None, _) => None,
+            (Some(value), None) => {
+                Some(value.to_str().ok().and_then(Self::parse).ok_or(HostError::Malformed)?)
+            }
+            (Some(_), Some(_)) => return Err(HostError::Malformed),
+        };
+        let line = match parts.uri.authority() {
+            None => None,
+            Some(authority) => Some(Self::parse(authority.as_str()).ok_or(HostError::Malformed)?),
+        };
+        match (line, header) {
+            (Some(line), Some(header)) if line != header => Err(HostError::Malformed),
+            (Some(host), _) | (None, Some(host)) => Ok(host),
+            (None, None) => Err(HostError::Malformed),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.contains('@') {
+            return None;
+        }
+        let authority: Authority = text.parse().ok()?;
+        let port = match authority.port() {
+            None if authority.as_str().len() != authority.host().len() => return None,
+            None => None,
+            Some(port) => Some(port.as_str().parse().ok()?),
+        };
+        let name = trimmed(&authority.host().to_ascii_lowercase()).to_owned();
+        (!name.is_empty()).then_some(Self { name, port })
+    }
+}
+
+fn trimmed(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+/// An extra name as a `Host` header spells it.
+fn as_host(name: &str) -> String {
+    match name.parse::<std::net::Ipv6Addr>() {
+        Ok(ip) => format!("[{ip}]"),
+        Err(_not_ipv6) => name.to_ascii_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn sites() -> Sites {
+        let extra = ["nas.local".to_owned(), "fd00::7".to_owned()];
+        Sites::new(Domain::parse("home.lan").unwrap(), &extra)
+    }
+
+    #[track_caller]
+    fn check(host: &str, sni: Option<&str>, expected: &Expect) {
+        let (parts, ()) = Request::get("/").header(HOST, host).body(()).unwrap().into_parts();
+        let shown = match Host::of(&parts).and_then(|host| sites().find(&host, sni)) {
+            Ok(site) => format!("{site:?}"),
+            Err(error) => format!("error: {error}"),
+        };
+        expected.assert_eq(&shown);
+    }
+
+    #[test]
+    fn names_of_ours_lead_to_their_sites() {
+        check("home.lan", Some("home.lan"), &expect!["Everything"]);
+        check("LAN.home.lan:8443", Some("lan.home.lan"), &expect!["Everything"]);
+        check("metrics.home.lan.", Some("metrics.home.lan"), &expect!["Metrics"]);
+        check("logs.home.lan", None, &expect!["Logs"]);
+        check("127.0.0.1:1", None, &expect!["Everything"]);
+        check("[::1]:1", None, &expect!["Everything"]);
+        check("[fd00::7]", None, &expect!["Everything"]);
+        check("nas.local", Some("nas.local"), &expect!["Everything"]);
+    }
+
+    #[test]
+    fn any_other_name_is_refused() {
+        check("evil.example", None, &expect![[r#"error: there is no site "evil.example" here"#]]);
+        check("x.home.lan", None, &expect![[r#"error: there is no site "x.home.lan" here"#]]);
+        check("xhome.lan", None, &expect![[r#"error: there is no site "xhome.lan" here"#]]);
+        check(
+            "a.metrics.home.lan",
+            None,
+            &expect![[r#"error: there is no site "a.metrics.home.lan" here"#]],
+        );
+        check("", None, &expect!["error: the request names no host, or more than one"]);
+        check(
+            "home.lan:99999",
+            None,
+            &expect!["error: the request names no host, or more than one"],
+        );
+        check("x@home.lan", None, &expect!["error: the request names no host, or more than one"]);
+        check("home.lan/..", None, &expect!["error: the request names no host, or more than one"]);
+    }
+
+    #[test]
+    fn the_tls_name_must_be_the_host() {
+        check(
+            "metrics.home.lan",
+            Some("home.lan"),
+            &expect![[
+                r#"error: this connection was made for "home.lan", not for "metrics.home.lan""#
+            ]],
+        );
+        check(
+            "127.0.0.1",
+            Some("home.lan"),
+            &expect![[r#"error: this connection was made for "home.lan", not for "127.0.0.1""#]],
+        );
+    }
+
+    #[test]
+    fn two_hosts_in_one_request_are_malformed() {
+        let twice = Request::get("/").header(HOST, "home.lan").header(HOST, "logs.home.lan");
+        let line = Request::get("http://logs.home.lan/").header(HOST, "home.lan");
+        for request in [twice, line, Request::get("/")] {
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(Host::of(&parts), Err(HostError::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_page_site_carries_the_apis_below_it() {
+        let targets = ["/", "/api/v1/query", "/-/flush", "/loki/api/v1/push", "/apix", "/ready"]
+            .map(|path| Site::Everything.target(path));
+        use Target::{Logs, Metrics, Page};
+        assert_eq!(targets, [Page, Metrics, Metrics, Logs, Page, Logs]);
+        assert_eq!(Site::Logs.target("/api/v1/query"), Logs);
+    }
+}

@@ -1,0 +1,19 @@
+//! The front from outside: real TLS on port 0, a pinned CA, and routers that only say who called.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "clippy only exempts functions marked as tests, not what they call"
+)]
+
+#[path = "front/server.rs"]
+mod server;
+
+#[path = "front/access.rs"]
+mod access;
+#[path = "front/connections.rs"]
+mod connections;
+#[path = "front/names.rs"]
+mod names;
+#[path = "front/people.rs"]
+mod people;

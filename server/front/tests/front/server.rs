@@ -1,0 +1,168 @@
+//! A running front for the tests, and a client that trusts its CA.
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use reqwest::{Client, RequestBuilder, Response, redirect};
+use skep_front::{
+    Bound, Config, Domain, Error, Front, Limits, LoopbackAddr, PasswordHash, PlainAuth,
+    PlainListener, Principal, Routers, Scope, SystemClock, Token, TokenHash, User,
+};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const PASSWORD: &str = "correct horse";
+/// One for all starts: another hash of the same password ends the sessions.
+static PASSWORD_HASH: LazyLock<PasswordHash> =
+    LazyLock::new(|| PasswordHash::cheap(PASSWORD).unwrap());
+pub(crate) const AGENT: &str = "skep_agent";
+pub(crate) const READER: &str = "skep_reader";
+pub(crate) const ADMIN: &str = "skep_admin";
+
+pub(crate) struct Server {
+    pub(crate) dir: TempDir,
+    pub(crate) bound: Bound,
+    pub(crate) client: Client,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), |_config| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    pub(crate) async fn start_in(dir: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(dir.path());
+        change(&mut config);
+        let front = Front::bind(config, Arc::new(SystemClock)).await.unwrap();
+        let bound = front.bound().clone();
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(front.run(routers(), shutdown.clone()));
+        let client = client(&bound);
+        Self { dir, bound, client, shutdown, task }
+    }
+
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.bound.https[0]
+    }
+
+    /// Of a name of ours, over TLS.
+    pub(crate) fn url(&self, host: &str, path: &str) -> String {
+        format!("https://{host}:{}{path}", self.https().port())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(self.url("home.lan", path))
+    }
+
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(self.url("home.lan", path))
+    }
+
+    /// A browser's login; returns the cookie.
+    pub(crate) async fn login(&self) -> String {
+        let response = self.send_login("ada", PASSWORD).await;
+        assert_eq!(response.status(), 303);
+        cookie_of(&response)
+    }
+
+    pub(crate) async fn send_login(&self, user: &str, password: &str) -> Response {
+        let form = format!("user={user}&password={}&next=%2Fexplore", password.replace(' ', "+"));
+        let request = self.post("/login").header("sec-fetch-site", "same-origin");
+        request.body(form).send().await.unwrap()
+    }
+
+    pub(crate) fn ask_to_stop(&self) {
+        self.shutdown.cancel();
+    }
+
+    pub(crate) async fn stop(self) -> (TempDir, Result<(), Error>) {
+        self.shutdown.cancel();
+        drop(self.client);
+        (self.dir, self.task.await.unwrap())
+    }
+}
+
+pub(crate) fn cookie_of(response: &Response) -> String {
+    let cookie = response.headers()["set-cookie"].to_str().unwrap();
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+pub(crate) fn config(dir: &Path) -> Config {
+    let token = |name: &str, text: &str, scopes: &[Scope]| Token {
+        name: name.to_owned(),
+        sha256: TokenHash::of(text),
+        scopes: scopes.iter().copied().collect(),
+    };
+    let user = |name: &str, scopes: &[Scope]| User {
+        name: name.to_owned(),
+        password: PASSWORD_HASH.clone(),
+        scopes: scopes.iter().copied().collect(),
+    };
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    Config {
+        domain: Domain::parse("home.lan").unwrap(),
+        extra_names: vec!["nas.local".to_owned()],
+        host: "lab1".to_owned(),
+        https: vec![any],
+        http_redirect: Some(any),
+        https_port_public: None,
+        plain: Some(PlainListener {
+            addr: LoopbackAddr::new(any).unwrap(),
+            require_auth: PlainAuth::Required,
+        }),
+        data_dir: dir.join("front"),
+        tokens: vec![
+            token("agent", AGENT, &[Scope::Ingest]),
+            token("reader", READER, &[Scope::Query]),
+            token("admin", ADMIN, &[Scope::Admin]),
+        ],
+        users: vec![user("ada", &[Scope::Query, Scope::Admin]), user("guest", &[Scope::Query])],
+        limits: Limits {
+            login_burst: 3,
+            login_refill: Duration::from_secs(3600),
+            ..Limits::default()
+        },
+    }
+}
+
+pub(crate) fn client(bound: &Bound) -> Client {
+    // Err: another test was first.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let ca = std::fs::read(&bound.ca_file).unwrap();
+    let mut builder = Client::builder()
+        .tls_built_in_root_certs(false)
+        .add_root_certificate(reqwest::Certificate::from_pem(&ca).unwrap())
+        .no_proxy()
+        .redirect(redirect::Policy::none());
+    for host in
+        ["home.lan", "lan.home.lan", "metrics.home.lan", "logs.home.lan", "x.home.lan", "nas.local"]
+    {
+        builder = builder.resolve(host, bound.https[0]);
+    }
+    builder.build().unwrap()
+}
+
+/// Each answers with its name, the path and the caller.
+fn routers() -> Routers {
+    let named = |name: &'static str| {
+        Router::new().fallback(
+            move |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request| {
+                let caller = request.extensions().get::<Principal>();
+                let caller = caller.map_or("nobody", |caller| &*caller.name);
+                let text = format!("{name} {} {caller} {}", request.uri().path(), peer.ip());
+                std::future::ready(text)
+            },
+        )
+    };
+    Routers { page: named("page"), metrics: named("metrics"), logs: named("logs") }
+}
