@@ -1,7 +1,152 @@
-//! Entry point of the agent.
+//! Entry point of the agent: what is asked for on the command line, and the exit code.
 
+mod check;
+mod collect;
+mod config;
+mod expose;
 mod exposition;
+mod log_batch;
+mod own_metrics;
+mod run;
+mod ship;
 mod sources;
 mod spool;
+mod telemetry;
+mod tick;
 
-fn main() {}
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{Config, DEFAULT_PATH},
+    exposition::Exposition,
+    sources::{Context, Roots, SOURCES, Settings},
+    telemetry::LogFormat,
+};
+
+/// As in sysexits.h: something in the configuration must be changed first.
+const EXIT_CONFIG: u8 = 78;
+/// Threads for the network; disk and collection have their own.
+const WORKERS: usize = 2;
+
+/// Collects a host's metrics and logs and brings them to a Skep server.
+#[derive(Debug, Parser)]
+#[command(name = "skep-agent", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// How the agent's own log looks.
+    #[arg(long, global = true, value_enum, default_value = "text", env = "SKEP_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// What is logged: a level, or targets with levels ("info,skep_agent::ship=debug").
+    #[arg(long, global = true, default_value = "info", env = "SKEP_LOG")]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Collect and deliver until told to stop.
+    Run {
+        /// The configuration file.
+        #[arg(long, default_value = DEFAULT_PATH)]
+        config: PathBuf,
+    },
+    /// Collect once and print the metrics as Prometheus' text format.
+    Collect(CollectArguments),
+    /// Say whether the configuration is right and what of it works on this host.
+    Check {
+        /// The configuration file.
+        #[arg(long, default_value = DEFAULT_PATH)]
+        config: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct CollectArguments {
+    /// Where procfs is mounted.
+    #[arg(long, default_value = "/proc")]
+    proc: PathBuf,
+    /// Where sysfs is mounted.
+    #[arg(long, default_value = "/sys")]
+    sys: PathBuf,
+    /// Where udev keeps its data.
+    #[arg(long, default_value = "/run/udev/data")]
+    udev: PathBuf,
+    /// Where the host's root file system is mounted.
+    #[arg(long, default_value = "/")]
+    root: PathBuf,
+    /// Where *.prom files of other programs lie.
+    #[arg(long)]
+    textfile_directory: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nobody is left to tell if this fails, too.
+            drop(writeln!(io::stderr(), "skep-agent: {error:#}"));
+            if error.is::<config::ConfigError>() {
+                ExitCode::from(EXIT_CONFIG)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    telemetry::start(arguments.log_format, &arguments.log)?;
+    match arguments.command {
+        Command::Run { config } => {
+            let config = Config::read(&config)?;
+            runtime()?.block_on(run::run(config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Collect(arguments) => collect(arguments),
+        Command::Check { config } => {
+            let config = Config::read(&config)?;
+            let findings = runtime()?.block_on(check::check(&config));
+            let is_well = findings.iter().all(|it| it.is_well);
+            print(&findings.iter().map(ToString::to_string).collect::<String>())?;
+            Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+fn collect(arguments: CollectArguments) -> anyhow::Result<ExitCode> {
+    let CollectArguments { proc, sys, udev, root, textfile_directory } = arguments;
+    let roots = Roots { proc, sys, udev, root };
+    let settings = Settings { textfile_directory };
+    let mut out = Exposition::default();
+    let errors =
+        sources::collect_all(SOURCES, &Context { roots: &roots, settings: &settings }, &mut out);
+    print(&out.to_text())?;
+    for (source, error) in errors {
+        let error = format!("{:#}", anyhow::Error::new(error));
+        tracing::warn!(source, error, "A collector failed.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A reader that has seen enough (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("writing to standard output"),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .context("starting the runtime")
+}

@@ -1,6 +1,7 @@
 //! What the agent collects: one file a source, one line a source in [`SOURCES`].
 
 pub(crate) mod ebpf;
+pub(crate) mod journal;
 
 use std::{
     fs, io,

@@ -1,0 +1,81 @@
+//! `skep-agent check`: what of a valid configuration works on this host, one line a finding.
+
+use std::fmt;
+
+use bytes::Bytes;
+use skep_proto::{loki_push, remote_write};
+
+use crate::{
+    config::Config,
+    run::lock,
+    ship::client::{Client, Request},
+    sources::{journal::can_read_journal, read},
+    spool::Kind,
+};
+
+/// What was looked at and how it is.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) is_well: bool,
+    subject: &'static str,
+    text: String,
+}
+
+/// Sends the server an empty request of each kind; changes nothing else.
+pub(crate) async fn check(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![
+        Finding::of("data_dir", config.data_dir.display(), lock(&config.data_dir).map(drop)),
+        Finding::of(
+            "roots.proc",
+            config.roots.proc.display(),
+            read(&config.roots.proc.join("stat")).map(drop).map_err(Into::into),
+        ),
+    ];
+    if config.journal.is_enabled {
+        let subject = config.journal.directory.as_ref().map_or_else(
+            || "the host's own".to_owned(),
+            |directory| directory.display().to_string(),
+        );
+        let readable = can_read_journal(config.journal.directory.as_deref());
+        findings.push(Finding::of("journal", subject, readable));
+    }
+    let client = match Client::new(&config.server) {
+        Ok(client) => client,
+        Err(error) => {
+            findings.push(Finding::of("server", &config.server.url, Err(error)));
+            return findings;
+        }
+    };
+    for (subject, kind, body) in [
+        ("server, metrics", Kind::RemoteWriteV2, remote_write::encode_v2(&[])),
+        ("server, logs", Kind::LokiPush, loki_push::encode(&[])),
+    ] {
+        let answer = client.send(&Request { kind, body: Bytes::from(body) }).await;
+        let verdict = match answer {
+            // 415: 1.0 only, which is fine; 4xx on nothing at all: it is there and listens.
+            Ok(answer) if matches!(answer.status, 200..=299 | 400 | 415 | 422) => Ok(()),
+            Ok(answer) => Err(anyhow::anyhow!("{answer}")),
+            Err(error) => Err(error.into()),
+        };
+        findings.push(Finding::of(subject, &config.server.url, verdict));
+    }
+    findings
+}
+
+impl Finding {
+    fn of(subject: &'static str, value: impl fmt::Display, result: anyhow::Result<()>) -> Self {
+        let is_well = result.is_ok();
+        let text = match result {
+            Ok(()) => value.to_string(),
+            Err(error) => format!("{value}: {error:#}"),
+        };
+        Self { is_well, subject, text }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.is_well { "ok" } else { "BAD" };
+        writeln!(out, "{word:3} {}: {}", self.subject, self.text)
+    }
+}

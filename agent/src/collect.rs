@@ -1,0 +1,89 @@
+//! One collection of all metrics: procfs collectors, kernel programs and the agent itself.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::{
+    exposition::Exposition,
+    own_metrics::OwnMetrics,
+    sources::{self, Context, Roots, Settings, SourceError, ebpf::Ebpf},
+    spool::Spool,
+};
+
+/// What a collection needs, shared by the ticks and `/metrics`.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    roots: Roots,
+    settings: Settings,
+    own: Arc<OwnMetrics>,
+    metrics: Arc<Spool>,
+    logs: Arc<Spool>,
+    /// Held during a whole collection, so that there is one at a time.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` once the agent is stopping.
+    ebpf: Option<Ebpf>,
+    /// Sources that failed the last time: they are only reported when that changes.
+    failing: BTreeSet<&'static str>,
+}
+
+impl Collector {
+    pub(crate) fn new(
+        roots: Roots,
+        settings: Settings,
+        ebpf: Ebpf,
+        own: Arc<OwnMetrics>,
+        metrics: Arc<Spool>,
+        logs: Arc<Spool>,
+    ) -> Self {
+        let state = Mutex::new(State { ebpf: Some(ebpf), failing: BTreeSet::new() });
+        Self { roots, settings, own, metrics, logs, state }
+    }
+
+    /// Blocks while files are read. A source that fails is reported; the others go on.
+    pub(crate) fn collect(&self) -> Exposition {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let started = Instant::now();
+        let mut out = Exposition::default();
+        let context = Context { roots: &self.roots, settings: &self.settings };
+        let errors = sources::collect_all(sources::SOURCES, &context, &mut out);
+        report(&mut state.failing, errors);
+        if let Some(ebpf) = &mut state.ebpf {
+            ebpf.collect(&mut out);
+        }
+        self.own.set_collect_duration(started.elapsed());
+        self.own.collect(&[("metrics", &self.metrics), ("logs", &self.logs)], &mut out);
+        out
+    }
+
+    /// Detaches the kernel programs. Waits for a collection that is under way.
+    pub(crate) fn stop_ebpf(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(state.ebpf.take());
+    }
+}
+
+fn report(failing: &mut BTreeSet<&'static str>, errors: Vec<(&'static str, SourceError)>) {
+    let mut failed_now = BTreeSet::new();
+    for (source, error) in errors {
+        failed_now.insert(source);
+        let error = format!("{:#}", anyhow::Error::new(error));
+        if failing.contains(source) {
+            debug!(source, error, "A collector still fails.");
+        } else {
+            warn!(source, error, "A collector failed; going on without its metrics.");
+        }
+    }
+    for source in failing.difference(&failed_now) {
+        info!(source, "A collector works again.");
+    }
+    *failing = failed_now;
+}

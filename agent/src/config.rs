@@ -1,0 +1,478 @@
+//! The configuration file: read raw, then made valid once; the rest of the agent takes [`Config`].
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use skep_proto::{is_label_name, names::METRIC_NAME};
+
+use crate::sources::Roots;
+
+/// Where the file is looked for.
+pub(crate) const DEFAULT_PATH: &str = "/etc/skep/agent.toml";
+
+/// Below it the collection itself would be most of what the host does.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+const INTERVAL_MAX: Duration = Duration::from_secs(3600);
+const INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
+/// What the two spools need to hold a few batches each.
+const SPOOL_BYTES_MIN: u64 = 16 << 20;
+const SPOOL_BYTES_DEFAULT: u64 = 1 << 30;
+const SPOOL_AGE_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
+/// As in Promtail: far enough for a reboot, near enough that old entries are not refused.
+const JOURNAL_AGE_DEFAULT: Duration = Duration::from_secs(7 * 3600);
+/// Where distributions keep the roots of public certificate authorities.
+const SYSTEM_CA_FILES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+];
+
+/// Everything the agent is told; valid.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) host: String,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) interval: Duration,
+    pub(crate) server: ServerConfig,
+    pub(crate) remote_write: RemoteWriteVersion,
+    pub(crate) journal: JournalConfig,
+    pub(crate) spool_bytes_max: u64,
+    pub(crate) spool_age_max: Duration,
+    pub(crate) textfile_directory: Option<PathBuf>,
+    /// Where `/metrics` is served, if anywhere.
+    pub(crate) expose: Option<SocketAddr>,
+    pub(crate) is_ebpf_enabled: bool,
+    pub(crate) roots: Roots,
+    /// Labels of every sample: `instance`, `job` and the configured ones.
+    pub(crate) labels: Vec<(String, String)>,
+    /// Labels of every log stream: the configured ones but `instance` and `job`.
+    pub(crate) stream_labels: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerConfig {
+    /// Without a slash at its end.
+    pub(crate) url: String,
+    pub(crate) token_file: Option<PathBuf>,
+    /// PEM file of the authorities to trust; always there for https.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub(crate) enum RemoteWriteVersion {
+    /// 2.0, and 1.0 once the server turns out not to know it.
+    #[default]
+    #[serde(rename = "auto")]
+    Auto,
+    #[serde(rename = "1")]
+    V1,
+    #[serde(rename = "2")]
+    V2,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JournalConfig {
+    pub(crate) is_enabled: bool,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) max_age: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}", path.display())]
+    Parse { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("{key} {text:?} is no duration; write a number with ms, s, m, h or d, as in \"15s\"")]
+    Duration { key: &'static str, text: String },
+    #[error("{key} {text:?} is out of range; it must be {range}")]
+    Range { key: &'static str, text: String, range: String },
+    #[error("server.url {url:?} is no address; write \"https://HOST[:PORT]\"")]
+    Url { url: String },
+    #[error(
+        "server.ca_file is missing, and this system has no list of authorities: name the PEM file of the server's authority"
+    )]
+    NoCaFile,
+    #[error("label name {name:?} is not allowed; use letters, digits and _, not {METRIC_NAME}")]
+    Label { name: String },
+    #[error("the host has no name; set `host`")]
+    NoHost,
+    #[error(
+        "expose.listen {0} is reachable from outside; set expose.public = true if that is meant"
+    )]
+    Public(SocketAddr),
+}
+
+impl Config {
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let raw = toml::from_str(&text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        Self::from_raw(raw, &host_name())
+    }
+
+    fn from_raw(raw: RawConfig, host_name: &str) -> Result<Self, ConfigError> {
+        let host = raw.host.unwrap_or_else(|| host_name.to_owned());
+        if host.is_empty() {
+            return Err(ConfigError::NoHost);
+        }
+        let interval = within(
+            "interval",
+            duration_or("interval", raw.interval, INTERVAL_DEFAULT)?,
+            INTERVAL_MIN,
+            INTERVAL_MAX,
+        )?;
+        let spool_bytes_max = raw.spool.max_bytes.unwrap_or(SPOOL_BYTES_DEFAULT);
+        if spool_bytes_max < SPOOL_BYTES_MIN {
+            return Err(ConfigError::Range {
+                key: "spool.max_bytes",
+                text: spool_bytes_max.to_string(),
+                range: format!("at least {SPOOL_BYTES_MIN}"),
+            });
+        }
+        let expose = raw.expose.listen;
+        if let Some(address) = expose
+            && !address.ip().is_loopback()
+            && !raw.expose.public
+        {
+            return Err(ConfigError::Public(address));
+        }
+        let (labels, stream_labels) = labels(&host, &raw.labels)?;
+        let defaults = Roots::default();
+        Ok(Self {
+            data_dir: raw.data_dir.unwrap_or_else(|| "/var/lib/skep-agent".into()),
+            interval,
+            server: server(raw.server)?,
+            remote_write: raw.remote_write.version,
+            journal: JournalConfig {
+                is_enabled: raw.journal.enabled.unwrap_or(true),
+                directory: raw.journal.directory,
+                max_age: duration_or("journal.max_age", raw.journal.max_age, JOURNAL_AGE_DEFAULT)?,
+            },
+            spool_bytes_max,
+            spool_age_max: duration_or("spool.max_age", raw.spool.max_age, SPOOL_AGE_DEFAULT)?,
+            textfile_directory: raw.textfile.directory,
+            expose,
+            is_ebpf_enabled: raw.ebpf.enabled.unwrap_or(true),
+            roots: Roots {
+                proc: raw.roots.proc.unwrap_or(defaults.proc),
+                sys: raw.roots.sys.unwrap_or(defaults.sys),
+                udev: raw.roots.udev.unwrap_or(defaults.udev),
+                root: raw.roots.root.unwrap_or(defaults.root),
+            },
+            host,
+            labels,
+            stream_labels,
+        })
+    }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn server(raw: RawServer) -> Result<ServerConfig, ConfigError> {
+    let url = raw.url.trim_end_matches('/').to_owned();
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if rest.is_none_or(|it| it.is_empty() || it.starts_with('/') || it.contains(['?', '#', ' '])) {
+        return Err(ConfigError::Url { url: raw.url });
+    }
+    let ca_file = match raw.ca_file {
+        None if url.starts_with("https:") => {
+            let found = SYSTEM_CA_FILES.into_iter().map(PathBuf::from).find(|it| it.exists());
+            Some(found.ok_or(ConfigError::NoCaFile)?)
+        }
+        given => given,
+    };
+    Ok(ServerConfig { url, token_file: raw.token_file, ca_file })
+}
+
+type LabelPairs = Vec<(String, String)>;
+
+fn labels(
+    host: &str,
+    configured: &BTreeMap<String, String>,
+) -> Result<(LabelPairs, LabelPairs), ConfigError> {
+    if let Some(name) =
+        configured.keys().find(|it| !is_label_name(it) || it.as_str() == METRIC_NAME)
+    {
+        return Err(ConfigError::Label { name: name.clone() });
+    }
+    let mut labels = BTreeMap::from([
+        ("instance".to_owned(), host.to_owned()),
+        ("job".to_owned(), "node".to_owned()),
+    ]);
+    labels.extend(configured.clone());
+    let stream_labels = configured
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "instance" | "job"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    Ok((labels.into_iter().collect(), stream_labels))
+}
+
+fn duration_or(
+    key: &'static str,
+    text: Option<String>,
+    default: Duration,
+) -> Result<Duration, ConfigError> {
+    match text {
+        None => Ok(default),
+        Some(text) => parse_duration(&text).ok_or(ConfigError::Duration { key, text }),
+    }
+}
+
+/// A whole number and its unit: `15s`, `500ms`, `7d`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let n_digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, unit) = text.split_at_checked(n_digits)?;
+    let number: u64 = digits.parse().ok()?;
+    let seconds = |per_unit: u64| number.checked_mul(per_unit).map(Duration::from_secs);
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => seconds(1),
+        "m" => seconds(60),
+        "h" => seconds(3600),
+        "d" => seconds(86_400),
+        _ => None,
+    }
+}
+
+fn within(
+    key: &'static str,
+    value: Duration,
+    min: Duration,
+    max: Duration,
+) -> Result<Duration, ConfigError> {
+    if (min..=max).contains(&value) {
+        return Ok(value);
+    }
+    let range = format!("{min:?} to {max:?}");
+    Err(ConfigError::Range { key, text: format!("{value:?}"), range })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    host: Option<String>,
+    data_dir: Option<PathBuf>,
+    interval: Option<String>,
+    server: RawServer,
+    #[serde(default)]
+    remote_write: RawRemoteWrite,
+    #[serde(default)]
+    journal: RawJournal,
+    #[serde(default)]
+    spool: RawSpool,
+    #[serde(default)]
+    textfile: RawTextfile,
+    #[serde(default)]
+    expose: RawExpose,
+    #[serde(default)]
+    ebpf: RawEbpf,
+    #[serde(default)]
+    roots: RawRoots,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawServer {
+    url: String,
+    token_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawRemoteWrite {
+    version: RemoteWriteVersion,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawJournal {
+    enabled: Option<bool>,
+    directory: Option<PathBuf>,
+    max_age: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawSpool {
+    max_bytes: Option<u64>,
+    max_age: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawTextfile {
+    directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawExpose {
+    listen: Option<SocketAddr>,
+    public: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawEbpf {
+    enabled: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawRoots {
+    proc: Option<PathBuf>,
+    sys: Option<PathBuf>,
+    udev: Option<PathBuf>,
+    root: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn config(text: &str) -> Result<Config, String> {
+        let raw: RawConfig = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        Config::from_raw(raw, "lab1").map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn check_refused(text: &str, expected: Expect) {
+        expected.assert_eq(&config(text).expect_err("should be refused"));
+    }
+
+    const SERVER: &str = "server.url = \"http://127.0.0.1:9090\"\n";
+
+    #[test]
+    fn little_is_needed() {
+        let config = config(SERVER).unwrap();
+        assert_eq!(config.host, "lab1");
+        assert_eq!(config.interval, Duration::from_secs(15));
+        assert_eq!(config.server.url, "http://127.0.0.1:9090");
+        assert_eq!(config.remote_write, RemoteWriteVersion::Auto);
+        assert_eq!(config.journal.max_age, Duration::from_secs(25_200));
+        assert_eq!(
+            config.labels,
+            [("instance", "lab1"), ("job", "node")].map(|(a, b)| (a.to_owned(), b.to_owned()))
+        );
+        assert_eq!(config.expose, None);
+    }
+
+    #[test]
+    fn every_key_is_taken() {
+        let config = config(
+            r#"
+            host = "h"
+            data_dir = "/d"
+            interval = "500s"
+            [server]
+            url = "https://skep.example/"
+            token_file = "/t"
+            ca_file = "/c"
+            [remote_write]
+            version = "1"
+            [journal]
+            enabled = false
+            directory = "/j"
+            max_age = "1d"
+            [spool]
+            max_bytes = 20000000
+            max_age = "90m"
+            [textfile]
+            directory = "/x"
+            [expose]
+            listen = "[::1]:9100"
+            [ebpf]
+            enabled = false
+            [roots]
+            proc = "/h/proc"
+            sys = "/h/sys"
+            udev = "/h/udev"
+            root = "/h"
+            [labels]
+            job = "lab"
+            site = "attic"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.server.url, "https://skep.example");
+        assert_eq!(config.remote_write, RemoteWriteVersion::V1);
+        assert_eq!(config.spool_age_max, Duration::from_secs(5400));
+        assert_eq!(config.roots.root, PathBuf::from("/h"));
+        assert!(!config.journal.is_enabled && !config.is_ebpf_enabled);
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            config.labels,
+            [pair("instance", "h"), pair("job", "lab"), pair("site", "attic")]
+        );
+        assert_eq!(config.stream_labels, [pair("site", "attic")]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_to_write() {
+        check_refused(
+            &format!("interval = \"15\"\n{SERVER}"),
+            expect![[
+                r#"interval "15" is no duration; write a number with ms, s, m, h or d, as in "15s""#
+            ]],
+        );
+        check_refused(
+            &format!("interval = \"10ms\"\n{SERVER}"),
+            expect![[r#"interval "10ms" is out of range; it must be 1s to 3600s"#]],
+        );
+        check_refused(
+            "server.url = \"skep:9090\"",
+            expect![[r#"server.url "skep:9090" is no address; write "https://HOST[:PORT]""#]],
+        );
+        check_refused(
+            &format!("intervall = \"15s\"\n{SERVER}"),
+            expect![[
+                r#"unknown field `intervall`, expected one of `host`, `data_dir`, `interval`, `server`, `remote_write`, `journal`, `spool`, `textfile`, `expose`, `ebpf`, `roots`, `labels`"#
+            ]],
+        );
+        check_refused(
+            &format!("{SERVER}labels.\"a-b\" = \"c\""),
+            expect![[
+                r#"label name "a-b" is not allowed; use letters, digits and _, not __name__"#
+            ]],
+        );
+        check_refused(
+            &format!("{SERVER}expose.listen = \"0.0.0.0:9100\""),
+            expect![[
+                r#"expose.listen 0.0.0.0:9100 is reachable from outside; set expose.public = true if that is meant"#
+            ]],
+        );
+        check_refused(
+            &format!("{SERVER}spool.max_bytes = 5"),
+            expect![[r#"spool.max_bytes "5" is out of range; it must be at least 16777216"#]],
+        );
+        check_refused("host = \"a\"", expect![[r#"missing field `server`"#]]);
+    }
+
+    #[test]
+    fn durations_have_a_number_and_a_unit() {
+        for (text, seconds) in [("15s", 15), ("2m", 120), ("7h", 25_200), ("7d", 604_800)] {
+            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)));
+        }
+        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+        for text in ["", "s", "15", "-1s", "1.5s", "1w", "99999999999999999999s"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `/metrics` over HTTP for whoever wants to scrape: off unless configured, loopback unless told.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::collect::Collector;
+
+/// Bounds what scrapers can make us hold; collections run one at a time anyway.
+const CONNECTIONS_MAX: usize = 16;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Before accepting again after an error that is not the peer's, such as too many open files.
+const ACCEPT_DELAY: Duration = Duration::from_secs(1);
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A bound listener.
+#[derive(Debug)]
+pub(crate) struct Expose {
+    listener: TcpListener,
+}
+
+impl Expose {
+    pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("listening on expose.listen {address}"))?;
+        Ok(Self { listener })
+    }
+
+    /// With the port that was chosen where 0 was asked for.
+    pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
+        self.listener.local_addr().context("asking for the address of /metrics")
+    }
+
+    pub(crate) async fn run(self, collector: Arc<Collector>, stop: CancellationToken) {
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = stop.cancelled() => return,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!(%error, "Could not accept a connection to /metrics.");
+                    tokio::time::sleep(ACCEPT_DELAY).await;
+                    continue;
+                }
+            };
+            // Over the limit a connection is closed at once.
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
+            let collector = Arc::clone(&collector);
+            let service = service::service_fn(move |request| {
+                let collector = Arc::clone(&collector);
+                async move { Ok::<_, Infallible>(respond(&request, collector).await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), service);
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    served = connection => {
+                        if let Err(error) = served {
+                            debug!(%error, "A connection to /metrics broke.");
+                        }
+                    }
+                    () = stop.cancelled() => {}
+                }
+                drop(permit);
+            });
+        }
+    }
+}
+
+async fn respond(request: &Request<Incoming>, collector: Arc<Collector>) -> Response<String> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/metrics") => {
+            let text = tokio::task::spawn_blocking(move || collector.collect().to_text()).await;
+            match text {
+                Ok(text) => response(StatusCode::OK, text),
+                Err(_) => response(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "collection failed; see the agent's log\n".to_owned(),
+                ),
+            }
+        }
+        (_, "/metrics") => {
+            response(StatusCode::METHOD_NOT_ALLOWED, "use GET /metrics\n".to_owned())
+        }
+        _ => response(StatusCode::NOT_FOUND, "use GET /metrics\n".to_owned()),
+    }
+}
+
+fn response(status: StatusCode, body: String) -> Response<String> {
+    Response::builder()
+        .status(status)
+        .header("content-type", CONTENT_TYPE)
+        .body(body)
+        .expect("constant headers are valid")
+}

@@ -1,0 +1,310 @@
+//! The running agent, in the order of the data: sources, spool, ship; stopped from the sources on,
+//! so that what was read still gets out.
+
+use std::{fs::File, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use skep_proto::{Clock, SystemClock, remote_write};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    collect::Collector,
+    config::{Config, RemoteWriteVersion},
+    expose::Expose,
+    log_batch::LogBatch,
+    own_metrics::OwnMetrics,
+    ship::{Phase, Shipper, client::Client},
+    sources::{
+        LogRecord, Settings,
+        ebpf::{Ebpf, EbpfSettings},
+        journal::{JournalSettings, JournalSource},
+    },
+    spool::{AppendError, Kind, NewRecord, Spool, SpoolLimits, WhenFull, disk::Directory},
+    tick::{Irregular, Ticker},
+};
+
+/// How long a stopping agent goes on delivering; the rest stays in the spool.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// Bounds the memory that kernel events take while the disk is busy.
+const EVENTS_MAX: usize = 4_096;
+/// Series of one request; a host with more gets several.
+const SERIES_MAX: usize = 10_000;
+const LOCK_FILE: &str = "lock";
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let own = Arc::new(OwnMetrics::default());
+
+    // Spool: opened first, since the journal goes on behind what it holds.
+    let lock = lock(&config.data_dir)?;
+    let metrics = open_spool(&config, "metrics", &clock)?;
+    let logs = open_spool(&config, "logs", &clock)?;
+
+    // Ship.
+    let (phase_tx, phase) = watch::channel(Phase::Run);
+    let shippers = [("metrics", &metrics), ("logs", &logs)]
+        .into_iter()
+        .map(|(kind, spool)| {
+            let client = Client::new(&config.server)?;
+            let (spool, own) = (Arc::clone(spool), Arc::clone(&own));
+            let shipper = Shipper::new(kind, spool, client, own, config.remote_write);
+            Ok(tokio::spawn(shipper.run(phase.clone())))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+
+    // Sources.
+    let (events_tx, events) = mpsc::channel(EVENTS_MAX);
+    let ebpf = Ebpf::start(&ebpf_settings(&config), events_tx);
+    let settings = Settings { textfile_directory: config.textfile_directory.clone() };
+    let collector = Arc::new(Collector::new(
+        config.roots.clone(),
+        settings,
+        ebpf,
+        Arc::clone(&own),
+        Arc::clone(&metrics),
+        Arc::clone(&logs),
+    ));
+    let stop = CancellationToken::new();
+    let spooling = tokio::spawn(spool_events(events, Arc::clone(&logs)));
+    let ticks = Ticks {
+        collector: Arc::clone(&collector),
+        spool: metrics,
+        own: Arc::clone(&own),
+        clock: Arc::clone(&clock),
+        labels: config.labels.clone(),
+        version: config.remote_write,
+    };
+    let ticking = tokio::spawn(ticks.run(Ticker::new(config.interval), stop.clone()));
+    let journal = start_journal(&config, logs, own, clock)?;
+    let exposing = start_expose(&config, &collector, &stop).await?;
+
+    info!(
+        host = config.host,
+        server = config.server.url,
+        interval = ?config.interval,
+        journal = config.journal.is_enabled,
+        "Agent is up."
+    );
+    tokio::select! {
+        _ = terminate.recv() => info!("Stopping on SIGTERM."),
+        _ = interrupt.recv() => info!("Stopping on SIGINT."),
+    }
+
+    let deadline = Instant::now() + DRAIN_MAX;
+    stop.cancel();
+    if let Some(journal) = journal {
+        end("journal", tokio::task::spawn_blocking(|| journal.stop()), deadline).await;
+    }
+    end("collection", ticking, deadline).await;
+    let stopped = tokio::task::spawn_blocking(move || collector.stop_ebpf());
+    end("kernel programs", stopped, deadline).await;
+    end("kernel events", spooling, deadline).await;
+    phase_tx.send_replace(Phase::Drain(deadline));
+    for shipper in shippers {
+        end("ship", shipper, deadline + Duration::from_secs(1)).await;
+    }
+    if let Some(exposing) = exposing {
+        end("expose", exposing, deadline).await;
+    }
+    drop(lock);
+    info!("Agent has stopped.");
+    Ok(())
+}
+
+/// Waits for a task until the deadline; one that takes longer is left behind, which is said.
+async fn end(task: &'static str, handle: JoinHandle<()>, deadline: Instant) {
+    // One that is done already counts as in time.
+    let deadline = deadline.max(Instant::now() + Duration::from_millis(100));
+    match tokio::time::timeout_at(deadline, handle).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => error!(task, %error, "A task had panicked."),
+        Err(_) => warn!(task, "A task did not stop in time."),
+    }
+}
+
+/// Two agents must not fill one spool.
+pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(data_dir)
+        .with_context(|| format!("making data_dir {}", data_dir.display()))?;
+    let path = data_dir.join(LOCK_FILE);
+    let file =
+        File::create(&path).with_context(|| format!("making the lock {}", path.display()))?;
+    file.try_lock().with_context(|| {
+        format!("locking {}; is another agent running on this data_dir?", path.display())
+    })?;
+    Ok(file)
+}
+
+/// Each kind of data gets half of the space, so that a flood of one leaves the other alone.
+fn open_spool(
+    config: &Config,
+    kind: &'static str,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<Spool>> {
+    let path = config.data_dir.join("spool").join(kind);
+    let opened = || -> anyhow::Result<Spool> {
+        let limits =
+            SpoolLimits { bytes_max: config.spool_bytes_max / 2, age_max: config.spool_age_max };
+        Ok(Spool::open(Box::new(Directory::open(&path)?), limits, Arc::clone(clock))?)
+    };
+    let spool = opened().with_context(|| format!("opening the spool {}", path.display()))?;
+    let waiting = spool.waiting();
+    if waiting.n_batches > 0 {
+        let (n_batches, n_items) = (waiting.n_batches, waiting.n_items);
+        info!(kind, n_batches, n_items, "Found batches of an earlier run.");
+    }
+    Ok(Arc::new(spool))
+}
+
+fn ebpf_settings(config: &Config) -> EbpfSettings {
+    EbpfSettings {
+        enabled: config.is_ebpf_enabled,
+        host: config.host.clone(),
+        roots: config.roots.clone(),
+    }
+}
+
+fn start_journal(
+    config: &Config,
+    logs: Arc<Spool>,
+    own: Arc<OwnMetrics>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Option<JournalSource>> {
+    if !config.journal.is_enabled {
+        return Ok(None);
+    }
+    let settings = JournalSettings {
+        directory: config.journal.directory.clone(),
+        max_age: config.journal.max_age,
+        host: config.host.clone(),
+        labels: config.stream_labels.clone(),
+    };
+    let source = JournalSource::start(settings, logs, own, clock)
+        .context("starting the journal's thread")?;
+    Ok(Some(source))
+}
+
+async fn start_expose(
+    config: &Config,
+    collector: &Arc<Collector>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<JoinHandle<()>>> {
+    let Some(address) = config.expose else { return Ok(None) };
+    let expose = Expose::bind(address).await?;
+    info!(address = %expose.address()?, "Serving /metrics.");
+    Ok(Some(tokio::spawn(expose.run(Arc::clone(collector), stop.clone()))))
+}
+
+/// Collects at each tick.
+struct Ticks {
+    collector: Arc<Collector>,
+    spool: Arc<Spool>,
+    own: Arc<OwnMetrics>,
+    clock: Arc<dyn Clock>,
+    labels: Vec<(String, String)>,
+    version: RemoteWriteVersion,
+}
+
+impl Ticks {
+    async fn run(self, mut ticker: Ticker, stop: CancellationToken) {
+        let ticks = Arc::new(self);
+        loop {
+            let tick = ticker.next(ticks.clock.now());
+            match tick.irregular {
+                Irregular::No => {}
+                Irregular::Missed { n_ticks } => {
+                    warn!(n_ticks, "Left collections out: too slow, or the clock was set.");
+                    ticks.own.count_ticks_missed(n_ticks);
+                }
+                Irregular::SetBack { by } => warn!(?by, "The clock was set back."),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(tick.wait) => {}
+                () = stop.cancelled() => return,
+            }
+            if !ticker.take(tick.at, ticks.clock.now()) {
+                continue;
+            }
+            let working = Arc::clone(&ticks);
+            let collected = tokio::task::spawn_blocking(move || working.collect(tick.at)).await;
+            if let Err(error) = collected {
+                error!(%error, "A collection had panicked.");
+            }
+        }
+    }
+
+    /// All samples carry the tick, not the moment they were read at.
+    fn collect(&self, at: skep_proto::TimestampMs) {
+        let labels: Vec<(&str, &str)> =
+            self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let series = self.collector.collect().to_series(at, &labels);
+        for chunk in series.chunks(SERIES_MAX) {
+            let (kind, body) = match self.version {
+                RemoteWriteVersion::V1 => (Kind::RemoteWriteV1, remote_write::encode_v1(chunk)),
+                RemoteWriteVersion::Auto | RemoteWriteVersion::V2 => {
+                    (Kind::RemoteWriteV2, remote_write::encode_v2(chunk))
+                }
+            };
+            let n_items = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+            spool(&self.spool, NewRecord { kind, n_items, cursor: None, body });
+        }
+    }
+}
+
+/// Brings kernel events into the spool, in requests of a useful size. Ends once the last sender
+/// is gone.
+async fn spool_events(mut events: mpsc::Receiver<LogRecord>, logs: Arc<Spool>) {
+    let mut batch = LogBatch::default();
+    loop {
+        let due_at = batch.due_at();
+        let due = async {
+            match due_at {
+                Some(due_at) => tokio::time::sleep_until(due_at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let is_over = tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => {
+                    batch.push(Instant::now(), event);
+                    if !batch.is_full() {
+                        continue;
+                    }
+                    false
+                }
+                None => true,
+            },
+            () = due => false,
+        };
+        if let Some(request) = batch.take() {
+            let logs = Arc::clone(&logs);
+            let spooled = tokio::task::spawn_blocking(move || spool(&logs, request)).await;
+            if let Err(error) = spooled {
+                error!(%error, "Spooling kernel events had panicked.");
+            }
+        }
+        if is_over {
+            return;
+        }
+    }
+}
+
+/// For what cannot be had again: the newest is worth more than the oldest.
+fn spool(spool: &Spool, batch: NewRecord) {
+    let n_items = batch.n_items;
+    if let Err(error @ (AppendError::TooLarge { .. } | AppendError::Full { .. })) =
+        spool.append(batch, WhenFull::DropOldest)
+    {
+        error!(%error, n_items, "Lost a batch.");
+    }
+}

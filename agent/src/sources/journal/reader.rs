@@ -1,0 +1,120 @@
+//! All access to libsystemd: opens the journal, finds a place in it and reads entries whole.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use systemd::{
+    Journal,
+    journal::{OpenDirectoryOptions, OpenOptions},
+};
+
+use super::entry::{JournalEntry, VALUE_BYTES_MAX};
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JournalError {
+    #[error("the journal's directory {path:?} is not UTF-8")]
+    Directory { path: PathBuf },
+    #[error("cannot open the journal")]
+    Open(#[source] systemd::Error),
+    #[error("cannot find a place in the journal")]
+    Seek(#[source] systemd::Error),
+    #[error("cannot read the journal")]
+    Read(#[source] systemd::Error),
+    #[error("cannot wait for the journal")]
+    Wait(#[source] systemd::Error),
+}
+
+/// Where to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Behind the entry of this cursor; where that is gone, at the next one that is left.
+    Behind(String),
+    /// At the first entry that is not older: microseconds since the epoch.
+    Time(u64),
+}
+
+/// A journal, placed. Bound to the thread that opened it.
+pub(crate) struct JournalReader {
+    journal: Journal,
+    /// The last entry that was read, or the one to start behind.
+    cursor: Option<String>,
+}
+
+impl JournalReader {
+    /// The host's own journal, or all files below `directory`.
+    pub(crate) fn open(directory: Option<&Path>, place: &Place) -> Result<Self, JournalError> {
+        let mut journal = match directory {
+            None => OpenOptions::default().local_only(true).open(),
+            Some(path) => {
+                let text = path
+                    .to_str()
+                    .ok_or_else(|| JournalError::Directory { path: path.to_owned() })?;
+                OpenDirectoryOptions::default().open_directory(text)
+            }
+        }
+        .map_err(JournalError::Open)?;
+        // One more than is kept, so that a value that was cut is longer than one that fits.
+        journal.set_data_threshold(VALUE_BYTES_MAX + 128).map_err(JournalError::Open)?;
+        let cursor = match place {
+            Place::Behind(cursor) => {
+                journal.seek_cursor(cursor.as_str()).map_err(JournalError::Seek)?;
+                Some(cursor.clone())
+            }
+            Place::Time(at_us) => {
+                journal.seek_realtime_usec(*at_us).map_err(JournalError::Seek)?;
+                None
+            }
+        };
+        Ok(Self { journal, cursor })
+    }
+
+    /// Without the group `systemd-journal` libsystemd opens nothing and says nothing.
+    pub(crate) fn can_read_any_file(&self) -> bool {
+        let has = |answer: systemd::Result<bool>| answer.unwrap_or(false);
+        has(self.journal.has_persistent_files()) || has(self.journal.has_runtime_files())
+    }
+
+    /// The next entry; `None` at the end, until more is written.
+    pub(crate) fn next(&mut self) -> Result<Option<JournalEntry>, JournalError> {
+        loop {
+            if self.journal.next().map_err(JournalError::Read)? == 0 {
+                return Ok(None);
+            }
+            // A seek lands on the entry itself, or on the nearest if it is gone; and the entry
+            // read last can come again after a rotation. Its cursor tells.
+            let is_known = match &self.cursor {
+                Some(cursor) => {
+                    self.journal.test_cursor(cursor.as_str()).map_err(JournalError::Read)?
+                }
+                None => false,
+            };
+            if !is_known {
+                break;
+            }
+        }
+        let cursor = self.journal.cursor().map_err(JournalError::Read)?;
+        let realtime_us = self.journal.timestamp_usec().map_err(JournalError::Read)?;
+        let fields = self.fields();
+        self.cursor = Some(cursor.clone());
+        Ok(Some(JournalEntry { realtime_us, cursor, fields }))
+    }
+
+    /// Returns once something was written, a file came or went, or after `timeout`.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> Result<(), JournalError> {
+        self.journal.wait(Some(timeout)).map(drop).map_err(JournalError::Wait)
+    }
+
+    /// What can be read of the entry: a damaged field must not hide the others.
+    fn fields(&mut self) -> Vec<(String, Vec<u8>)> {
+        let mut fields = Vec::new();
+        self.journal.restart_data();
+        while let Ok(Some(field)) = self.journal.enumerate_data() {
+            if let (Ok(name), Some(value)) = (str::from_utf8(field.name()), field.value()) {
+                fields.push((name.to_owned(), value.to_vec()));
+            }
+        }
+        fields
+    }
+}
