@@ -98,7 +98,7 @@ impl Labels {
 
 /// xxh3 over `name 0xff value 0xff …`, in the order given (label sets: sorted by name). Receivers
 /// hash a request's raw label bytes with it, before anything is copied.
-pub(crate) fn hash_sorted_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+pub fn hash_sorted_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
     let mut hasher = Xxh3::new();
     for (name, value) in pairs {
         hasher.update(name.as_bytes());

@@ -1,1 +1,29 @@
-//! Stage.
+//! Which parts hold which rows, and which are live: heads in memory, Parquet parts on disk, the
+//! index of label sets, and what a query sees of them.
+//!
+//! A row's way: [`Store::append_samples`] → log (durable) → heads (visible) → flush → part.
+//!
+//! Invariants: no HTTP and no query language here; every write and every name on disk goes through
+//! `skep_wal::Fs`; a row is in exactly one of head, frozen head and part of one [`Snapshot`], or
+//! in several that the merge makes one of again.
+
+mod config;
+mod error;
+mod filter;
+mod heads;
+mod index;
+mod merge;
+mod part;
+mod record;
+mod scan;
+mod schema;
+mod store;
+mod table;
+mod view;
+
+pub use config::StoreConfig;
+pub use error::{AppendError, Appended, OpenError, Rejection};
+pub use record::RecordError;
+pub use skep_wal::Durability;
+pub use store::Store;
+pub use view::{LabelsOf, Metadata, Snapshot};

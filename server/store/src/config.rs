@@ -1,0 +1,43 @@
+//! What a store can be told.
+
+use std::{path::PathBuf, time::Duration};
+
+use skep_wal::Durability;
+
+/// Settings of one store; every value is fine except where noted.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// Where everything lies; created if absent. One process at a time.
+    pub dir: PathBuf,
+    pub durability: Durability,
+    /// How long an append waits for others to share a sync with.
+    pub group_interval: Duration,
+    /// Rows in memory beyond this are refused with `Busy`.
+    pub memory_bytes_max: usize,
+    /// Rows in memory are written to parts when they are this many bytes …
+    pub flush_bytes: usize,
+    /// … or this old.
+    pub flush_age: Duration,
+    /// Days older than this are dropped, and rows older than this refused. `None` keeps all.
+    pub retention: Option<Duration>,
+    /// Rows further ahead of the clock than this are refused: a sender's unit or clock is wrong.
+    pub future_max: Duration,
+    /// A day with more parts of a table than this has them merged.
+    pub parts_per_day_max: usize,
+}
+
+impl StoreConfig {
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            durability: Durability::Fsync,
+            group_interval: Duration::from_millis(10),
+            memory_bytes_max: 256 << 20,
+            flush_bytes: 64 << 20,
+            flush_age: Duration::from_secs(600),
+            retention: None,
+            future_max: Duration::from_secs(2 * 86_400),
+            parts_per_day_max: 8,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Rows in memory: acknowledged, queryable, and not yet in a part.
+
+mod logs;
+mod samples;
+
+use arrow::array::{AsArray as _, RecordBatch};
+use datafusion::common::{Result, internal_datafusion_err};
+use skep_proto::names::column;
+use xxhash_rust::xxh3::Xxh3;
+
+pub(crate) use logs::{LogHeads, decode_metadata};
+pub(crate) use samples::SampleHeads;
+
+/// Enough that two appenders seldom meet; a power of two.
+const N_SHARDS: usize = 16;
+
+/// Series of one metric are neighbours, so the low bits spread them.
+fn shard_of(id: i64) -> usize {
+    usize::try_from(id.rem_euclid(N_SHARDS as i64)).unwrap_or(0)
+}
+
+/// Stands for a row's line and metadata; so long that two different rows never share one.
+pub(crate) fn hash_row(batch: &RecordBatch, row: usize) -> Result<u128> {
+    let mut hasher = Xxh3::new();
+    let mut update = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    let missing = || internal_datafusion_err!("log rows lack a column");
+    let lines = batch.column_by_name(column::LINE).ok_or_else(missing)?;
+    update(lines.as_string::<i32>().value(row));
+    let metadata = batch.column_by_name(column::METADATA).ok_or_else(missing)?;
+    let entries = metadata.as_map().value(row);
+    for column in entries.columns() {
+        column.as_string::<i32>().iter().for_each(|it| update(it.unwrap_or_default()));
+    }
+    Ok(hasher.digest128())
+}

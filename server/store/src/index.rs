@@ -1,0 +1,328 @@
+//! Label sets to ids and back: who has which labels, and on which days they had data.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use hashbrown::HashTable;
+use skep_proto::{LabelIndex, Labels, Matcher, SeriesId, StreamId, TimeRange};
+
+mod ids;
+mod select;
+
+use ids::IdAllocator;
+pub(crate) use ids::IdOrder;
+
+const N_SHARDS: usize = 16;
+const MS_PER_DAY: i64 = 86_400_000;
+
+/// All label sets of one table. It only grows; a snapshot of it is how far it had grown.
+#[derive(Debug)]
+pub(crate) struct Index {
+    /// By label hash, to find the id of a row on its way in.
+    shards: [Mutex<HashTable<Arc<Entry>>>; N_SHARDS],
+    inner: Mutex<Inner>,
+    n_entries: AtomicU32,
+}
+
+/// One label set.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: i64,
+    pub(crate) labels: Arc<Labels>,
+    hash: u64,
+    ordinal: u32,
+    /// The log segment that holds its registration, by the store's count; 0 for none.
+    registered_in: AtomicU64,
+    first_day: AtomicI32,
+    last_day: AtomicI32,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// By ordinal.
+    entries: Vec<Arc<Entry>>,
+    ids: IdAllocator,
+    /// Name → value → ordinals, ascending.
+    postings: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<u32>>>,
+    /// Day → which ordinals have their row in that day's table.
+    written: BTreeMap<i32, Bits>,
+}
+
+#[derive(Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Entry {
+    /// Notes that the set has data on this day. Cheap when it is known.
+    pub(crate) fn mark_day(&self, day: i32) {
+        if day < self.first_day.load(Ordering::Relaxed) {
+            self.first_day.fetch_min(day, Ordering::Relaxed);
+        }
+        if day > self.last_day.load(Ordering::Relaxed) {
+            self.last_day.fetch_max(day, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the set may have data in these days.
+    fn is_active(&self, days: (i32, i32)) -> bool {
+        self.first_day.load(Ordering::Relaxed) <= days.1
+            && days.0 <= self.last_day.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_registered_in(&self, epoch: u64) -> bool {
+        self.registered_in.load(Ordering::Acquire) == epoch
+    }
+
+    pub(crate) fn set_registered_in(&self, epoch: u64) {
+        self.registered_in.store(epoch, Ordering::Release);
+    }
+}
+
+/// The day of a time stamp, in days since the epoch; saturates far beyond any calendar.
+pub(crate) fn day_of_ms(ts: i64) -> i32 {
+    let day = ts.div_euclid(MS_PER_DAY);
+    i32::try_from(day).unwrap_or(if day < 0 { i32::MIN } else { i32::MAX })
+}
+
+impl Index {
+    pub(crate) fn new(order: IdOrder) -> Self {
+        Self {
+            shards: Default::default(),
+            inner: Mutex::new(Inner {
+                entries: Vec::new(),
+                ids: IdAllocator::new(order),
+                postings: BTreeMap::new(),
+                written: BTreeMap::new(),
+            }),
+            n_entries: AtomicU32::new(0),
+        }
+    }
+
+    /// The entry of a label set, made if it is new. The pairs are sorted, unique and not empty;
+    /// nothing is copied when the set is known.
+    pub(crate) fn resolve<'a>(
+        &self,
+        hash: u64,
+        pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
+    ) -> Result<Arc<Entry>, skep_proto::LabelError> {
+        let mut shard = self.shard(hash);
+        let is_it = |it: &Arc<Entry>| it.hash == hash && is_same(&it.labels, pairs.clone());
+        if let Some(entry) = shard.find(hash, is_it) {
+            return Ok(Arc::clone(entry));
+        }
+        let labels = Arc::new(Labels::from_pairs(pairs.clone())?);
+        let mut inner = self.inner();
+        let id = inner.ids.next(labels.metric_name());
+        let entry = inner.add(id, labels, hash);
+        self.n_entries.store(inner.n_entries(), Ordering::Release);
+        drop(inner);
+        shard.insert_unique(hash, Arc::clone(&entry), |it| it.hash);
+        Ok(entry)
+    }
+
+    /// Takes a label set with the id it was given before a restart. Known ones stay as they are.
+    pub(crate) fn restore(&self, id: i64, labels: Arc<Labels>) -> Arc<Entry> {
+        let hash = labels.stable_hash();
+        let mut shard = self.shard(hash);
+        if let Some(entry) = shard.find(hash, |it| it.hash == hash && it.labels == labels) {
+            return Arc::clone(entry);
+        }
+        let mut inner = self.inner();
+        inner.ids.take(id, labels.metric_name());
+        let entry = inner.add(id, labels, hash);
+        self.n_entries.store(inner.n_entries(), Ordering::Release);
+        drop(inner);
+        shard.insert_unique(hash, Arc::clone(&entry), |it| it.hash);
+        entry
+    }
+
+    /// All entries, by id.
+    pub(crate) fn by_id(&self) -> std::collections::HashMap<i64, Arc<Entry>> {
+        self.inner().entries.iter().map(|it| (it.id, Arc::clone(it))).collect()
+    }
+
+    /// Those of `entries` that have no row in this day's table yet.
+    pub(crate) fn unwritten(&self, day: i32, entries: &[Arc<Entry>]) -> Vec<Arc<Entry>> {
+        let inner = self.inner();
+        let written = inner.written.get(&day);
+        entries
+            .iter()
+            .filter(|it| written.is_none_or(|written| !written.contains(it.ordinal)))
+            .map(Arc::clone)
+            .collect()
+    }
+
+    pub(crate) fn mark_written(&self, day: i32, entries: &[Arc<Entry>]) {
+        let mut inner = self.inner();
+        let written = inner.written.entry(day).or_default();
+        for entry in entries {
+            written.insert(entry.ordinal);
+        }
+    }
+
+    /// Forgets that these days have rows: their tables are gone.
+    pub(crate) fn forget_days_before(&self, day: i32) {
+        let mut inner = self.inner();
+        inner.written = inner.written.split_off(&day);
+    }
+
+    pub(crate) fn n_entries(&self) -> usize {
+        self.n_entries.load(Ordering::Acquire) as usize
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, HashTable<Arc<Entry>>> {
+        let at = usize::try_from(hash >> 32).unwrap_or(0) % N_SHARDS;
+        let [first, ..] = &self.shards;
+        self.shards.get(at).unwrap_or(first).lock().expect("nothing panics while it holds a shard")
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("nothing panics while it holds the index")
+    }
+}
+
+fn is_same<'a>(labels: &Labels, pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)>) -> bool {
+    labels.len() == pairs.len() && labels.iter().zip(pairs).all(|(left, right)| left == right)
+}
+
+impl Inner {
+    fn n_entries(&self) -> u32 {
+        u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    }
+
+    fn add(&mut self, id: i64, labels: Arc<Labels>, hash: u64) -> Arc<Entry> {
+        let ordinal = self.n_entries();
+        for (name, value) in labels.iter() {
+            if !self.postings.contains_key(name) {
+                self.postings.insert(name.into(), BTreeMap::new());
+            }
+            let Some(values) = self.postings.get_mut(name) else { continue };
+            match values.get_mut(value) {
+                Some(ordinals) => ordinals.push(ordinal),
+                None => drop(values.insert(value.into(), vec![ordinal])),
+            }
+        }
+        let entry = Arc::new(Entry {
+            id,
+            labels,
+            hash,
+            ordinal,
+            registered_in: AtomicU64::new(0),
+            first_day: AtomicI32::new(i32::MAX),
+            last_day: AtomicI32::new(i32::MIN),
+        });
+        self.entries.push(Arc::clone(&entry));
+        entry
+    }
+}
+
+impl Bits {
+    fn contains(&self, at: u32) -> bool {
+        self.0.get(at as usize / 64).is_some_and(|it| it >> (at % 64) & 1 == 1)
+    }
+
+    fn insert(&mut self, at: u32) {
+        let word = at as usize / 64;
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        if let Some(it) = self.0.get_mut(word) {
+            *it |= 1 << (at % 64);
+        }
+    }
+}
+
+/// The index as it was at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct IndexSnapshot {
+    index: Arc<Index>,
+    /// Later ordinals are not seen.
+    n_entries: u32,
+}
+
+impl IndexSnapshot {
+    pub(crate) fn new(index: &Arc<Index>) -> Self {
+        Self { index: Arc::clone(index), n_entries: index.n_entries.load(Ordering::Acquire) }
+    }
+
+    /// In order of id.
+    pub(crate) fn select_entries(&self, matchers: &[Matcher], range: TimeRange) -> Vec<Arc<Entry>> {
+        let days = (day_of_ms(range.start.0), day_of_ms(range.end.0));
+        let mut entries = self.index.inner().select(matchers, self.n_entries);
+        entries.retain(|it| it.is_active(days));
+        entries.sort_unstable_by_key(|it| it.id);
+        entries
+    }
+
+    /// Names that a matching label set has, in order, `limit` at most.
+    pub(crate) fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limit: usize,
+    ) -> Vec<String> {
+        let mut names = std::collections::BTreeSet::new();
+        for entry in self.select_entries(matchers, range) {
+            for (name, _) in entry.labels.iter() {
+                if !names.contains(name) {
+                    names.insert(name.to_owned());
+                }
+            }
+        }
+        names.into_iter().take(limit).collect()
+    }
+
+    /// Values of one label among the matching label sets, in order, `limit` at most.
+    pub(crate) fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limit: usize,
+    ) -> Vec<String> {
+        let mut values = std::collections::BTreeSet::new();
+        for entry in self.select_entries(matchers, range) {
+            let value = entry.labels.get(name);
+            if !value.is_empty() && !values.contains(value) {
+                values.insert(value.to_owned());
+            }
+        }
+        values.into_iter().take(limit).collect()
+    }
+}
+
+/// [`IndexSnapshot`] with the id type of its table.
+pub(crate) struct TypedIndex<Id> {
+    pub(crate) snapshot: IndexSnapshot,
+    pub(crate) id: fn(i64) -> Id,
+}
+
+impl<Id> fmt::Debug for TypedIndex<Id> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("TypedIndex").field("n_entries", &self.snapshot.n_entries).finish()
+    }
+}
+
+impl LabelIndex<SeriesId> for TypedIndex<SeriesId> {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Vec<(SeriesId, Arc<Labels>)> {
+        self.pairs(matchers, range)
+    }
+}
+
+impl LabelIndex<StreamId> for TypedIndex<StreamId> {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Vec<(StreamId, Arc<Labels>)> {
+        self.pairs(matchers, range)
+    }
+}
+
+impl<Id> TypedIndex<Id> {
+    fn pairs(&self, matchers: &[Matcher], range: TimeRange) -> Vec<(Id, Arc<Labels>)> {
+        let entries = self.snapshot.select_entries(matchers, range);
+        entries.iter().map(|it| ((self.id)(it.id), Arc::clone(&it.labels))).collect()
+    }
+}

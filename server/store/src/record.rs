@@ -1,0 +1,383 @@
+//! What one append looks like in the write-ahead log; `docs/formats/wal.md` draws it.
+//!
+//! ```text
+//! ┌────────────┬─────────┬────────────────────┬───────────────────────────────────────────┐
+//! │ version u8 │ kind u8 │ body bytes u32 LE  │ body, zstd                                │
+//! └────────────┴─────────┴────────────────────┴───────────────────────────────────────────┘
+//! body = registrations, groups
+//! registrations = n, then n × (id, n pairs, n × (name, value))
+//! groups, kind 1 (samples) = n, n × id, n × number of samples, then over all samples
+//!                            the time stamps (ms), then the value bits (u64 LE)
+//! groups, kind 2 (logs)    = n, n × id, n × number of entries, then over all entries
+//!                            the time stamps (ns), then line, n pairs, n × (name, value)
+//! ```
+//! Numbers without a size are LEB128 varints; ids and time stamps are zigzag varints of the
+//! difference from the one before; text is its length and its bytes. A registration says which
+//! label set an id stands for; each id is registered in the segment that uses it.
+
+use std::sync::Arc;
+
+use skep_proto::Labels;
+
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 6;
+const KIND_SAMPLES: u8 = 1;
+const KIND_LOGS: u8 = 2;
+/// The log is read once at most: speed counts, not size.
+const ZSTD_LEVEL: i32 = 1;
+/// Bounds what a damaged length can make a replay allocate.
+const BODY_BYTES_MAX: usize = 1 << 30;
+
+/// "This id stands for these labels."
+pub(crate) type Registration = (i64, Arc<Labels>);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("record of version {0}, this program reads {VERSION}")]
+    Version(u8),
+    #[error("record of unknown kind {0}")]
+    Kind(u8),
+    #[error("record ends too early or holds more than it says")]
+    Length,
+    #[error("record holds text that is not UTF-8")]
+    Text(#[source] std::str::Utf8Error),
+    #[error("record holds a label set that is none")]
+    Labels(#[source] skep_proto::LabelError),
+    #[error("record cannot be decompressed")]
+    Zstd(#[source] std::io::Error),
+}
+
+/// Columns of an append of samples: one group a series.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct SampleColumns {
+    pub(crate) ids: Vec<i64>,
+    pub(crate) n_samples: Vec<usize>,
+    pub(crate) ts: Vec<i64>,
+    pub(crate) bits: Vec<u64>,
+}
+
+impl SampleColumns {
+    /// Each group's id, time stamps and value bits.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (i64, &[i64], &[u64])> {
+        let mut start = 0;
+        self.ids.iter().zip(&self.n_samples).map(move |(&id, &n)| {
+            let range = start..start + n;
+            start += n;
+            (
+                id,
+                self.ts.get(range.clone()).unwrap_or_default(),
+                self.bits.get(range).unwrap_or_default(),
+            )
+        })
+    }
+}
+
+/// Columns of an append of log entries: one group a stream. An entry's body is its line and its
+/// metadata as they are in the record.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct LogColumns<'a> {
+    pub(crate) ids: Vec<i64>,
+    pub(crate) n_entries: Vec<usize>,
+    pub(crate) ts: Vec<i64>,
+    pub(crate) entries: Vec<LogBody<'a>>,
+}
+
+/// A line and its metadata, sorted by name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct LogBody<'a> {
+    pub(crate) line: &'a str,
+    pub(crate) metadata: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> LogColumns<'a> {
+    /// Each group's id, time stamps and entries.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (i64, &[i64], &[LogBody<'a>])> {
+        let mut start = 0;
+        self.ids.iter().zip(&self.n_entries).map(move |(&id, &n)| {
+            let range = start..start + n;
+            start += n;
+            (
+                id,
+                self.ts.get(range.clone()).unwrap_or_default(),
+                self.entries.get(range).unwrap_or_default(),
+            )
+        })
+    }
+}
+
+/// A decompressed record; [`Record::parse`] borrows from it.
+#[derive(Debug)]
+pub(crate) struct Record {
+    kind: u8,
+    body: Vec<u8>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Content<'a> {
+    Samples { registrations: Vec<Registration>, columns: SampleColumns },
+    Logs { registrations: Vec<Registration>, columns: LogColumns<'a> },
+}
+
+pub(crate) fn encode_samples(registrations: &[Registration], columns: &SampleColumns) -> Vec<u8> {
+    let mut body = Vec::with_capacity(columns.ts.len() * 10 + registrations.len() * 200 + 16);
+    put_registrations(&mut body, registrations);
+    put_groups(&mut body, &columns.ids, &columns.n_samples);
+    put_deltas(&mut body, &columns.ts);
+    for bits in &columns.bits {
+        body.extend(bits.to_le_bytes());
+    }
+    compress(KIND_SAMPLES, &body)
+}
+
+pub(crate) fn encode_logs(registrations: &[Registration], columns: &LogColumns<'_>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(columns.ts.len() * 200 + registrations.len() * 200 + 16);
+    put_registrations(&mut body, registrations);
+    put_groups(&mut body, &columns.ids, &columns.n_entries);
+    put_deltas(&mut body, &columns.ts);
+    for entry in &columns.entries {
+        put_text(&mut body, entry.line);
+        put_varint(&mut body, entry.metadata.len() as u64);
+        for (name, value) in &entry.metadata {
+            put_text(&mut body, name);
+            put_text(&mut body, value);
+        }
+    }
+    compress(KIND_LOGS, &body)
+}
+
+impl Record {
+    /// # Errors
+    /// A record of another version or kind, or one that does not decompress.
+    pub(crate) fn decompress(bytes: &[u8]) -> Result<Self, RecordError> {
+        let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or(RecordError::Length)?;
+        let &[version, kind, a, b, c, d] = header else { return Err(RecordError::Length) };
+        if version != VERSION {
+            return Err(RecordError::Version(version));
+        }
+        let n_bytes = u32::from_le_bytes([a, b, c, d]) as usize;
+        if n_bytes > BODY_BYTES_MAX {
+            return Err(RecordError::Length);
+        }
+        let body = zstd::bulk::decompress(body, n_bytes).map_err(RecordError::Zstd)?;
+        Ok(Self { kind, body })
+    }
+
+    /// # Errors
+    /// A body that does not hold what it says.
+    pub(crate) fn parse(&self) -> Result<Content<'_>, RecordError> {
+        let mut rest = self.body.as_slice();
+        let registrations = take_registrations(&mut rest)?;
+        let (ids, ns) = take_groups(&mut rest)?;
+        let n_rows = ns.iter().try_fold(0_usize, |sum, n| sum.checked_add(*n));
+        // Every row takes a byte at least.
+        let n_rows = n_rows.filter(|it| *it <= self.body.len()).ok_or(RecordError::Length)?;
+        let ts = take_deltas(&mut rest, n_rows)?;
+        let content = match self.kind {
+            KIND_SAMPLES => {
+                let mut bits = Vec::with_capacity(n_rows);
+                for _ in 0..n_rows {
+                    let (bytes, after) = rest.split_first_chunk().ok_or(RecordError::Length)?;
+                    bits.push(u64::from_le_bytes(*bytes));
+                    rest = after;
+                }
+                let columns = SampleColumns { ids, n_samples: ns, ts, bits };
+                Content::Samples { registrations, columns }
+            }
+            KIND_LOGS => {
+                let entries =
+                    (0..n_rows).map(|_| take_log_body(&mut rest)).collect::<Result<_, _>>()?;
+                let columns = LogColumns { ids, n_entries: ns, ts, entries };
+                Content::Logs { registrations, columns }
+            }
+            kind => return Err(RecordError::Kind(kind)),
+        };
+        if rest.is_empty() { Ok(content) } else { Err(RecordError::Length) }
+    }
+}
+
+fn compress(kind: u8, body: &[u8]) -> Vec<u8> {
+    let n_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let mut out = vec![VERSION, kind];
+    out.extend(n_bytes.to_le_bytes());
+    let compressed =
+        zstd::bulk::compress(body, ZSTD_LEVEL).expect("compressing into memory cannot fail");
+    out.extend(compressed);
+    out
+}
+
+fn put_registrations(out: &mut Vec<u8>, registrations: &[Registration]) {
+    put_varint(out, registrations.len() as u64);
+    let mut before = 0;
+    for (id, labels) in registrations {
+        put_varint(out, zigzag(id.wrapping_sub(before)));
+        before = *id;
+        put_varint(out, labels.len() as u64);
+        for (name, value) in labels.iter() {
+            put_text(out, name);
+            put_text(out, value);
+        }
+    }
+}
+
+fn take_registrations(rest: &mut &[u8]) -> Result<Vec<Registration>, RecordError> {
+    let mut before = 0_i64;
+    (0..take_varint(rest)?)
+        .map(|_| {
+            before = before.wrapping_add(unzigzag(take_varint(rest)?));
+            let pairs = (0..take_varint(rest)?)
+                .map(|_| Ok((take_text(rest)?, take_text(rest)?)))
+                .collect::<Result<Vec<_>, RecordError>>()?;
+            let labels = Labels::from_pairs(pairs).map_err(RecordError::Labels)?;
+            Ok((before, Arc::new(labels)))
+        })
+        .collect()
+}
+
+fn put_groups(out: &mut Vec<u8>, ids: &[i64], ns: &[usize]) {
+    put_varint(out, ids.len() as u64);
+    put_deltas(out, ids);
+    for n in ns {
+        put_varint(out, *n as u64);
+    }
+}
+
+fn take_groups(rest: &mut &[u8]) -> Result<(Vec<i64>, Vec<usize>), RecordError> {
+    let n = take_length(rest)?;
+    let ids = take_deltas(rest, n)?;
+    let ns = (0..n).map(|_| take_length(rest)).collect::<Result<_, _>>()?;
+    Ok((ids, ns))
+}
+
+fn take_log_body<'a>(rest: &mut &'a [u8]) -> Result<LogBody<'a>, RecordError> {
+    let line = take_text(rest)?;
+    let metadata = (0..take_varint(rest)?)
+        .map(|_| Ok((take_text(rest)?, take_text(rest)?)))
+        .collect::<Result<_, RecordError>>()?;
+    Ok(LogBody { line, metadata })
+}
+
+fn put_deltas(out: &mut Vec<u8>, values: &[i64]) {
+    let mut before = 0;
+    for value in values {
+        put_varint(out, zigzag(value.wrapping_sub(before)));
+        before = *value;
+    }
+}
+
+fn take_deltas(rest: &mut &[u8], n: usize) -> Result<Vec<i64>, RecordError> {
+    let mut before = 0_i64;
+    // Each takes a byte at least: a count beyond the bytes fails before it is allocated.
+    let mut values = Vec::with_capacity(n.min(rest.len()));
+    for _ in 0..n {
+        before = before.wrapping_add(unzigzag(take_varint(rest)?));
+        values.push(before);
+    }
+    Ok(values)
+}
+
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_varint(out, text.len() as u64);
+    out.extend(text.as_bytes());
+}
+
+pub(crate) fn take_text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, RecordError> {
+    let n_bytes = take_length(rest)?;
+    let (text, after) = rest.split_at_checked(n_bytes).ok_or(RecordError::Length)?;
+    *rest = after;
+    std::str::from_utf8(text).map_err(RecordError::Text)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low seven bits are what is meant")]
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+pub(crate) fn take_varint(rest: &mut &[u8]) -> Result<u64, RecordError> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, after) = rest.split_first().ok_or(RecordError::Length)?;
+        *rest = after;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(RecordError::Length)
+}
+
+fn take_length(rest: &mut &[u8]) -> Result<usize, RecordError> {
+    let n = usize::try_from(take_varint(rest)?).unwrap_or(usize::MAX);
+    if n > BODY_BYTES_MAX { Err(RecordError::Length) } else { Ok(n) }
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels(text: &str) -> Arc<Labels> {
+        Arc::new(Labels::from_pairs([("__name__", "up"), ("job", text)]).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn samples_read_back_bit_for_bit(
+            groups in prop::collection::vec(
+                (any::<i64>(), prop::collection::vec((any::<i64>(), any::<u64>()), 0..5)), 0..5),
+            job in "\\PC{1,9}",
+        ) {
+            let mut columns = SampleColumns::default();
+            for (id, samples) in groups {
+                columns.ids.push(id);
+                columns.n_samples.push(samples.len());
+                columns.ts.extend(samples.iter().map(|it| it.0));
+                columns.bits.extend(samples.iter().map(|it| it.1));
+            }
+            let registrations = vec![(7, labels(&job)), (-3, labels("b"))];
+            let record = Record::decompress(&encode_samples(&registrations, &columns)).unwrap();
+            prop_assert_eq!(record.parse().unwrap(), Content::Samples { registrations, columns });
+        }
+
+        #[test]
+        fn logs_read_back(lines in prop::collection::vec((any::<i64>(), "\\PC*"), 0..8)) {
+            let columns = LogColumns {
+                ids: vec![5, 1],
+                n_entries: vec![lines.len(), 0],
+                ts: lines.iter().map(|it| it.0).collect(),
+                entries: lines
+                    .iter()
+                    .map(|(_, line)| LogBody { line, metadata: vec![("k", line), ("l", "")] })
+                    .collect(),
+            };
+            let registrations = vec![(5, labels("a"))];
+            let record = Record::decompress(&encode_logs(&registrations, &columns)).unwrap();
+            prop_assert_eq!(record.parse().unwrap(), Content::Logs { registrations, columns });
+        }
+
+        #[test]
+        fn no_bytes_make_the_parser_panic(body in prop::collection::vec(any::<u8>(), 0..200),
+                                          kind in 0_u8..4) {
+            drop(Record { kind, body: body.clone() }.parse());
+            drop(Record::decompress(&body));
+        }
+    }
+
+    #[test]
+    fn another_version_is_refused_by_name() {
+        let error = Record::decompress(&[9, 1, 0, 0, 0, 0]).unwrap_err();
+        assert_eq!(error.to_string(), "record of version 9, this program reads 1");
+    }
+}

@@ -1,0 +1,50 @@
+//! Reading one part through DataFusion's Parquet source.
+
+use std::sync::Arc;
+
+use datafusion::{
+    common::{Result, ToDFSchema as _},
+    datasource::{
+        listing::PartitionedFile,
+        physical_plan::{FileScanConfigBuilder, ParquetSource},
+        source::DataSourceExec,
+    },
+    execution::object_store::ObjectStoreUrl,
+    logical_expr::{
+        execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext,
+    },
+    physical_expr::create_physical_expr,
+    physical_plan::ExecutionPlan,
+};
+
+use crate::{filter::RowFilter, merge::Table, part::Part, schema};
+
+/// A scan of the part, without the row groups and pages that its statistics rule out. It still
+/// yields rows that the filter does not want.
+pub(crate) fn part_source(
+    table: Table,
+    part: &Part,
+    filter: &RowFilter,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let file_schema = match table {
+        Table::Samples => Arc::clone(&schema::SAMPLES_FILE),
+        Table::Logs => Arc::clone(&schema::LOGS),
+    };
+    let mut source = ParquetSource::new(Arc::clone(&file_schema)).with_enable_page_index(true);
+    if let Some(expr) = filter.to_expr(&table.key()) {
+        let df_schema = file_schema.to_dfschema()?;
+        let predicate = create_physical_expr(
+            &expr,
+            &df_schema,
+            &ExecutionProps::new(),
+            &PhysicalPlanningContext::default(),
+        )?;
+        source = source.with_predicate(predicate);
+    }
+    let path = object_store::path::Path::from_absolute_path(&part.path)?;
+    let file = PartitionedFile::new(path.to_string(), part.info.size_bytes);
+    let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+        .with_file(file)
+        .build();
+    Ok(DataSourceExec::from_data_source(config))
+}

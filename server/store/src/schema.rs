@@ -1,0 +1,104 @@
+//! The tables' columns, as files hold them and as queries see them.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::{
+    array::{MapBuilder, MapFieldNames, StringBuilder},
+    datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit},
+};
+use skep_proto::names::column;
+
+use crate::filter::Key;
+
+pub(crate) const UTC: &str = "UTC";
+
+pub(crate) const SAMPLES_KEY: Key = Key { id: column::SERIES_ID, unit: TimeUnit::Millisecond };
+pub(crate) const LOGS_KEY: Key = Key { id: column::STREAM_ID, unit: TimeUnit::Nanosecond };
+
+/// Samples as queries see them: `(series_id, ts, value)`.
+pub(crate) static SAMPLES: LazyLock<SchemaRef> = LazyLock::new(|| {
+    schema([
+        Field::new(column::SERIES_ID, DataType::Int64, false),
+        timestamp(TimeUnit::Millisecond),
+        Field::new(column::VALUE, DataType::Float64, false),
+    ])
+});
+
+/// Samples as files hold them: a value is `mantissa / 10^scale`, else `value_float`.
+pub(crate) static SAMPLES_FILE: LazyLock<SchemaRef> = LazyLock::new(|| {
+    schema([
+        Field::new(column::SERIES_ID, DataType::Int64, false),
+        timestamp(TimeUnit::Millisecond),
+        Field::new(column::MANTISSA, DataType::Int64, true),
+        Field::new(column::SCALE, DataType::Int8, true),
+        Field::new(column::VALUE_FLOAT, DataType::Float64, true),
+    ])
+});
+
+/// Log entries, in files and queries alike.
+pub(crate) static LOGS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    schema([
+        Field::new(column::STREAM_ID, DataType::Int64, false),
+        timestamp(TimeUnit::Nanosecond),
+        Field::new(column::LINE, DataType::Utf8, false),
+        map(column::METADATA),
+    ])
+});
+
+/// Series, as queries see them.
+pub(crate) static SERIES: LazyLock<SchemaRef> = LazyLock::new(|| {
+    schema([
+        Field::new(column::SERIES_ID, DataType::Int64, false),
+        Field::new(column::NAME, DataType::Utf8, false),
+        map(column::LABELS),
+    ])
+});
+
+/// Streams, in files and queries alike.
+pub(crate) static STREAMS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    schema([Field::new(column::STREAM_ID, DataType::Int64, false), map(column::LABELS)])
+});
+
+fn schema<const N: usize>(fields: [Field; N]) -> SchemaRef {
+    Arc::new(Schema::new(Vec::from(fields)))
+}
+
+fn timestamp(unit: TimeUnit) -> Field {
+    Field::new(column::TS, DataType::Timestamp(unit, Some(UTC.into())), false)
+}
+
+fn map(name: &str) -> Field {
+    let names = map_names();
+    let entries = Fields::from(vec![
+        Field::new(names.key, DataType::Utf8, false),
+        Field::new(names.value, DataType::Utf8, true),
+    ]);
+    let entries = Field::new(names.entry, DataType::Struct(entries), false);
+    Field::new(name, DataType::Map(Arc::new(entries), false), false)
+}
+
+/// Parquet's own names, so that a file's schema is the table's to the letter.
+fn map_names() -> MapFieldNames {
+    MapFieldNames {
+        entry: "key_value".to_owned(),
+        key: "key".to_owned(),
+        value: "value".to_owned(),
+    }
+}
+
+/// Builds a column of text maps.
+pub(crate) fn map_builder() -> MapBuilder<StringBuilder, StringBuilder> {
+    MapBuilder::new(Some(map_names()), StringBuilder::new(), StringBuilder::new())
+}
+
+/// Adds one row to a column of text maps.
+pub(crate) fn append_map<'a>(
+    builder: &mut MapBuilder<StringBuilder, StringBuilder>,
+    pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+) {
+    for (name, value) in pairs {
+        builder.keys().append_value(name);
+        builder.values().append_value(value);
+    }
+    builder.append(true).expect("each key is appended with its value");
+}

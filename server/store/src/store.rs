@@ -1,0 +1,440 @@
+//! The store as a whole: open, append, snapshot, close.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use skep_proto::{Clock, LogRows, SampleRows, TimestampMs, hash_sorted_pairs};
+use skep_wal::{Fs, RealFs, Wal, WalOptions};
+use tokio::sync::{Notify, RwLock};
+
+use crate::{
+    config::StoreConfig,
+    error::{AppendError, Appended, OpenError, Rejection},
+    index::{Entry, IdOrder, Index, IndexSnapshot, day_of_ms},
+    record::{
+        Content, LogBody, LogColumns, Record, Registration, SampleColumns, encode_logs,
+        encode_samples,
+    },
+    view::{Metadata, Snapshot, View},
+};
+
+/// Told to a sender that has to wait: a flush takes about this long.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+const MS_PER_NS: i64 = 1_000_000;
+
+/// An open store. All of it is shared; methods take `&self`.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) config: StoreConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) wal: Wal,
+    pub(crate) series: Arc<Index>,
+    pub(crate) streams: Arc<Index>,
+    pub(crate) view: Mutex<View>,
+    metadata: Mutex<Arc<BTreeMap<String, Metadata>>>,
+    /// Appenders hold it for reading from before their record is in the log until its rows are in
+    /// the heads; whoever freezes the heads holds it for writing, so that the heads hold exactly
+    /// what the log's finished segments do. The value counts the freezes.
+    pub(crate) gate: RwLock<u64>,
+    /// Rung when the heads should be written out.
+    pub(crate) flush_wanted: Notify,
+    is_closed: AtomicBool,
+    /// Locked while the store is open.
+    _lock: File,
+}
+
+/// The oldest and newest time stamp that is taken, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    oldest: i64,
+    newest: i64,
+}
+
+impl Bounds {
+    fn check(self, ts: i64, what: impl Fn() -> String) -> Result<(), Rejection> {
+        if ts < self.oldest {
+            let oldest = TimestampMs(self.oldest);
+            return Err(Rejection::TooOld { what: what(), ts: TimestampMs(ts), oldest });
+        }
+        if ts > self.newest {
+            let newest = TimestampMs(self.newest);
+            return Err(Rejection::TooNew { what: what(), ts: TimestampMs(ts), newest });
+        }
+        Ok(())
+    }
+}
+
+/// Rows of one append on their way into the log and the heads.
+#[derive(Default)]
+struct Intake {
+    entries: Vec<Arc<Entry>>,
+    registrations: Vec<Registration>,
+    appended: Appended,
+}
+
+impl Intake {
+    fn add(&mut self, entry: Arc<Entry>, epoch: u64) {
+        if !entry.is_registered_in(epoch) {
+            self.registrations.push((entry.id, Arc::clone(&entry.labels)));
+        }
+        self.entries.push(entry);
+    }
+
+    fn reject(&mut self, n_rows: usize, rejection: Rejection) {
+        self.appended.n_rejected += n_rows;
+        self.appended.first_rejection.get_or_insert(rejection);
+    }
+}
+
+impl Store {
+    /// Opens the store in `config.dir`, creates it if absent, and takes up where the last process
+    /// stopped.
+    ///
+    /// # Errors
+    /// Files that cannot be read or written, another process that has it open, damage.
+    pub fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+        Self::open_on(config, clock, Arc::new(RealFs))
+    }
+
+    /// As [`Self::open`], with the log and all commits on the given disk.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(
+        config: StoreConfig,
+        clock: Arc<dyn Clock>,
+        fs: Arc<dyn Fs>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let dir = &config.dir;
+        fs.create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.clone(), source })?;
+        let lock = lock(dir.join("LOCK"))?;
+        let series = Arc::new(Index::new(IdOrder::ByMetric));
+        let streams = Arc::new(Index::new(IdOrder::Sequential));
+        let view = View::default();
+        let options = WalOptions {
+            durability: config.durability,
+            group_interval: config.group_interval,
+            ..WalOptions::default()
+        };
+        let (wal, replay) = Wal::open(dir.join("wal"), &options, Arc::clone(&fs))?;
+        let replayed = replay.run(|_, record| {
+            let record = Record::decompress(record)?;
+            apply(record.parse()?, &series, &streams, &view);
+            Ok(())
+        })?;
+        tracing::info!(
+            n_segments = replayed.n_segments,
+            n_records = replayed.n_records,
+            "Replayed the log."
+        );
+        Ok(Arc::new(Self {
+            clock,
+            fs,
+            wal,
+            series,
+            streams,
+            view: Mutex::new(view),
+            metadata: Mutex::default(),
+            gate: RwLock::new(1),
+            flush_wanted: Notify::new(),
+            is_closed: AtomicBool::new(false),
+            _lock: lock,
+            config,
+        }))
+    }
+
+    /// Appends samples; returns once they are durable (as configured) and visible to snapshots.
+    /// Of appends that run at the same time either may count as the earlier.
+    ///
+    /// # Errors
+    /// Nothing of the request is stored; rows refused one by one are in [`Appended`] instead.
+    pub async fn append_samples(&self, rows: &SampleRows<'_>) -> Result<Appended, AppendError> {
+        self.admit()?;
+        self.note_metadata(rows);
+        let bounds = self.bounds();
+        let epoch = self.gate.read().await;
+        let (intake, columns) = self.take_samples(rows, bounds, *epoch);
+        if columns.ts.is_empty() {
+            return Ok(intake.appended);
+        }
+        let record = encode_samples(&intake.registrations, &columns);
+        self.wal.append(record).await.map_err(AppendError::from)?;
+        let heads = Arc::clone(&self.view().samples.active);
+        for (entry, (id, ts, bits)) in intake.entries.iter().zip(columns.groups()) {
+            entry.set_registered_in(*epoch);
+            mark_days(entry, ts.iter().copied());
+            heads.append(id, ts, bits);
+        }
+        drop(epoch);
+        self.ask_for_flush_if_due();
+        Ok(intake.appended)
+    }
+
+    /// Appends log entries; as [`Self::append_samples`].
+    ///
+    /// # Errors
+    /// As [`Self::append_samples`].
+    pub async fn append_logs(&self, rows: &LogRows<'_>) -> Result<Appended, AppendError> {
+        self.admit()?;
+        let bounds = self.bounds();
+        let epoch = self.gate.read().await;
+        let (intake, columns) = self.take_logs(rows, bounds, *epoch);
+        if columns.ts.is_empty() {
+            return Ok(intake.appended);
+        }
+        let record = encode_logs(&intake.registrations, &columns);
+        self.wal.append(record).await.map_err(AppendError::from)?;
+        let heads = Arc::clone(&self.view().logs.active);
+        for (entry, (id, ts, entries)) in intake.entries.iter().zip(columns.groups()) {
+            entry.set_registered_in(*epoch);
+            mark_days(entry, ts.iter().map(|it| it.div_euclid(MS_PER_NS)));
+            heads.append(id, ts, entries);
+        }
+        drop(epoch);
+        self.ask_for_flush_if_due();
+        Ok(intake.appended)
+    }
+
+    /// The store as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        // The view first: every row in it has its label set in an index taken later.
+        let view = self.view().clone();
+        Snapshot {
+            view,
+            series: IndexSnapshot::new(&self.series),
+            streams: IndexSnapshot::new(&self.streams),
+            metadata: Arc::clone(&self.metadata()),
+        }
+    }
+
+    fn take_samples(
+        &self,
+        rows: &SampleRows<'_>,
+        bounds: Bounds,
+        epoch: u64,
+    ) -> (Intake, SampleColumns) {
+        let mut intake = Intake::default();
+        let mut columns = SampleColumns::default();
+        for (pairs, samples) in rows.series() {
+            let n_before = columns.ts.len();
+            for sample in samples {
+                match bounds
+                    .check(sample.ts.0, || format!("sample of {}", display(pairs.iter().copied())))
+                {
+                    Ok(()) => {
+                        columns.ts.push(sample.ts.0);
+                        columns.bits.push(sample.value.to_bits());
+                    }
+                    Err(rejection) => intake.reject(1, rejection),
+                }
+            }
+            let n_samples = columns.ts.len() - n_before;
+            if n_samples == 0 {
+                continue;
+            }
+            let hash = hash_sorted_pairs(pairs.iter().copied());
+            match self.series.resolve(hash, pairs.iter().copied()) {
+                Ok(entry) => {
+                    columns.ids.push(entry.id);
+                    columns.n_samples.push(n_samples);
+                    intake.appended.n_accepted += n_samples;
+                    intake.add(entry, epoch);
+                }
+                Err(error) => {
+                    columns.ts.truncate(n_before);
+                    columns.bits.truncate(n_before);
+                    intake.reject(n_samples, Rejection::Labels(error));
+                }
+            }
+        }
+        (intake, columns)
+    }
+
+    fn take_logs<'a>(
+        &self,
+        rows: &'a LogRows<'_>,
+        bounds: Bounds,
+        epoch: u64,
+    ) -> (Intake, LogColumns<'a>) {
+        let mut intake = Intake::default();
+        let mut columns = LogColumns::default();
+        for (pairs, entries) in &rows.streams {
+            let pairs = pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+            let n_before = columns.ts.len();
+            for row in entries {
+                match bounds
+                    .check(row.ts.to_ms().0, || format!("entry of {}", display(pairs.clone())))
+                {
+                    Ok(()) => {
+                        columns.ts.push(row.ts.0);
+                        columns.entries.push(LogBody {
+                            line: &row.line,
+                            metadata: row.metadata.iter().map(|(k, v)| (&**k, &**v)).collect(),
+                        });
+                    }
+                    Err(rejection) => intake.reject(1, rejection),
+                }
+            }
+            let n_entries = columns.ts.len() - n_before;
+            if n_entries == 0 {
+                continue;
+            }
+            match self.streams.resolve(hash_sorted_pairs(pairs.clone()), pairs) {
+                Ok(entry) => {
+                    columns.ids.push(entry.id);
+                    columns.n_entries.push(n_entries);
+                    intake.appended.n_accepted += n_entries;
+                    intake.add(entry, epoch);
+                }
+                Err(error) => {
+                    columns.ts.truncate(n_before);
+                    columns.entries.truncate(n_before);
+                    intake.reject(n_entries, Rejection::Labels(error));
+                }
+            }
+        }
+        (intake, columns)
+    }
+
+    /// Whether more rows fit into memory.
+    fn admit(&self) -> Result<(), AppendError> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(AppendError::Closed);
+        }
+        if self.head_bytes() > self.config.memory_bytes_max {
+            self.flush_wanted.notify_one();
+            return Err(AppendError::Busy { retry_after: RETRY_AFTER });
+        }
+        Ok(())
+    }
+
+    fn ask_for_flush_if_due(&self) {
+        let view = self.view();
+        let n_bytes = view.samples.active.n_bytes() + view.logs.active.n_bytes();
+        drop(view);
+        if n_bytes >= self.config.flush_bytes {
+            self.flush_wanted.notify_one();
+        }
+    }
+
+    fn head_bytes(&self) -> usize {
+        let view = self.view();
+        let samples: usize = view.samples.heads().map(|it| it.n_bytes()).sum();
+        let logs: usize = view.logs.heads().map(|it| it.n_bytes()).sum();
+        samples + logs
+    }
+
+    fn bounds(&self) -> Bounds {
+        let now = self.clock.now().to_ms().0;
+        let ms = |it: Duration| i64::try_from(it.as_millis()).unwrap_or(i64::MAX);
+        // What nanoseconds can say, so that days of samples and of logs are the same.
+        let representable = i64::MIN / MS_PER_NS;
+        let oldest = self.config.retention.map_or(representable, |it| now.saturating_sub(ms(it)));
+        Bounds { oldest, newest: now.saturating_add(ms(self.config.future_max)) }
+    }
+
+    fn note_metadata(&self, rows: &SampleRows<'_>) {
+        let mut known = self.metadata();
+        for told in &rows.metadata {
+            let it = known.get(told.metric);
+            if it.is_some_and(|it| {
+                (it.kind, it.help.as_str(), it.unit.as_str()) == (told.kind, told.help, told.unit)
+            }) {
+                continue;
+            }
+            let metadata = Metadata {
+                kind: told.kind,
+                help: told.help.to_owned(),
+                unit: told.unit.to_owned(),
+            };
+            Arc::make_mut(&mut known).insert(told.metric.to_owned(), metadata);
+        }
+    }
+
+    pub(crate) fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().expect("nothing panics while it holds the view")
+    }
+
+    pub(crate) fn metadata(&self) -> MutexGuard<'_, Arc<BTreeMap<String, Metadata>>> {
+        self.metadata.lock().expect("nothing panics while it holds the metadata")
+    }
+}
+
+/// Puts a replayed record where an append would have put it.
+fn apply(content: Content<'_>, series: &Index, streams: &Index, view: &View) {
+    match content {
+        Content::Samples { registrations, columns } => {
+            let known = restore(series, registrations);
+            for (id, ts, bits) in columns.groups() {
+                view.samples.active.append(id, ts, bits);
+                if let Some(entry) = known.get(&id) {
+                    mark_days(entry, ts.iter().copied());
+                }
+            }
+        }
+        Content::Logs { registrations, columns } => {
+            let known = restore(streams, registrations);
+            for (id, ts, entries) in columns.groups() {
+                view.logs.active.append(id, ts, entries);
+                if let Some(entry) = known.get(&id) {
+                    mark_days(entry, ts.iter().map(|it| it.div_euclid(MS_PER_NS)));
+                }
+            }
+        }
+    }
+}
+
+fn restore(
+    index: &Index,
+    registrations: Vec<Registration>,
+) -> std::collections::HashMap<i64, Arc<Entry>> {
+    registrations.into_iter().map(|(id, labels)| (id, index.restore(id, labels))).collect()
+}
+
+/// Time stamps in milliseconds.
+fn mark_days(entry: &Entry, ts: impl Iterator<Item = i64> + Clone) {
+    if let (Some(first), Some(last)) = (ts.clone().min(), ts.max()) {
+        entry.mark_day(day_of_ms(first));
+        entry.mark_day(day_of_ms(last));
+    }
+}
+
+fn display<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    skep_proto::Labels::from_pairs(pairs)
+        .map_or_else(|error| error.to_string(), |it| it.to_string())
+}
+
+/// Keeps other processes out for as long as the file is open.
+fn lock(path: PathBuf) -> Result<File, OpenError> {
+    let opened = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(source) => return Err(OpenError::Io { path, source }),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::Locked { path }),
+        Err(std::fs::TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
+    }
+}
+
+impl From<skep_wal::AppendError> for AppendError {
+    fn from(error: skep_wal::AppendError) -> Self {
+        match error {
+            skep_wal::AppendError::Busy => Self::Busy { retry_after: RETRY_AFTER },
+            skep_wal::AppendError::Full { .. } => Self::Full,
+            skep_wal::AppendError::TooLarge { n_bytes } => Self::TooLarge { n_bytes },
+            skep_wal::AppendError::Closed => Self::Closed,
+            skep_wal::AppendError::Io { .. } => Self::Internal(error),
+        }
+    }
+}

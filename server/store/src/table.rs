@@ -1,0 +1,230 @@
+//! A table over parts and heads, as DataFusion plans it.
+
+use std::{borrow::Cow, sync::Arc};
+
+use arrow::{
+    array::{
+        ArrayRef, Float64Array, Int64Array, RecordBatch, StringBuilder, TimestampMillisecondArray,
+        TimestampNanosecondArray,
+    },
+    datatypes::SchemaRef,
+};
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{Session, TableProvider},
+    common::Result,
+    datasource::memory::MemorySourceConfig,
+    logical_expr::{Expr, TableProviderFilterPushDown, TableType},
+    physical_plan::ExecutionPlan,
+};
+
+use crate::{
+    filter::RowFilter,
+    heads::{LogHeads, SampleHeads, decode_metadata},
+    merge::{Group, MergeExec, Table},
+    part::Part,
+    schema::{LOGS, SAMPLES, append_map, map_builder},
+};
+
+/// Rows of a head per batch.
+const HEAD_BATCH_ROWS: usize = 8192;
+
+#[derive(Debug, Clone)]
+pub(crate) enum Heads {
+    Samples(Arc<SampleHeads>),
+    Logs(Arc<LogHeads>),
+}
+
+#[derive(Debug)]
+pub(crate) struct StoredTable {
+    table: Table,
+    /// Oldest first.
+    parts: Vec<Arc<Part>>,
+    /// Oldest first; all newer than the parts.
+    heads: Vec<Heads>,
+}
+
+impl StoredTable {
+    pub(crate) fn new(table: Table, parts: Vec<Arc<Part>>, heads: Vec<Heads>) -> Self {
+        Self { table, parts, heads }
+    }
+
+    /// The plan of everything that satisfies the filter.
+    pub(crate) fn plan(
+        &self,
+        filter: &RowFilter,
+        projection: Option<Vec<usize>>,
+    ) -> Result<MergeExec> {
+        let mut group = Group { filter: filter.clone(), sources: Vec::new(), parts: Vec::new() };
+        if !filter.is_empty() {
+            for part in &self.parts {
+                if filter.overlaps(part.info.ids, part.info.ts) {
+                    group.sources.push(crate::scan::part_source(self.table, part, filter)?);
+                    group.parts.push(Arc::clone(part));
+                }
+            }
+            for heads in &self.heads {
+                let batches = heads.read(filter)?;
+                if !batches.is_empty() {
+                    let schema = self.table.schema();
+                    group.sources.push(MemorySourceConfig::try_new_exec(&[batches], schema, None)?);
+                }
+            }
+        }
+        MergeExec::new(self.table, vec![group], projection)
+    }
+}
+
+#[async_trait]
+impl TableProvider for StoredTable {
+    fn schema(&self) -> SchemaRef {
+        self.table.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut filter = RowFilter::ALL;
+        let key = self.table.key();
+        for expr in filters {
+            filter.narrow(expr, &key);
+        }
+        Ok(Arc::new(self.plan(&filter, projection.cloned())?))
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let key = self.table.key();
+        let support = |expr: &&Expr| {
+            if RowFilter::ALL.clone().narrow(expr, &key) {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Inexact
+            }
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+}
+
+impl Heads {
+    /// The wanted rows, sorted.
+    fn read(&self, filter: &RowFilter) -> Result<Vec<RecordBatch>> {
+        let ids = match (filter.listed_ids(), self) {
+            (Some(ids), _) => Cow::Borrowed(ids),
+            (None, Self::Samples(heads)) => Cow::Owned(heads.ids()),
+            (None, Self::Logs(heads)) => Cow::Owned(heads.ids()),
+        };
+        let ids = ids.iter().copied().filter(|it| filter.wants_id(*it));
+        match self {
+            Self::Samples(heads) => read_samples(heads, ids, filter),
+            Self::Logs(heads) => read_logs(heads, ids, filter),
+        }
+    }
+}
+
+fn read_samples(
+    heads: &SampleHeads,
+    ids: impl Iterator<Item = i64>,
+    filter: &RowFilter,
+) -> Result<Vec<RecordBatch>> {
+    let mut batches = Vec::new();
+    let (mut id_column, mut ts_column, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let mut runs = ids.filter_map(|id| heads.read(id, filter)).peekable();
+    while let Some(run) = runs.next() {
+        id_column.extend(std::iter::repeat_n(run.id, run.ts.len()));
+        ts_column.extend(run.ts);
+        values.extend(run.bits.into_iter().map(f64::from_bits));
+        if id_column.len() >= HEAD_BATCH_ROWS || runs.peek().is_none() {
+            let ts = TimestampMillisecondArray::from(std::mem::take(&mut ts_column));
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(Int64Array::from(std::mem::take(&mut id_column))),
+                Arc::new(ts.with_timezone(crate::schema::UTC)),
+                Arc::new(Float64Array::from(std::mem::take(&mut values))),
+            ];
+            batches.push(RecordBatch::try_new(Arc::clone(&SAMPLES), columns)?);
+        }
+    }
+    Ok(batches)
+}
+
+fn read_logs(
+    heads: &LogHeads,
+    ids: impl Iterator<Item = i64>,
+    filter: &RowFilter,
+) -> Result<Vec<RecordBatch>> {
+    let mut batches = Vec::new();
+    let mut rows = LogBatchBuilder::default();
+    for id in ids {
+        let mut failed = None;
+        heads.read(id, filter, |ts, line, metadata| {
+            rows.push(id, ts, line, decode_metadata(metadata).unwrap_or_default());
+            if rows.len() >= HEAD_BATCH_ROWS {
+                match rows.finish() {
+                    Ok(batch) => batches.push(batch),
+                    Err(error) => failed = Some(error),
+                }
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+    }
+    if rows.len() > 0 {
+        batches.push(rows.finish()?);
+    }
+    Ok(batches)
+}
+
+/// Log rows on their way into Arrow.
+pub(crate) struct LogBatchBuilder {
+    ids: Vec<i64>,
+    ts: Vec<i64>,
+    lines: StringBuilder,
+    metadata: arrow::array::MapBuilder<StringBuilder, StringBuilder>,
+}
+
+impl Default for LogBatchBuilder {
+    fn default() -> Self {
+        Self {
+            ids: Vec::new(),
+            ts: Vec::new(),
+            lines: StringBuilder::new(),
+            metadata: map_builder(),
+        }
+    }
+}
+
+impl LogBatchBuilder {
+    pub(crate) fn push(&mut self, id: i64, ts: i64, line: &str, metadata: Vec<(&str, &str)>) {
+        self.ids.push(id);
+        self.ts.push(ts);
+        self.lines.append_value(line);
+        append_map(&mut self.metadata, metadata);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// What was pushed so far; begins anew.
+    pub(crate) fn finish(&mut self) -> Result<RecordBatch> {
+        let ts = TimestampNanosecondArray::from(std::mem::take(&mut self.ts));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(std::mem::take(&mut self.ids))),
+            Arc::new(ts.with_timezone(crate::schema::UTC)),
+            Arc::new(self.lines.finish()),
+            Arc::new(self.metadata.finish()),
+        ];
+        Ok(RecordBatch::try_new(Arc::clone(&LOGS), columns)?)
+    }
+}

@@ -1,0 +1,181 @@
+//! What a query sees: the parts and heads of one moment, which stay until it is done.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::{catalog::TableProvider, common::Result, datasource::MemTable};
+use skep_proto::{
+    LabelIndex, Matcher, MetricKind, SeriesId, StreamId, TimeRange, names::METRIC_NAME,
+};
+
+use crate::{
+    heads::{LogHeads, SampleHeads},
+    index::{IndexSnapshot, TypedIndex},
+    merge::Table,
+    part::Part,
+    schema::{SERIES, STREAMS, append_map, map_builder},
+    table::{Heads, StoredTable},
+};
+
+/// Everything that holds rows, in the order of their age. Replaced as a whole.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct View {
+    pub(crate) samples: TableView<SampleHeads>,
+    pub(crate) logs: TableView<LogHeads>,
+}
+
+#[derive(Debug)]
+pub(crate) struct TableView<H> {
+    /// By rank.
+    pub(crate) parts: Vec<Arc<Part>>,
+    /// Being written to parts, oldest first.
+    pub(crate) frozen: Vec<Arc<H>>,
+    pub(crate) active: Arc<H>,
+}
+
+impl<H> Clone for TableView<H> {
+    fn clone(&self) -> Self {
+        Self {
+            parts: self.parts.clone(),
+            frozen: self.frozen.clone(),
+            active: Arc::clone(&self.active),
+        }
+    }
+}
+
+impl<H: Default> Default for TableView<H> {
+    fn default() -> Self {
+        Self { parts: Vec::new(), frozen: Vec::new(), active: Arc::default() }
+    }
+}
+
+impl<H> TableView<H> {
+    /// Oldest first.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = &Arc<H>> {
+        self.frozen.iter().chain([&self.active])
+    }
+}
+
+/// What a metric is, as its senders told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata {
+    pub kind: MetricKind,
+    pub help: String,
+    pub unit: String,
+}
+
+/// The store at one moment. Flushes, merges and retention do not change what it holds; rows
+/// acknowledged later may show.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub(crate) view: View,
+    pub(crate) series: IndexSnapshot,
+    pub(crate) streams: IndexSnapshot,
+    pub(crate) metadata: Arc<BTreeMap<String, Metadata>>,
+}
+
+/// Which label sets a question about labels is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelsOf {
+    Series,
+    Streams,
+}
+
+impl Snapshot {
+    pub fn series(&self) -> Arc<dyn LabelIndex<SeriesId>> {
+        Arc::new(TypedIndex { snapshot: self.series.clone(), id: SeriesId })
+    }
+
+    pub fn streams(&self) -> Arc<dyn LabelIndex<StreamId>> {
+        Arc::new(TypedIndex { snapshot: self.streams.clone(), id: StreamId })
+    }
+
+    /// `(series_id, ts, value)` sorted by (series_id, ts), each pair once. Comparisons of
+    /// `series_id` (also IN) and `ts` with literals are pushed down exactly.
+    pub fn samples(&self) -> Arc<dyn TableProvider> {
+        let heads = self.view.samples.heads().map(|it| Heads::Samples(Arc::clone(it))).collect();
+        Arc::new(StoredTable::new(Table::Samples, self.view.samples.parts.clone(), heads))
+    }
+
+    /// `(stream_id, ts, line, metadata)` sorted by (stream_id, ts), identical rows once.
+    /// Comparisons of `stream_id` (also IN) and `ts` with literals are pushed down exactly.
+    pub fn logs(&self) -> Arc<dyn TableProvider> {
+        let heads = self.view.logs.heads().map(|it| Heads::Logs(Arc::clone(it))).collect();
+        Arc::new(StoredTable::new(Table::Logs, self.view.logs.parts.clone(), heads))
+    }
+
+    /// `(series_id, name, labels)`, by id; labels without the name.
+    ///
+    /// # Errors
+    /// More label text than an Arrow array can hold (2 GiB).
+    pub fn series_table(&self) -> Result<Arc<dyn TableProvider>> {
+        let entries = self.series.select_entries(&[], TimeRange::ALL);
+        let mut labels = map_builder();
+        for entry in &entries {
+            append_map(&mut labels, entry.labels.iter().filter(|(name, _)| *name != METRIC_NAME));
+        }
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(entries.iter().map(|it| it.id).collect::<Int64Array>()),
+            Arc::new(
+                entries.iter().map(|it| Some(it.labels.metric_name())).collect::<StringArray>(),
+            ),
+            Arc::new(labels.finish()),
+        ];
+        let batch = RecordBatch::try_new(Arc::clone(&SERIES), columns)?;
+        Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+    }
+
+    /// `(stream_id, labels)`, by id.
+    ///
+    /// # Errors
+    /// As [`Self::series_table`].
+    pub fn streams_table(&self) -> Result<Arc<dyn TableProvider>> {
+        let entries = self.streams.select_entries(&[], TimeRange::ALL);
+        let mut labels = map_builder();
+        for entry in &entries {
+            append_map(&mut labels, entry.labels.iter());
+        }
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(entries.iter().map(|it| it.id).collect::<Int64Array>()),
+            Arc::new(labels.finish()),
+        ];
+        let batch = RecordBatch::try_new(Arc::clone(&STREAMS), columns)?;
+        Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+    }
+
+    /// Names of labels that a matching label set has, in order, `limit` at most. It may name one
+    /// whose data lies outside `range` by less than a day.
+    pub fn label_names(
+        &self,
+        of: LabelsOf,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limit: usize,
+    ) -> Vec<String> {
+        self.index(of).label_names(matchers, range, limit)
+    }
+
+    /// Values of one label, as [`Self::label_names`].
+    pub fn label_values(
+        &self,
+        of: LabelsOf,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limit: usize,
+    ) -> Vec<String> {
+        self.index(of).label_values(name, matchers, range, limit)
+    }
+
+    /// By metric.
+    pub fn metadata(&self) -> &BTreeMap<String, Metadata> {
+        &self.metadata
+    }
+
+    fn index(&self, of: LabelsOf) -> &IndexSnapshot {
+        match of {
+            LabelsOf::Series => &self.series,
+            LabelsOf::Streams => &self.streams,
+        }
+    }
+}
