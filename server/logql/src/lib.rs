@@ -3,14 +3,22 @@
 
 pub mod ast;
 mod check;
+mod collect;
 mod error;
+mod eval;
+mod leaf;
 mod lex;
 mod parse;
 pub mod pipeline;
 mod print;
+mod range;
 mod units;
 
+pub use collect::LogCollector;
 pub use error::{ParseError, QueryError, Unsupported};
+pub use eval::{EvalOptions, N_SERIES_MAX_DEFAULT, Value, eval};
+pub use leaf::{Direction, Entry, EntryLabels, LogScan, LogStream, RangeLeaf, Storage};
 pub use parse::parse;
 pub use pipeline::Pipeline;
 pub use print::pretty;
+pub use range::{RangeCollector, RangeLimits};

@@ -44,6 +44,8 @@ struct Parser {
     depth: usize,
 }
 
+pub(crate) use metric::fold;
+
 static END: Token = Token { tok: Tok::End, at: Position { line: 0, col: 0 }, span: 0..0 };
 
 impl Parser {

@@ -135,8 +135,9 @@ impl LineLabels {
         }
     }
 
-    pub(crate) fn category(&self, name: &str) -> Option<Category> {
-        self.find(name).map(|it| it.category)
+    /// A label with its category.
+    pub(crate) fn find_pair(&self, name: &str) -> Option<(Category, &str, &str)> {
+        self.find(name).map(|it| (it.category, self.name_of(it), self.value_of(it)))
     }
 
     pub(crate) fn set(&mut self, category: Category, name: &str, value: &str) {

@@ -1,0 +1,179 @@
+//! Lines to the streams of an answer: the newest (or oldest) so many across all streams.
+
+use std::{
+    borrow::Cow,
+    cmp::{Ordering, Reverse},
+    collections::{BinaryHeap, HashMap},
+    sync::Arc,
+};
+
+use skep_proto::{Labels, TimestampNs};
+
+use crate::{
+    leaf::{Direction, Entry, EntryLabels, LogScan, LogStream},
+    pipeline::{Category, Line, LineLabels, Pipeline},
+};
+
+/// Runs lines through a pipeline and keeps the best `limit` of them. Rows come stream by stream.
+#[derive(Debug)]
+pub struct LogCollector {
+    pipeline: Arc<Pipeline>,
+    labels: LineLabels,
+    direction: Direction,
+    limit: usize,
+    /// The worst kept line is on top.
+    kept: BinaryHeap<Kept>,
+    n_lines: u64,
+    groups: Vec<Arc<EntryLabels>>,
+    group_of: HashMap<Arc<EntryLabels>, usize>,
+    /// The group of lines that carry the stream's labels and nothing else.
+    base_group: Option<usize>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Kept {
+    /// Grows from best to worst; lines of equal times keep the order they came in, or its reverse.
+    rank: Rank,
+    group: usize,
+    line: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Forward(i64, u64),
+    Backward(Reverse<i64>, Reverse<u64>),
+}
+
+impl Ord for Kept {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank.cmp(&other.rank)
+    }
+}
+
+impl PartialOrd for Kept {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl LogCollector {
+    pub fn new(scan: &LogScan, pipeline: Arc<Pipeline>) -> Self {
+        Self {
+            labels: LineLabels::new(pipeline.hints().clone()),
+            pipeline,
+            direction: scan.direction,
+            limit: scan.limit,
+            kept: BinaryHeap::new(),
+            n_lines: 0,
+            groups: Vec::new(),
+            group_of: HashMap::new(),
+            base_group: None,
+        }
+    }
+
+    /// Starts a stream; all following lines are its.
+    pub fn set_stream(&mut self, labels: &Labels) {
+        self.labels.set_stream(labels);
+        self.base_group = None;
+    }
+
+    /// Whether a line of this time could still be in the answer: a scan may stop or skip by it.
+    pub fn wants(&self, ts: TimestampNs) -> bool {
+        if self.kept.len() < self.limit {
+            return true;
+        }
+        match self.kept.peek().map(|it| it.rank) {
+            None => false,
+            Some(Rank::Forward(worst, _)) => ts.0 < worst,
+            // A line of equal time that comes later goes before the one that is there.
+            Some(Rank::Backward(Reverse(worst), _)) => ts.0 >= worst,
+        }
+    }
+
+    /// Takes one line of the stream, with its metadata sorted by name.
+    pub fn push<'a>(
+        &mut self,
+        ts: TimestampNs,
+        text: &'a str,
+        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) {
+        self.n_lines += 1;
+        if !self.wants(ts) {
+            return;
+        }
+        self.labels.reset();
+        self.labels.add_metadata(metadata);
+        let mut line = Line { ts_ns: ts.0, text: Cow::Borrowed(text), labels: &mut self.labels };
+        if !self.pipeline.process(&mut line) {
+            return;
+        }
+        let line = line.text.into_owned();
+        let group = self.group();
+        let rank = match self.direction {
+            Direction::Forward => Rank::Forward(ts.0, self.n_lines),
+            Direction::Backward => Rank::Backward(Reverse(ts.0), Reverse(self.n_lines)),
+        };
+        self.kept.push(Kept { rank, group, line });
+        if self.kept.len() > self.limit {
+            self.kept.pop();
+        }
+    }
+
+    fn group(&mut self) -> usize {
+        let is_base = self.labels.is_base();
+        if let (true, Some(group)) = (is_base, self.base_group) {
+            return group;
+        }
+        let labels = entry_labels(&self.labels);
+        let group = match self.group_of.get(&labels) {
+            Some(group) => *group,
+            None => {
+                let labels = Arc::new(labels);
+                self.groups.push(Arc::clone(&labels));
+                self.group_of.insert(labels, self.groups.len() - 1);
+                self.groups.len() - 1
+            }
+        };
+        if is_base {
+            self.base_group = Some(group);
+        }
+        group
+    }
+
+    /// The kept lines by label set, streams in the order of their best line.
+    pub fn finish(self) -> Vec<LogStream> {
+        let mut streams: Vec<LogStream> = Vec::new();
+        let mut stream_of: HashMap<usize, usize> = HashMap::new();
+        for kept in self.kept.into_sorted_vec() {
+            let Some(labels) = self.groups.get(kept.group) else { continue };
+            let next = streams.len();
+            let at = *stream_of.entry(kept.group).or_insert(next);
+            if at == next {
+                streams.push(LogStream { labels: Arc::clone(labels), entries: Vec::new() });
+            }
+            let ts = match kept.rank {
+                Rank::Forward(ts, _) | Rank::Backward(Reverse(ts), _) => TimestampNs(ts),
+            };
+            if let Some(stream) = streams.get_mut(at) {
+                stream.entries.push(Entry { ts, line: kept.line });
+            }
+        }
+        streams
+    }
+}
+
+fn entry_labels(labels: &LineLabels) -> EntryLabels {
+    let mut out = EntryLabels::default();
+    for (category, name, value) in labels.iter() {
+        let list = match category {
+            Category::Stream => &mut out.stream,
+            Category::Metadata => &mut out.metadata,
+            Category::Parsed => &mut out.parsed,
+        };
+        list.push((name.to_owned(), value.to_owned()));
+    }
+    for list in [&mut out.stream, &mut out.metadata, &mut out.parsed] {
+        list.sort_unstable();
+    }
+    out
+}

@@ -1,0 +1,397 @@
+//! Lines to the windows of a range aggregation, one state a label set; no line is kept.
+
+mod over_time;
+
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
+
+use skep_promql::{Grid, Grouping, Matrix, Row, StorageError, absent, is_absent};
+use skep_proto::{
+    Labels, LabelsBuilder, MatchOp, Matcher, TimestampNs,
+    names::{LOG_ERROR, LOG_ERROR_DETAILS},
+};
+
+use crate::{
+    ast::RangeOp,
+    error::QueryError,
+    leaf::RangeLeaf,
+    pipeline::{Line, LineLabels, Pipeline, Unwrapped},
+};
+
+/// What a range aggregation may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RangeLimits {
+    /// Label sets; the setting is `query.series_max`.
+    pub n_series_max: usize,
+    /// Values that wait for their windows; the setting is `query.samples_max`.
+    pub n_samples_max: u64,
+}
+
+/// Runs lines through a pipeline and adds up what is left. Rows come stream by stream, in any
+/// order of time.
+#[derive(Debug)]
+pub struct RangeCollector {
+    pipeline: Arc<Pipeline>,
+    labels: LineLabels,
+    kind: Kind,
+    windows: Windows,
+    grouping: Keys,
+    matchers: Vec<Matcher>,
+    limits: RangeLimits,
+    n_samples: u64,
+    series: Vec<Series>,
+    series_of: HashMap<Box<str>, usize>,
+    key: String,
+    /// The series of lines that carry the stream's labels and nothing else.
+    base_series: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Lines, or their bytes, divided by so many seconds.
+    Count {
+        of_bytes: bool,
+        seconds: f64,
+    },
+    Absent,
+    Values {
+        op: RangeOp,
+        quantile: f64,
+    },
+}
+
+/// Which labels make the series of a line.
+#[derive(Debug)]
+enum Keys {
+    /// Sorted.
+    Only(Vec<String>),
+    AllBut(Vec<String>),
+}
+
+/// Where the windows of the steps lie.
+#[derive(Debug, Clone, Copy)]
+struct Windows {
+    grid: Grid,
+    start_ns: i64,
+    step_ns: i64,
+    interval_ns: i64,
+    offset_ns: i64,
+}
+
+#[derive(Debug)]
+struct Series {
+    labels: Arc<Labels>,
+    /// The `__error__` that fails the query if one of its windows is looked at.
+    fatal_error: Option<String>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// How the count, and the total, change from one step to the next.
+    Totals {
+        n_lines: Vec<f64>,
+        total: Vec<f64>,
+    },
+    Samples(Vec<(i64, f64)>),
+}
+
+impl RangeCollector {
+    pub fn new(leaf: &RangeLeaf, pipeline: Arc<Pipeline>, limits: RangeLimits) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "seconds are a float")]
+        let seconds = leaf.interval_ns as f64 / 1e9;
+        let count = |of_bytes, seconds| Kind::Count { of_bytes, seconds };
+        let kind = match (leaf.op, &leaf.unwrap) {
+            (RangeOp::AbsentOverTime, _) => Kind::Absent,
+            (RangeOp::CountOverTime, _) => count(false, 1.0),
+            (RangeOp::Rate, None) => count(false, seconds),
+            (RangeOp::BytesOverTime, _) => count(true, 1.0),
+            (RangeOp::BytesRate, _) => count(true, seconds),
+            (op, _) => Kind::Values { op, quantile: leaf.quantile.unwrap_or(f64::NAN) },
+        };
+        Self {
+            labels: LineLabels::new(pipeline.hints().clone()),
+            pipeline,
+            kind,
+            windows: Windows::new(leaf),
+            grouping: Keys::new(leaf),
+            matchers: leaf.matchers.clone(),
+            limits,
+            n_samples: 0,
+            series: Vec::new(),
+            series_of: HashMap::new(),
+            key: String::new(),
+            base_series: None,
+        }
+    }
+
+    /// Starts a stream; all following lines are its.
+    pub fn set_stream(&mut self, labels: &Labels) {
+        self.labels.set_stream(labels);
+        self.base_series = None;
+    }
+
+    /// Takes one line of the stream, with its metadata sorted by name.
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn push<'a>(
+        &mut self,
+        ts: TimestampNs,
+        text: &'a str,
+        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), QueryError> {
+        let Some((first, last)) = self.windows.steps_of(ts.0) else { return Ok(()) };
+        self.labels.reset();
+        self.labels.add_metadata(metadata);
+        let mut line = Line { ts_ns: ts.0, text: Cow::Borrowed(text), labels: &mut self.labels };
+        if !self.pipeline.process(&mut line) {
+            return Ok(());
+        }
+        #[expect(clippy::cast_precision_loss, reason = "no line has 2^53 bytes")]
+        let n_bytes = line.text.len() as f64;
+        let value = match (self.pipeline.unwrap(&mut line), self.kind) {
+            (Unwrapped::Skip, _) => return Ok(()),
+            (Unwrapped::Value(value), _) => value,
+            (Unwrapped::NoStage, Kind::Count { of_bytes: true, .. }) => n_bytes,
+            (Unwrapped::NoStage, _) => 1.0,
+        };
+        let series = self.series()?;
+        let Some(series) = self.series.get_mut(series) else { return Ok(()) };
+        match &mut series.state {
+            State::Totals { n_lines, total } => {
+                add_between(n_lines, first, last, 1.0);
+                add_between(total, first, last, value);
+            }
+            State::Samples(samples) => {
+                samples.push((ts.0.saturating_add(self.windows.offset_ns), value));
+                self.n_samples += 1;
+                if self.n_samples > self.limits.n_samples_max {
+                    let max = self.limits.n_samples_max;
+                    return Err(StorageError::Limit(format!(
+                        "query reads more than {max} values; narrow it or raise query.samples_max"
+                    ))
+                    .into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The series of the current line; made if it is the first.
+    fn series(&mut self) -> Result<usize, QueryError> {
+        let is_base = self.labels.is_base();
+        if let (true, Some(series)) = (is_base, self.base_series) {
+            return Ok(series);
+        }
+        self.grouping.key(&self.labels, &mut self.key);
+        let series = match self.series_of.get(self.key.as_str()) {
+            Some(series) => *series,
+            None => self.new_series()?,
+        };
+        if is_base {
+            self.base_series = Some(series);
+        }
+        Ok(series)
+    }
+
+    fn new_series(&mut self) -> Result<usize, QueryError> {
+        let max = self.limits.n_series_max;
+        if self.series.len() >= max {
+            return Err(StorageError::Limit(format!(
+                "query makes more than {max} series; aggregate by fewer labels or raise \
+                 query.series_max"
+            ))
+            .into());
+        }
+        let n_steps = self.windows.grid.n_steps() + 1;
+        let state = match self.kind {
+            Kind::Values { .. } => State::Samples(Vec::new()),
+            Kind::Count { .. } | Kind::Absent => {
+                State::Totals { n_lines: vec![0.0; n_steps], total: vec![0.0; n_steps] }
+            }
+        };
+        let fatal_error = self
+            .labels
+            .has_fatal_error()
+            .then(|| self.labels.get(LOG_ERROR).unwrap_or_default().to_owned());
+        let labels = Arc::new(self.grouping.labels(&self.labels));
+        self.series.push(Series { labels, fatal_error, state });
+        self.series_of.insert(self.key.as_str().into(), self.series.len() - 1);
+        Ok(self.series.len() - 1)
+    }
+
+    /// One row a series that has a value.
+    ///
+    /// # Errors
+    /// A stage failed on a line, and the query did not say what to do about it.
+    pub fn finish(self) -> Result<Matrix, QueryError> {
+        let grid = self.windows.grid;
+        let mut rows = Vec::with_capacity(self.series.len());
+        for series in self.series {
+            let values = match series.state {
+                State::Totals { n_lines, total } => {
+                    let seconds = match self.kind {
+                        Kind::Count { seconds, .. } => seconds,
+                        Kind::Absent | Kind::Values { .. } => 1.0,
+                    };
+                    totals(&n_lines, &total, seconds, grid.n_steps())
+                }
+                State::Samples(samples) => match self.kind {
+                    Kind::Values { op, quantile } => {
+                        over_time::windows(samples, op, quantile, &self.windows)
+                    }
+                    Kind::Count { .. } | Kind::Absent => Vec::new(),
+                },
+            };
+            if values.iter().all(|it| is_absent(*it)) {
+                continue;
+            }
+            if let Some(kind) = series.fatal_error {
+                return Err(QueryError::Pipeline { kind, labels: series.labels.to_string() });
+            }
+            rows.push(Row { labels: series.labels, values });
+        }
+        if matches!(self.kind, Kind::Absent) {
+            rows = absent_rows(&rows, &self.matchers, grid);
+        }
+        Ok(Matrix { grid, rows })
+    }
+}
+
+impl Windows {
+    fn new(leaf: &RangeLeaf) -> Self {
+        Self {
+            grid: leaf.grid,
+            start_ns: leaf.grid.start().to_ns().0,
+            step_ns: leaf.grid.step_ms().saturating_mul(1_000_000).max(1),
+            interval_ns: leaf.interval_ns,
+            offset_ns: leaf.offset_ns,
+        }
+    }
+
+    /// The first and the last step whose window holds this time.
+    fn steps_of(&self, ts_ns: i64) -> Option<(usize, usize)> {
+        let since_start = ts_ns.saturating_add(self.offset_ns).saturating_sub(self.start_ns);
+        let last_ns = since_start.saturating_add(self.interval_ns).saturating_sub(1);
+        if last_ns < 0 || self.interval_ns <= 0 {
+            return None;
+        }
+        let first = if since_start <= 0 { 0 } else { (since_start - 1) / self.step_ns + 1 };
+        let first = usize::try_from(first).ok()?;
+        let last = usize::try_from(last_ns / self.step_ns).ok()?;
+        let last = last.min(self.grid.n_steps().checked_sub(1)?);
+        (first <= last).then_some((first, last))
+    }
+}
+
+impl Keys {
+    fn new(leaf: &RangeLeaf) -> Self {
+        let unwrapped = leaf.unwrap.as_ref().map(|it| it.label.clone());
+        match &leaf.grouping {
+            _ if leaf.op == RangeOp::AbsentOverTime => Self::Only(Vec::new()),
+            Some(Grouping::By(labels)) => {
+                let mut labels = labels.clone();
+                labels.sort_unstable();
+                labels.dedup();
+                Self::Only(labels)
+            }
+            Some(Grouping::Without(labels)) => {
+                Self::AllBut(labels.iter().cloned().chain(unwrapped).collect())
+            }
+            None => Self::AllBut(unwrapped.into_iter().collect()),
+        }
+    }
+
+    /// Writes what tells this line's series from others. A line with an error keeps all labels,
+    /// or the error would be lost.
+    fn key(&self, labels: &LineLabels, key: &mut String) {
+        key.clear();
+        self.each(labels, |name, value| {
+            key.push_str(name);
+            key.push('\u{1}');
+            key.push_str(value);
+            key.push('\u{2}');
+        });
+    }
+
+    fn labels(&self, labels: &LineLabels) -> Labels {
+        let mut builder: LabelsBuilder = Labels::default().to_builder();
+        self.each(labels, |name, value| {
+            builder.set(name, value);
+        });
+        builder.build()
+    }
+
+    fn each<'l>(&self, labels: &'l LineLabels, mut take: impl FnMut(&'l str, &'l str)) {
+        match self {
+            Self::Only(names) if !labels.has_error() => {
+                for name in names {
+                    if let Some((_, name, value)) = labels.find_pair(name) {
+                        take(name, value);
+                    }
+                }
+            }
+            _ => {
+                let but: &[String] = match self {
+                    Self::AllBut(names) if !labels.has_error() => names,
+                    _ => &[],
+                };
+                let mut pairs: Vec<(&str, &str)> = labels
+                    .iter()
+                    .map(|(_, name, value)| (name, value))
+                    .filter(|(name, _)| !but.iter().any(|it| it == name))
+                    .collect();
+                pairs.sort_unstable();
+                for (name, value) in pairs {
+                    take(name, value);
+                }
+            }
+        }
+    }
+}
+
+/// Adds to all steps from `first` to `last`, in a list of differences.
+fn add_between(differences: &mut [f64], first: usize, last: usize, value: f64) {
+    if let Some(it) = differences.get_mut(first) {
+        *it += value;
+    }
+    if let Some(it) = differences.get_mut(last + 1) {
+        *it -= value;
+    }
+}
+
+/// Sums of whole numbers, so that adding and taking away is exact.
+fn totals(n_lines: &[f64], total: &[f64], seconds: f64, n_steps: usize) -> Vec<f64> {
+    let (mut n, mut sum) = (0.0, 0.0);
+    n_lines
+        .iter()
+        .zip(total)
+        .take(n_steps)
+        .map(|(lines, value)| {
+            n += lines;
+            sum += value;
+            if n > 0.0 { sum / seconds } else { absent() }
+        })
+        .collect()
+}
+
+/// One row with 1 at the steps without a line, labelled by what the selector asks for.
+fn absent_rows(present: &[Row], matchers: &[Matcher], grid: Grid) -> Vec<Row> {
+    let is_present = |step: usize| {
+        present.iter().any(|row| row.values.get(step).is_some_and(|it| !is_absent(*it)))
+    };
+    let values: Vec<f64> =
+        (0..grid.n_steps()).map(|step| if is_present(step) { absent() } else { 1.0 }).collect();
+    if values.iter().all(|it| is_absent(*it)) {
+        return Vec::new();
+    }
+    let mut labels = Labels::default().to_builder();
+    for matcher in matchers {
+        let n_same = matchers.iter().filter(|it| it.name() == matcher.name()).count();
+        if matcher.op() == MatchOp::Equal && n_same == 1 {
+            labels.set(matcher.name(), matcher.value());
+        }
+    }
+    labels.remove(LOG_ERROR).remove(LOG_ERROR_DETAILS);
+    vec![Row { labels: Arc::new(labels.build()), values }]
+}
