@@ -24,11 +24,6 @@ impl Annotations {
         self.warnings.is_empty() && self.infos.is_empty()
     }
 
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.warnings.extend(other.warnings);
-        self.infos.extend(other.infos);
-    }
-
     fn warn(&mut self, query: &str, at: Span, text: &str) {
         self.warnings.insert(format!("PromQL warning: {text} ({})", position(query, at.start)));
     }
