@@ -20,7 +20,7 @@ use crate::{
     expose::Expose,
     log_batch::LogBatch,
     own_metrics::OwnMetrics,
-    ship::{Phase, Shipper, client::Client},
+    ship::{Delays, Phase, Shipper, client::Client},
     sources::{
         LogRecord, Settings,
         ebpf::{Ebpf, EbpfSettings},
@@ -57,7 +57,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         .map(|(kind, spool)| {
             let client = Client::new(&config.server)?;
             let (spool, own) = (Arc::clone(spool), Arc::clone(&own));
-            let shipper = Shipper::new(kind, spool, client, own, config.remote_write);
+            let shipper =
+                Shipper::new(kind, spool, client, own, config.remote_write, Delays::default());
             Ok(tokio::spawn(shipper.run(phase.clone())))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;

@@ -32,13 +32,35 @@ use crate::{
     spool::{Kind, Record, Spool, SpoolError},
 };
 
-const BACKOFF_MIN: Duration = Duration::from_millis(500);
-/// Bounds how long a server that is back has to wait for us.
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Bounds what a server can tell us to wait.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 /// What a batch of ours may unpack to.
 const UNPACKED_BYTES_MAX: usize = 256 << 20;
+
+/// How long to wait between tries; each try doubles it, with jitter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delays {
+    pub(crate) min: Duration,
+    /// Bounds how long a server that is back has to wait for us.
+    pub(crate) max: Duration,
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        Self { min: Duration::from_millis(500), max: Duration::from_secs(30) }
+    }
+}
+
+impl Delays {
+    fn backoff(self) -> ExponentialBackoff {
+        ExponentialBuilder::default()
+            .with_min_delay(self.min)
+            .with_max_delay(self.max)
+            .without_max_times()
+            .with_jitter()
+            .build()
+    }
+}
 
 /// How far the end of the agent has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +74,14 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Shipper {
     /// `metrics` or `logs`.
-    pub(crate) kind: &'static str,
-    pub(crate) spool: Arc<Spool>,
-    pub(crate) client: Client,
-    pub(crate) own: Arc<OwnMetrics>,
-    pub(crate) version: RemoteWriteVersion,
+    kind: &'static str,
+    spool: Arc<Spool>,
+    client: Client,
+    own: Arc<OwnMetrics>,
+    version: RemoteWriteVersion,
     /// The server has shown that it does not speak 2.0.
-    pub(crate) is_downgraded: bool,
+    is_downgraded: bool,
+    delays: Delays,
 }
 
 /// Why the server does not get anything at the moment.
@@ -73,8 +96,9 @@ impl Shipper {
         client: Client,
         own: Arc<OwnMetrics>,
         version: RemoteWriteVersion,
+        delays: Delays,
     ) -> Self {
-        Self { kind, spool, client, own, version, is_downgraded: false }
+        Self { kind, spool, client, own, version, is_downgraded: false, delays }
     }
 
     /// Ends once told to drain and the spool is empty, the deadline has passed or the server is
@@ -233,9 +257,9 @@ impl Shipper {
     ) -> Duration {
         let outage = outage.get_or_insert_with(|| {
             warn!(reason, kind = self.kind, "The server takes nothing; buffering.");
-            Outage { backoff: backoff() }
+            Outage { backoff: self.delays.backoff() }
         });
-        let next = outage.backoff.next().unwrap_or(BACKOFF_MAX);
+        let next = outage.backoff.next().unwrap_or(self.delays.max);
         after.map_or(next, |it| it.min(RETRY_AFTER_MAX))
     }
 
@@ -245,15 +269,6 @@ impl Shipper {
             info!(n_batches, kind = self.kind, "The server is back.");
         }
     }
-}
-
-fn backoff() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(BACKOFF_MIN)
-        .with_max_delay(BACKOFF_MAX)
-        .without_max_times()
-        .with_jitter()
-        .build()
 }
 
 /// The spool blocks while the disk works.
