@@ -11,15 +11,14 @@ use tracing::{debug, info, warn};
 use crate::{
     exposition::Exposition,
     own_metrics::OwnMetrics,
-    sources::{self, Context, Roots, Settings, SourceError, ebpf::Ebpf},
+    sources::{self, Context, SourceError, ebpf::Ebpf},
     spool::Spool,
 };
 
 /// What a collection needs, shared by the ticks and `/metrics`.
 #[derive(Debug)]
 pub(crate) struct Collector {
-    roots: Roots,
-    settings: Settings,
+    context: Context,
     own: Arc<OwnMetrics>,
     metrics: Arc<Spool>,
     logs: Arc<Spool>,
@@ -37,15 +36,14 @@ struct State {
 
 impl Collector {
     pub(crate) fn new(
-        roots: Roots,
-        settings: Settings,
+        context: Context,
         ebpf: Ebpf,
         own: Arc<OwnMetrics>,
         metrics: Arc<Spool>,
         logs: Arc<Spool>,
     ) -> Self {
         let state = Mutex::new(State { ebpf: Some(ebpf), failing: BTreeSet::new() });
-        Self { roots, settings, own, metrics, logs, state }
+        Self { context, own, metrics, logs, state }
     }
 
     /// Blocks while files are read. A source that fails is reported; the others go on.
@@ -53,8 +51,7 @@ impl Collector {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let started = Instant::now();
         let mut out = Exposition::default();
-        let context = Context { roots: &self.roots, settings: &self.settings };
-        let errors = sources::collect_all(sources::SOURCES, &context, &mut out);
+        let errors = sources::collect_all(sources::SOURCES, &self.context, &mut out);
         report(&mut state.failing, errors);
         if let Some(ebpf) = &mut state.ebpf {
             ebpf.collect(&mut out);

@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 use skep_proto::{is_label_name, names::METRIC_NAME};
 
-use crate::sources::Roots;
+use crate::sources::{Roots, Settings};
 
 /// Where the file is looked for.
 pub(crate) const DEFAULT_PATH: &str = "/etc/skep/agent.toml";
@@ -43,7 +43,8 @@ pub(crate) struct Config {
     pub(crate) journal: JournalConfig,
     pub(crate) spool_bytes_max: u64,
     pub(crate) spool_age_max: Duration,
-    pub(crate) textfile_directory: Option<PathBuf>,
+    /// What the collectors of metrics are told, by collector.
+    pub(crate) collectors: Settings,
     /// Where `/metrics` is served, if anywhere.
     pub(crate) expose: Option<SocketAddr>,
     pub(crate) is_ebpf_enabled: bool,
@@ -159,7 +160,7 @@ impl Config {
             },
             spool_bytes_max,
             spool_age_max: duration_or("spool.max_age", raw.spool.max_age, SPOOL_AGE_DEFAULT)?,
-            textfile_directory: raw.textfile.directory,
+            collectors: raw.collectors,
             expose,
             is_ebpf_enabled: raw.ebpf.enabled.unwrap_or(true),
             roots: Roots {
@@ -273,7 +274,7 @@ struct RawConfig {
     #[serde(default)]
     spool: RawSpool,
     #[serde(default)]
-    textfile: RawTextfile,
+    collectors: Settings,
     #[serde(default)]
     expose: RawExpose,
     #[serde(default)]
@@ -311,12 +312,6 @@ struct RawJournal {
 struct RawSpool {
     max_bytes: Option<u64>,
     max_age: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawTextfile {
-    directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -394,8 +389,8 @@ mod tests {
             [spool]
             max_bytes = 20000000
             max_age = "90m"
-            [textfile]
-            directory = "/x"
+            [collectors.textfile]
+            directories = ["/x"]
             [expose]
             listen = "[::1]:9100"
             [ebpf]
@@ -415,6 +410,7 @@ mod tests {
         assert_eq!(config.remote_write, RemoteWriteVersion::V1);
         assert_eq!(config.spool_age_max, Duration::from_secs(5400));
         assert_eq!(config.roots.root, PathBuf::from("/h"));
+        assert_eq!(config.collectors.textfile.directories, [PathBuf::from("/x")]);
         assert!(!config.journal.is_enabled && !config.is_ebpf_enabled);
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
@@ -443,7 +439,7 @@ mod tests {
         check_refused(
             &format!("intervall = \"15s\"\n{SERVER}"),
             expect![[
-                r#"unknown field `intervall`, expected one of `host`, `data_dir`, `interval`, `server`, `remote_write`, `journal`, `spool`, `textfile`, `expose`, `ebpf`, `roots`, `labels`"#
+                r#"unknown field `intervall`, expected one of `host`, `data_dir`, `interval`, `server`, `remote_write`, `journal`, `spool`, `collectors`, `expose`, `ebpf`, `roots`, `labels`"#
             ]],
         );
         check_refused(

@@ -181,7 +181,7 @@ pub(crate) fn as_f64(count: u64) -> f64 {
 }
 
 /// A float as Go's client library prints it.
-struct Number(f64);
+pub(crate) struct Number(pub(crate) f64);
 
 impl fmt::Display for Number {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,9 +192,9 @@ impl fmt::Display for Number {
         if value.is_infinite() {
             return out.write_str(if value > 0.0 { "+Inf" } else { "-Inf" });
         }
-        // Go's 'g' format with the shortest digits: an exponent below -4 and from 21 on.
+        // Go's 'g' format with the shortest digits: an exponent below -4 and from 6 on.
         let magnitude = value.abs();
-        if value == 0.0 || (1e-4..1e21).contains(&magnitude) {
+        if value == 0.0 || (1e-4..1e6).contains(&magnitude) {
             return write!(out, "{value}");
         }
         let text = format!("{value:e}");

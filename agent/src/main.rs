@@ -15,13 +15,16 @@ mod telemetry;
 mod tick;
 
 use std::{
+    fs,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use skep_proto::SystemClock;
 
 use crate::{
     config::{Config, DEFAULT_PATH},
@@ -84,6 +87,9 @@ struct CollectArguments {
     /// Where *.prom files of other programs lie.
     #[arg(long)]
     textfile_directory: Option<PathBuf>,
+    /// A file with what stands below [collectors] in the configuration.
+    #[arg(long)]
+    settings: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -121,18 +127,27 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn collect(arguments: CollectArguments) -> anyhow::Result<ExitCode> {
-    let CollectArguments { proc, sys, udev, root, textfile_directory } = arguments;
+    let CollectArguments { proc, sys, udev, root, textfile_directory, settings } = arguments;
     let roots = Roots { proc, sys, udev, root };
-    let settings = Settings { textfile_directory };
+    let mut settings = match settings {
+        Some(path) => read_settings(&path)?,
+        None => Settings::default(),
+    };
+    settings.textfile.directories.extend(textfile_directory);
+    let context = Context::new(roots, settings, Arc::new(SystemClock));
     let mut out = Exposition::default();
-    let errors =
-        sources::collect_all(SOURCES, &Context { roots: &roots, settings: &settings }, &mut out);
+    let errors = sources::collect_all(SOURCES, &context, &mut out);
     print(&out.to_text())?;
     for (source, error) in errors {
         let error = format!("{:#}", anyhow::Error::new(error));
         tracing::warn!(source, error, "A collector failed.");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn read_settings(path: &Path) -> anyhow::Result<Settings> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("reading {}", path.display()))
 }
 
 /// A reader that has seen enough (`| head`) is no error.

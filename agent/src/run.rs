@@ -22,7 +22,7 @@ use crate::{
     own_metrics::OwnMetrics,
     ship::{Delays, Phase, Shipper, client::Client},
     sources::{
-        LogRecord, Settings,
+        Context, LogRecord,
         ebpf::{Ebpf, EbpfSettings},
         journal::{JournalSettings, JournalSource},
     },
@@ -66,10 +66,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     // Sources.
     let (events_tx, events) = mpsc::channel(EVENTS_MAX);
     let ebpf = Ebpf::start(&ebpf_settings(&config), events_tx);
-    let settings = Settings { textfile_directory: config.textfile_directory.clone() };
+    let context = Context::new(config.roots.clone(), config.collectors.clone(), Arc::clone(&clock));
     let collector = Arc::new(Collector::new(
-        config.roots.clone(),
-        settings,
+        context,
         ebpf,
         Arc::clone(&own),
         Arc::clone(&metrics),

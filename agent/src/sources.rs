@@ -1,32 +1,74 @@
 //! What the agent collects: one file a source, one line a source in [`SOURCES`].
 
+mod cpu;
+mod diskstats;
 pub(crate) mod ebpf;
+mod filesystem;
 pub(crate) mod journal;
+mod loadavg;
+mod meminfo;
+mod netdev;
+mod settings;
+mod stat;
+mod textfile;
+mod time;
+mod uname;
+mod vmstat;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use skep_proto::{Labels, LogEntry, MetricKind};
+use skep_proto::{Clock, Labels, LogEntry, MetricKind};
 
 use crate::exposition::Exposition;
+
+pub(crate) use settings::Settings;
 
 /// A source of metrics read anew at each tick.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) name: &'static str,
-    pub(crate) collect: fn(&Context<'_>, &mut Exposition) -> Result<(), SourceError>,
+    pub(crate) collect: fn(&Context, &mut Exposition) -> Result<(), SourceError>,
 }
 
 /// Every source of metrics, in the order of the collection.
-pub(crate) const SOURCES: &[Source] = &[];
+pub(crate) const SOURCES: &[Source] = &[
+    Source { name: "cpu", collect: cpu::collect },
+    Source { name: "diskstats", collect: diskstats::collect },
+    Source { name: "filesystem", collect: filesystem::collect },
+    Source { name: "loadavg", collect: loadavg::collect },
+    Source { name: "meminfo", collect: meminfo::collect },
+    Source { name: "netdev", collect: netdev::collect },
+    Source { name: "stat", collect: stat::collect },
+    Source { name: "textfile", collect: textfile::collect },
+    Source { name: "time", collect: time::collect },
+    Source { name: "uname", collect: uname::collect },
+    Source { name: "vmstat", collect: vmstat::collect },
+];
 
-/// What a collector may look at.
+/// What a collector may look at. Made once and kept as long as the agent runs.
 #[derive(Debug)]
-pub(crate) struct Context<'a> {
-    pub(crate) roots: &'a Roots,
-    pub(crate) settings: &'a Settings,
+pub(crate) struct Context {
+    pub(crate) roots: Roots,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    state: State,
+}
+
+impl Context {
+    pub(crate) fn new(roots: Roots, settings: Settings, clock: Arc<dyn Clock>) -> Self {
+        Self { roots, settings, clock, state: State::default() }
+    }
+}
+
+/// What collectors remember from one collection to the next.
+#[derive(Debug, Default)]
+struct State {
+    cpu: cpu::Seen,
+    filesystem: filesystem::Mounts,
 }
 
 /// Where the host's file systems are mounted, as seen from this process.
@@ -56,13 +98,6 @@ impl Roots {
     }
 }
 
-/// What the collectors can be told; the defaults are node_exporter's.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Settings {
-    /// Where `*.prom` files of other programs lie.
-    pub(crate) textfile_directory: Option<PathBuf>,
-}
-
 /// A log line on its way to the spool.
 #[derive(Debug, Clone)]
 pub(crate) struct LogRecord {
@@ -78,16 +113,47 @@ pub(crate) enum SourceError {
     Missing { file: &'static str, what: &'static str },
     #[error("{file}: {what} is not a number: {text:?}")]
     Number { file: &'static str, what: &'static str, text: String },
+    #[error("cannot ask the kernel for {what}")]
+    Kernel { what: &'static str, source: io::Error },
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, SourceError> {
     fs::read_to_string(path).map_err(|source| SourceError::Read { path: path.to_owned(), source })
 }
 
+/// A number of a file, where `what` names it in the error.
+pub(crate) fn number(
+    file: &'static str,
+    what: &'static str,
+    text: Option<&str>,
+) -> Result<f64, SourceError> {
+    let text = text.ok_or(SourceError::Missing { file, what })?;
+    text.parse().map_err(|std::num::ParseFloatError { .. }| SourceError::Number {
+        file,
+        what,
+        text: text.to_owned(),
+    })
+}
+
+/// A one-line file that need not be there.
+pub(crate) fn read_trimmed(path: &Path) -> Option<String> {
+    fs::read_to_string(path).ok().map(|it| it.trim().to_owned())
+}
+
+/// Names in a folder, sorted; none where it cannot be read. Names that are not UTF-8 are left out:
+/// the kernel makes none.
+pub(crate) fn sorted_dir(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.filter_map(|it| it.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    names
+}
+
 /// Runs every source; one that fails reports itself and the others go on.
 pub(crate) fn collect_all(
     sources: &[Source],
-    context: &Context<'_>,
+    context: &Context,
     out: &mut Exposition,
 ) -> Vec<(&'static str, SourceError)> {
     let mut errors = Vec::new();
@@ -113,3 +179,6 @@ pub(crate) fn collect_all(
     }
     errors
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! What `/proc/cpuinfo` says of each CPU, where the settings ask for it.
+
+use std::collections::HashMap;
+
+use skep_proto::MetricKind;
+
+use crate::{
+    exposition::Exposition,
+    sources::{Context, SourceError, settings::Pattern},
+};
+
+/// Labels of `node_cpu_info` and the keys they come from.
+const LABELS: [(&str, &str); 10] = [
+    ("package", "physical id"),
+    ("core", "core id"),
+    ("cpu", "processor"),
+    ("vendor", "vendor_id"),
+    ("family", "cpu family"),
+    ("model", "model"),
+    ("model_name", "model name"),
+    ("microcode", "microcode"),
+    ("stepping", "stepping"),
+    ("cachesize", "cache size"),
+];
+
+pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), SourceError> {
+    let settings = &context.settings.cpu;
+    let (flags, bugs) = (&settings.info_flags_include, &settings.info_bugs_include);
+    if !(settings.info || flags.is_some() || bugs.is_some()) {
+        return Ok(());
+    }
+    let text = context.roots.read_proc("cpuinfo")?;
+    let cpus = parse(&text);
+    let family =
+        out.family("node_cpu_info", "CPU information from /proc/cpuinfo.", MetricKind::Gauge);
+    for cpu in &cpus {
+        family.point(
+            LABELS.map(|(label, key)| (label, cpu.get(key).copied().unwrap_or_default())),
+            1.0,
+        );
+    }
+    if let Some(cpu) = cpus.first() {
+        words(out, cpu, "flags", flags.as_ref());
+        words(out, cpu, "bugs", bugs.as_ref());
+    }
+    Ok(())
+}
+
+/// A block of `key : value` lines a CPU, ended by an empty line.
+fn parse(text: &str) -> Vec<HashMap<&str, &str>> {
+    text.split("\n\n")
+        .map(|block| {
+            let pairs = block.lines().filter_map(|it| it.split_once(':'));
+            pairs.map(|(key, value)| (key.trim(), value.trim())).collect::<HashMap<_, _>>()
+        })
+        .filter(|cpu| cpu.contains_key("processor"))
+        .collect()
+}
+
+fn words(
+    out: &mut Exposition,
+    cpu: &HashMap<&str, &str>,
+    key: &'static str,
+    include: Option<&Pattern>,
+) {
+    let (name, help, label) = match key {
+        "flags" => (
+            "node_cpu_flag_info",
+            "The `flags` field of CPU information from /proc/cpuinfo taken from the first core.",
+            "flag",
+        ),
+        _ => (
+            "node_cpu_bug_info",
+            "The `bugs` field of CPU information from /proc/cpuinfo taken from the first core.",
+            "bug",
+        ),
+    };
+    let words = cpu.get(key).copied().unwrap_or_default().split_ascii_whitespace();
+    let family = out.family(name, help, MetricKind::Gauge);
+    for word in words.filter(|word| include.is_some_and(|it| it.matches(word))) {
+        family.point([(label, word)], 1.0);
+    }
+}

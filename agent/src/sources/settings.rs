@@ -1,0 +1,176 @@
+//! What the collectors can be told; the defaults are node_exporter's.
+
+use std::{path::PathBuf, time::Duration};
+
+use regex::Regex;
+use serde::Deserialize;
+
+/// Settings by collector, each under the collector's name: `[collectors.filesystem]`. A key is
+/// node_exporter's flag without the collector's name, `-` written as `_`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) cpu: CpuSettings,
+    pub(crate) diskstats: DiskstatsSettings,
+    pub(crate) filesystem: FilesystemSettings,
+    pub(crate) netdev: NetdevSettings,
+    pub(crate) stat: StatSettings,
+    pub(crate) textfile: TextfileSettings,
+    pub(crate) vmstat: VmstatSettings,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CpuSettings {
+    /// Whether `node_cpu_guest_seconds_total` is collected.
+    pub(crate) guest: bool,
+    /// Whether `node_cpu_info` is collected; on as well where one of the two below is set.
+    pub(crate) info: bool,
+    /// Which CPU flags become `node_cpu_flag_info`.
+    pub(crate) info_flags_include: Option<Pattern>,
+    /// Which CPU bugs become `node_cpu_bug_info`.
+    pub(crate) info_bugs_include: Option<Pattern>,
+}
+
+impl Default for CpuSettings {
+    fn default() -> Self {
+        Self { guest: true, info: false, info_flags_include: None, info_bugs_include: None }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DiskstatsSettings {
+    pub(crate) device_exclude: Pattern,
+    /// Decides alone where it is set.
+    pub(crate) device_include: Option<Pattern>,
+}
+
+impl Default for DiskstatsSettings {
+    fn default() -> Self {
+        Self {
+            device_exclude: Pattern::known(r"^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$"),
+            device_include: None,
+        }
+    }
+}
+
+impl DiskstatsSettings {
+    pub(crate) fn takes(&self, device: &str) -> bool {
+        takes(device, Some(&self.device_exclude), self.device_include.as_ref())
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct FilesystemSettings {
+    pub(crate) mount_points_exclude: Pattern,
+    /// Decides alone where it is set.
+    pub(crate) mount_points_include: Option<Pattern>,
+    pub(crate) fs_types_exclude: Pattern,
+    /// Decides alone where it is set.
+    pub(crate) fs_types_include: Option<Pattern>,
+    /// How long one file system may take to answer before it is reported as stuck. Default 5.
+    #[serde(rename = "mount_timeout_seconds", deserialize_with = "seconds")]
+    pub(crate) mount_timeout: Duration,
+}
+
+impl Default for FilesystemSettings {
+    fn default() -> Self {
+        Self {
+            mount_points_exclude: Pattern::known(
+                r"^/(dev|proc|run/credentials/.+|sys|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)",
+            ),
+            mount_points_include: None,
+            fs_types_exclude: Pattern::known(
+                "^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|hugetlbfs|iso9660|mqueue|nsfs|overlay|proc|procfs|pstore|rpc_pipefs|securityfs|selinuxfs|squashfs|erofs|sysfs|tracefs)$",
+            ),
+            fs_types_include: None,
+            mount_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl FilesystemSettings {
+    pub(crate) fn takes(&self, mount_point: &str, fs_type: &str) -> bool {
+        let Self { mount_points_exclude, fs_types_exclude, .. } = self;
+        takes(mount_point, Some(mount_points_exclude), self.mount_points_include.as_ref())
+            && takes(fs_type, Some(fs_types_exclude), self.fs_types_include.as_ref())
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NetdevSettings {
+    pub(crate) device_exclude: Option<Pattern>,
+    /// Decides alone where it is set.
+    pub(crate) device_include: Option<Pattern>,
+}
+
+impl NetdevSettings {
+    pub(crate) fn takes(&self, device: &str) -> bool {
+        takes(device, self.device_exclude.as_ref(), self.device_include.as_ref())
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StatSettings {
+    /// Whether `node_softirqs_total` is collected.
+    pub(crate) softirq: bool,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TextfileSettings {
+    /// Where `*.prom` files of other programs lie.
+    pub(crate) directories: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct VmstatSettings {
+    pub(crate) fields: Pattern,
+}
+
+impl Default for VmstatSettings {
+    fn default() -> Self {
+        Self { fields: Pattern::known("^(oom_kill|pgpg|pswp|pg.*fault).*") }
+    }
+}
+
+/// A regular expression of the configuration, not anchored.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Pattern(Regex);
+
+impl Pattern {
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+
+    fn known(pattern: &str) -> Self {
+        Self(Regex::new(pattern).expect("a test builds all defaults"))
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = regex::Error;
+
+    fn try_from(pattern: String) -> Result<Self, Self::Error> {
+        Regex::new(&pattern).map(Self)
+    }
+}
+
+fn takes(name: &str, exclude: Option<&Pattern>, include: Option<&Pattern>) -> bool {
+    match (include, exclude) {
+        (Some(include), _) => include.matches(name),
+        (None, Some(exclude)) => !exclude.matches(name),
+        (None, None) => true,
+    }
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+}

@@ -1,0 +1,100 @@
+//! A host made of files, for the tests of the collectors.
+
+use std::{fs, sync::Arc};
+
+use expect_test::Expect;
+use skep_proto::{Clock, TimestampNs};
+use tempfile::TempDir;
+
+use super::{Context, Roots, Settings, SourceError};
+use crate::exposition::Exposition;
+
+type Collect = fn(&Context, &mut Exposition) -> Result<(), SourceError>;
+
+/// Roots in a temporary folder: `proc/…`, `sys/…`, `udev/…` and everything else below `/`.
+#[derive(Debug)]
+pub(super) struct Host {
+    dir: TempDir,
+    context: Context,
+}
+
+#[derive(Debug)]
+struct StoppedClock;
+
+impl Clock for StoppedClock {
+    fn now(&self) -> TimestampNs {
+        TimestampNs(1_700_000_000_250_000_000)
+    }
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let roots = Roots {
+            proc: root.join("proc"),
+            sys: root.join("sys"),
+            udev: root.join("udev"),
+            root: root.to_owned(),
+        };
+        let context = Context::new(roots, Settings::default(), Arc::new(StoppedClock));
+        Self { dir, context }
+    }
+}
+
+impl Host {
+    pub(super) fn settings(&mut self) -> &mut Settings {
+        &mut self.context.settings
+    }
+
+    pub(super) fn path(&self, file: &str) -> std::path::PathBuf {
+        self.dir.path().join(file)
+    }
+
+    pub(super) fn file(&self, file: &str, text: &str) -> &Self {
+        self.bytes(file, text.as_bytes())
+    }
+
+    pub(super) fn bytes(&self, file: &str, bytes: &[u8]) -> &Self {
+        let path = self.path(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+        self
+    }
+
+    /// What the collector prints, or its error with all causes.
+    pub(super) fn text(&self, collect: Collect) -> String {
+        let mut out = Exposition::default();
+        let text = match collect(&self.context, &mut out) {
+            Ok(()) => out.to_text(),
+            Err(error) => format!("error: {:#}\n", anyhow::Error::new(error)),
+        };
+        text.replace(&format!("{}/", self.dir.path().display()), "/")
+    }
+
+    #[track_caller]
+    pub(super) fn check(&self, collect: Collect, expected: &Expect) {
+        expected.assert_eq(&self.text(collect));
+    }
+}
+
+#[test]
+fn default_settings_are_valid() {
+    let settings: Settings = toml::from_str("").unwrap();
+    assert!(settings.vmstat.fields.matches("pgpgin"));
+    assert!(!settings.diskstats.takes("sda1"));
+    assert!(settings.diskstats.takes("sda"));
+    assert!(!settings.filesystem.takes("/dev", "ext4"));
+    assert!(!settings.filesystem.takes("/data", "overlay"));
+    assert!(settings.filesystem.takes("/data", "ext4"));
+}
+
+#[test]
+fn settings_are_checked_when_they_are_read() {
+    let error = |text| toml::from_str::<Settings>(text).unwrap_err().message().to_owned();
+    assert!(error("[vmstat]\nfields = \"(\"").contains("unclosed group"));
+    assert!(error("[vmstat]\nfield = \"x\"").contains("unknown field `field`"));
+    assert!(error("[filesystem]\nmount_timeout_seconds = -1").contains("negative"));
+    let settings: Settings = toml::from_str("[diskstats]\ndevice_include = \"^sda1$\"\n").unwrap();
+    assert!(settings.diskstats.takes("sda1") && !settings.diskstats.takes("sda"));
+}
