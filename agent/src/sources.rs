@@ -181,4 +181,6 @@ pub(crate) fn collect_all(
 }
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,142 @@
+//! Our collectors against node_exporter's own fixture tree and golden output, where the environment
+//! names a folder that has them.
+//!
+//! `SKEP_NODE_EXPORTER_CONFORMANCE=DIR` with `DIR/proc`, `DIR/sys`, `DIR/udev`, `DIR/textfile` (the
+//! unpacked `fixtures.tar.gz`) and `DIR/expected.prom` and `DIR/families.json`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use skep_proto::SystemClock;
+
+use super::{Context, Roots, SOURCES, Settings, collect_all};
+use crate::exposition::Exposition;
+
+/// Collectors that ask the live kernel, whatever tree they are shown: their golden holds another
+/// machine's answer.
+const LIVE: [&str; 2] = ["uname", "filesystem"];
+
+/// The golden was made with these.
+const SETTINGS: &str = r#"
+    [cpu]
+    info = true
+    info_bugs_include = "^(cpu_meltdown|spectre_.*|mds)$"
+    info_flags_include = "^(aes|avx.?|constant_tsc)$"
+    [netdev]
+    device_include = "lo"
+    [stat]
+    softirq = true
+"#;
+
+#[test]
+fn fixtures_of_node_exporter_yield_its_golden_output() {
+    let Some(dir) = std::env::var_os("SKEP_NODE_EXPORTER_CONFORMANCE").map(PathBuf::from) else {
+        println!("skipped: SKEP_NODE_EXPORTER_CONFORMANCE names no folder");
+        return;
+    };
+    let families_of = families_of(&dir);
+    let expected = parse(&fs::read_to_string(dir.join("expected.prom")).unwrap());
+    let actual = parse(&collect(&dir));
+    let mut faults = Vec::new();
+    let mut n_passed = 0;
+    for source in SOURCES.iter().filter(|it| !LIVE.contains(&it.name)) {
+        let families = families_of.get(source.name).unwrap_or_else(|| panic!("{}", source.name));
+        for family in families.iter().filter(|it| expected.contains_key(*it) && !is_skipped(it)) {
+            match compare(&expected[family], actual.get(family)) {
+                Ok(()) => n_passed += 1,
+                Err(fault) => faults.push(format!("{}: {family}: {fault}", source.name)),
+            }
+        }
+    }
+    println!("{n_passed} families are equal");
+    assert!(n_passed > 0, "{} holds none of our families", dir.display());
+    assert!(faults.is_empty(), "{} families differ:\n{}", faults.len(), faults.join("\n"));
+}
+
+fn collect(dir: &Path) -> String {
+    let roots = Roots {
+        proc: dir.join("proc"),
+        sys: dir.join("sys"),
+        udev: dir.join("udev/data"),
+        root: dir.to_owned(),
+    };
+    let mut settings: Settings = toml::from_str(SETTINGS).unwrap();
+    settings.textfile.directories = vec![dir.join("textfile/two_metric_files")];
+    let mut out = Exposition::default();
+    let context = Context::new(roots, settings, Arc::new(SystemClock));
+    for (name, error) in collect_all(SOURCES, &context, &mut out) {
+        println!("{name}: {:#}", anyhow::Error::new(error));
+    }
+    out.to_text()
+}
+
+/// Names of families by collector.
+fn families_of(dir: &Path) -> BTreeMap<String, Vec<String>> {
+    let text = fs::read_to_string(dir.join("families.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let name = |family: &serde_json::Value| family[0].as_str().unwrap().to_owned();
+    let collectors = json["collectors"].as_object().unwrap().iter();
+    collectors
+        .map(|(collector, it)| {
+            (collector.clone(), it["families"].as_array().unwrap().iter().map(name).collect())
+        })
+        .collect()
+}
+
+/// Values of the machine that made the golden, as in the fixtures' own comparison.
+fn is_skipped(family: &str) -> bool {
+    let is_traffic = ["receive", "transmit"].iter().any(|direction| {
+        ["bytes", "packets"]
+            .iter()
+            .any(|unit| family == format!("node_network_{direction}_{unit}_total"))
+    });
+    is_traffic
+        || family == "node_textfile_mtime_seconds"
+        || family == "node_time_seconds"
+        || family.starts_with("node_time_zone")
+}
+
+/// A family's type and its values by sorted labels.
+type Family = (String, BTreeMap<BTreeSet<String>, f64>);
+
+fn parse(text: &str) -> BTreeMap<String, Family> {
+    let mut families: BTreeMap<String, Family> = BTreeMap::new();
+    for line in text.lines() {
+        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|it| it.split_once(' ')) {
+            families.entry(name.to_owned()).or_default().0 = kind.to_owned();
+        } else if !line.starts_with('#') && !line.is_empty() {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+            // No value of these collectors has `",` inside.
+            let labels = labels.strip_suffix('}').unwrap().split_inclusive("\",");
+            let labels = labels.map(|it| it.trim_end_matches(',').to_owned()).collect();
+            families.entry(name.to_owned()).or_default().1.insert(labels, value.parse().unwrap());
+        }
+    }
+    families
+}
+
+fn compare(expected: &Family, actual: Option<&Family>) -> Result<(), String> {
+    let (expected_kind, expected) = expected;
+    let (kind, actual) = actual.ok_or("missing")?;
+    if kind != expected_kind {
+        return Err(format!("type {kind} instead of {expected_kind}"));
+    }
+    for (labels, value) in expected {
+        match actual.get(labels) {
+            None => return Err(format!("{labels:?} is missing")),
+            Some(it) if (it - value).abs() > value.abs() * 1e-9 => {
+                return Err(format!("{labels:?} is {it}, not {value}"));
+            }
+            Some(_) => {}
+        }
+    }
+    match actual.keys().find(|it| !expected.contains_key(*it)) {
+        Some(labels) => Err(format!("{labels:?} is too many")),
+        None => Ok(()),
+    }
+}
