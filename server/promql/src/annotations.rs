@@ -2,7 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::{ast::Span, lex::quote, parse::position};
+use skep_proto::TimestampMs;
+
+use crate::{
+    ast::Span,
+    functions::date::format_time,
+    lex::quote,
+    number::{format_go, format_two_digits},
+    parse::position,
+};
 
 /// Each text once, sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,12 +41,12 @@ impl Annotations {
     }
 
     pub(crate) fn invalid_quantile(&mut self, query: &str, at: Span, q: f64) {
-        let q = crate::number::format_go(q);
+        let q = format_go(q);
         self.warn(query, at, &format!("quantile value should be between 0 and 1, got {q}"));
     }
 
     pub(crate) fn invalid_ratio(&mut self, query: &str, at: Span, ratio: f64, to: f64) {
-        let (ratio, to) = (crate::number::format_go(ratio), crate::number::format_go(to));
+        let (ratio, to) = (format_go(ratio), format_go(to));
         self.warn(
             query,
             at,
@@ -58,28 +66,56 @@ impl Annotations {
         );
     }
 
-    pub(crate) fn bad_bucket(&mut self, query: &str, at: Span, metric: &str, le: &str) {
+    pub(crate) fn ineffective_sort(&mut self, query: &str, at: Span) {
         self.warn(
             query,
             at,
-            &format!(
-                "bucket label \"le\" is missing or has a malformed value of {} for metric name {}",
-                quote(le),
-                quote(metric)
-            ),
+            "sort is ineffective for range queries since results are always ordered by labels",
         );
     }
 
-    pub(crate) fn not_monotonic(&mut self, query: &str, at: Span, metric: &str) {
+    pub(crate) fn bad_bucket(&mut self, query: &str, at: Span, metric: &str, le: &str) {
+        let le = quote(le);
+        let metric = for_metric(metric);
+        self.warn(
+            query,
+            at,
+            &format!("bucket label \"le\" is missing or has a malformed value of {le}{metric}"),
+        );
+    }
+
+    pub(crate) fn not_monotonic(&mut self, query: &str, at: Span, metric: &str, fixes: &Fixes) {
         self.info(
             query,
             at,
             &format!(
                 "input to histogram_quantile needed to be fixed for monotonicity (see \
                  https://prometheus.io/docs/prometheus/latest/querying/functions/\
-                 #histogram_quantile) for metric name {}",
-                quote(metric)
+                 #histogram_quantile){}, from buckets {} to {}, with a max diff of {}, over {} \
+                 samples from {} to {}",
+                for_metric(metric),
+                format_go(fixes.bound_min),
+                format_go(fixes.bound_max),
+                format_two_digits(fixes.difference_max),
+                fixes.n_samples,
+                format_time(fixes.first),
+                format_time(fixes.last),
             ),
         );
     }
+}
+
+fn for_metric(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" for metric name {}", quote(name)) }
+}
+
+/// What was changed so that bucket counts rise, over all histograms of one name.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Fixes {
+    pub(crate) bound_min: f64,
+    pub(crate) bound_max: f64,
+    pub(crate) difference_max: f64,
+    pub(crate) n_samples: i64,
+    pub(crate) first: TimestampMs,
+    pub(crate) last: TimestampMs,
 }

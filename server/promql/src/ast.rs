@@ -73,6 +73,8 @@ pub struct NumberLiteral {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StringLiteral {
     pub value: String,
+    /// The bytes, where escapes made them no UTF-8; `value` has replacement characters there.
+    pub bytes: Option<Vec<u8>>,
     pub span: Span,
 }
 

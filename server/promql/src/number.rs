@@ -16,7 +16,11 @@ pub(crate) fn format_go(value: f64) -> String {
     if value == 0.0 || !value.is_finite() || (1e-4..1e21).contains(&value.abs()) {
         return format_float(value);
     }
-    let text = format!("{value:e}");
+    with_go_exponent(&format!("{value:e}"))
+}
+
+/// `1e5` as Go writes it: `1e+05`.
+fn with_go_exponent(text: &str) -> String {
     match text.split_once('e') {
         Some((mantissa, exponent)) => {
             let (sign, digits) = match exponent.strip_prefix('-') {
@@ -25,6 +29,18 @@ pub(crate) fn format_go(value: f64) -> String {
             };
             format!("{mantissa}e{sign}{digits:0>2}")
         }
-        None => text,
+        None => text.to_owned(),
     }
+}
+
+/// Go's `%.2g`.
+pub(crate) fn format_two_digits(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format_float(value);
+    }
+    let rounded: f64 = format!("{value:.1e}").parse().unwrap_or(value);
+    if (1e-4..100.0).contains(&rounded.abs()) {
+        return format_float(rounded);
+    }
+    with_go_exponent(&format!("{rounded:e}"))
 }

@@ -22,8 +22,9 @@ use crate::{
     lex::{Keyword, Kind, Lexer, Preprocessor, Token, quote},
 };
 
-/// Nested deeper than this, a query is refused instead of exhausting the stack.
-const DEPTH_MAX: usize = 200;
+/// A tree higher than this is refused instead of exhausting the stack; a chain of operators counts,
+/// since it nests to the left.
+const HEIGHT_MAX: usize = 250;
 
 /// Bounds what one text may cost to parse.
 const QUERY_BYTES_MAX: usize = 1 << 20;
@@ -84,7 +85,10 @@ struct Parser<'a> {
     token: Token<'a>,
     /// Where the last token taken ends.
     last_end: usize,
+    /// How deep the parser itself stands.
     depth: usize,
+    /// Of the expression read last.
+    height: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -98,7 +102,8 @@ impl<'a> Parser<'a> {
         }
         let start = Token { kind: Kind::Eof, span: Span::default(), text: "" };
         let lexer = Lexer::new(query);
-        let mut parser = Self { query, lexer, options, token: start, last_end: 0, depth: 0 };
+        let mut parser =
+            Self { query, lexer, options, token: start, last_end: 0, depth: 0, height: 0 };
         parser.advance()?;
         Ok(parser)
     }
@@ -147,30 +152,31 @@ impl<'a> Parser<'a> {
         self.error_at(self.token.span, message)
     }
 
+    fn check_depth(&self, depth: usize) -> Result<(), ParseError> {
+        if depth <= HEIGHT_MAX {
+            return Ok(());
+        }
+        let message = format!("expression is nested deeper than {HEIGHT_MAX} levels");
+        Err(self.error_at(self.token.span, message))
+    }
+
     /// Everything that binds tighter than `min`.
     fn expr(&mut self, min: u8) -> Result<Expr, ParseError> {
         self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return Err(self.error_at(
-                self.token.span,
-                format!("expression is nested deeper than {DEPTH_MAX} levels"),
-            ));
-        }
+        self.check_depth(self.depth)?;
         let mut lhs = self.prefix()?;
-        // A chain of operators nests to the left, so its length is bounded like any nesting.
-        let mut n_operators = 0;
         while let Kind::Operator(op) = self.token.kind {
             if op.precedence() <= min {
                 break;
             }
             self.advance()?;
+            let height = self.height;
             lhs = self.binary(lhs, op)?;
-            n_operators += 1;
-            if n_operators > 5 * DEPTH_MAX {
-                return Err(self.error_at(
-                    self.token.span,
-                    format!("more than {} operators in a row", 5 * DEPTH_MAX),
-                ));
+            self.height = self.height.max(height) + 1;
+            if let Err(too_high) = self.check_depth(self.height) {
+                // A mistake in what was read tells more than the limit.
+                check::check(self.query, &mut lhs)?;
+                return Err(too_high);
             }
         }
         self.depth -= 1;
@@ -290,6 +296,7 @@ impl<'a> Parser<'a> {
         let start = self.advance()?.span;
         // A sign binds as tight as `*`: only `^` and what follows a selector bind tighter.
         let expr = self.expr(BinaryOp::Mul.precedence())?;
+        self.height += 1;
         let span = start.to(expr.span());
         let is_negative = op == BinaryOp::Sub;
         Ok(match expr {
@@ -303,16 +310,24 @@ impl<'a> Parser<'a> {
     }
 
     fn primary(&mut self) -> Result<Expr, ParseError> {
+        self.height = 0;
         match self.token.kind {
             Kind::Number | Kind::Duration => Ok(Expr::Number(self.number()?)),
             Kind::String => {
                 let token = self.advance()?;
-                let value = self.unquote(token)?;
-                Ok(Expr::String(StringLiteral { value, span: token.span }))
+                let (value, bytes) = match String::from_utf8(self.unquote_bytes(token)?) {
+                    Ok(value) => (value, None),
+                    Err(error) => {
+                        let bytes = error.into_bytes();
+                        (String::from_utf8_lossy(&bytes).into_owned(), Some(bytes))
+                    }
+                };
+                Ok(Expr::String(StringLiteral { value, bytes, span: token.span }))
             }
             Kind::LeftParen => {
                 let start = self.advance()?.span;
                 let expr = Box::new(self.expr(0)?);
+                self.height += 1;
                 let end = self.expect(Kind::RightParen)?.span;
                 Ok(Expr::Paren(Paren { expr, span: start.to(end) }))
             }
@@ -378,8 +393,10 @@ impl<'a> Parser<'a> {
         if self.take(Kind::RightParen)? {
             return Ok(args);
         }
+        let mut height = 0;
         loop {
             args.push(self.expr(0)?);
+            height = height.max(self.height + 1);
             if self.token.kind != Kind::Comma {
                 break;
             }
@@ -391,6 +408,7 @@ impl<'a> Parser<'a> {
             }
         }
         self.expect(Kind::RightParen)?;
+        self.height = height;
         Ok(args)
     }
 

@@ -72,7 +72,10 @@ impl fmt::Display for Expr {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(it) => it.fmt(out),
-            Self::String(it) => out.write_str(&quote(&it.value)),
+            Self::String(it) => match &it.bytes {
+                None => out.write_str(&quote(&it.value)),
+                Some(bytes) => write_bytes(out, bytes),
+            },
             Self::Vector(it) => {
                 it.fmt(out)?;
                 write_at(out, it.modifiers.at)?;
@@ -112,6 +115,20 @@ impl fmt::Display for NumberLiteral {
         }
         out.write_str(&format_float(self.value))
     }
+}
+
+/// Bytes that are no UTF-8 are shown as escapes.
+fn write_bytes(out: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    out.write_char('"')?;
+    for chunk in bytes.utf8_chunks() {
+        let quoted = quote(chunk.valid());
+        let inner = quoted.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+        out.write_str(inner.unwrap_or_default())?;
+        for byte in chunk.invalid() {
+            write!(out, "\\x{byte:02x}")?;
+        }
+    }
+    out.write_char('"')
 }
 
 /// Name and matchers alone.

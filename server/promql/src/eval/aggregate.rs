@@ -1,8 +1,10 @@
 //! Aggregations: fused into the leaf where they stand right above one.
 
+use skep_proto::names::METRIC_NAME;
+
 use super::{Eval, EvalError, select::fixed_name};
 use crate::{
-    Expr, Fused, FusedOp, Grid, Matrix, Window,
+    Expr, Fused, FusedOp, Grid, Grouping, Matrix, Window,
     ast::{Aggregate, AggregateOp, Span},
     functions::Run,
     vector::{self, Aggregation, Ranking, VectorError},
@@ -65,6 +67,10 @@ impl Eval<'_> {
                     return Ok(None);
                 }
                 let window = make(Vec::new());
+                let keeps_name = matches!(window, Window::LastOverTime | Window::FirstOverTime);
+                if groups_by_name(&it.grouping) && !keeps_name {
+                    return Ok(None);
+                }
                 let matrix_out = self.range_leaf(matrix, window.clone(), fused, grid).await?;
                 if !matrix_out.rows.is_empty() {
                     self.annotate_counter(&window, name, matrix.span);
@@ -160,6 +166,11 @@ fn fused_op(op: AggregateOp) -> Option<FusedOp> {
         AggregateOp::Group => FusedOp::Group,
         _ => return None,
     })
+}
+
+/// The function takes the name away before the aggregation can group by it.
+fn groups_by_name(grouping: &Grouping) -> bool {
+    matches!(grouping, Grouping::By(names) if names.iter().any(|it| it == METRIC_NAME))
 }
 
 /// Smallest and largest, NaN aside.

@@ -74,6 +74,6 @@ fn millis(seconds: f64) -> Result<i64, EvalError> {
         return Err(EvalError::BadQuery("duration is out of range".to_owned()));
     }
     #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
-    let millis = (seconds * 1000.0) as i64;
+    let millis = (seconds * 1000.0).round() as i64;
     Ok(millis)
 }

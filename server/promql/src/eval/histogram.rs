@@ -1,14 +1,18 @@
 //! `histogram_quantile` and kin over classic histograms: rows that differ in `le` only.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use skep_proto::{Labels, names::BUCKET_LE};
+use skep_proto::{Labels, TimestampMs, names::BUCKET_LE};
 
 use super::{Eval, EvalError};
 use crate::{
     Grid, Matrix, Row,
+    annotations::Fixes,
     ast::{Call, Span},
-    functions::histogram::{Bucket, fraction, quantile},
+    functions::histogram::{Bucket, Fix, fraction, quantile},
     matrix::{absent, is_absent},
     number::format_float,
     parse::parse_number,
@@ -110,26 +114,36 @@ impl Eval<'_> {
         grid: Grid,
         span: Span,
     ) -> Vec<Row> {
+        let mut fixes: BTreeMap<&str, Fixes> = BTreeMap::new();
+        let mut columns: Vec<Vec<f64>> =
+            histograms.iter().map(|_| Vec::with_capacity(grid.n_steps())).collect();
+        for (step_idx, at) in grid.steps().enumerate() {
+            let mut fixed: BTreeMap<&str, (i64, Fix)> = BTreeMap::new();
+            for (histogram, column) in histograms.iter().zip(&mut columns) {
+                let mut buckets = histogram.at(step_idx);
+                if buckets.is_empty() {
+                    column.push(absent());
+                    continue;
+                }
+                let found = quantile(at_step(quantiles, step_idx), &mut buckets);
+                column.push(found.value);
+                if let Some(fix) = found.fix {
+                    let (n, held) = fixed.entry(&histogram.metric).or_insert((0, fix));
+                    *n += 1;
+                    *held = widest(*held, fix);
+                }
+            }
+            for (metric, (n, fix)) in fixed {
+                add_fix(&mut fixes, metric, at, n, fix);
+            }
+        }
+        for (metric, fixes) in &fixes {
+            self.annotate(|it, query| it.not_monotonic(query, span, metric, fixes));
+        }
         histograms
             .iter()
-            .map(|histogram| {
-                let mut is_fixed = false;
-                let values = (0..grid.n_steps())
-                    .map(|step_idx| {
-                        let mut buckets = histogram.at(step_idx);
-                        if buckets.is_empty() {
-                            return absent();
-                        }
-                        let found = quantile(at_step(quantiles, step_idx), &mut buckets);
-                        is_fixed |= found.is_fixed;
-                        found.value
-                    })
-                    .collect();
-                if is_fixed {
-                    self.annotate(|it, query| it.not_monotonic(query, span, &histogram.metric));
-                }
-                Row { labels: Arc::new(histogram.labels.clone()), values }
-            })
+            .zip(columns)
+            .map(|(histogram, values)| Row { labels: Arc::new(histogram.labels.clone()), values })
             .filter(has_values)
             .collect()
     }
@@ -163,6 +177,47 @@ impl Eval<'_> {
             histogram.buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         }
         histograms
+    }
+}
+
+fn widest(a: Fix, b: Fix) -> Fix {
+    Fix {
+        bound_min: a.bound_min.min(b.bound_min),
+        bound_max: a.bound_max.max(b.bound_max),
+        difference_max: a.difference_max.max(b.difference_max),
+    }
+}
+
+fn add_fix<'a>(
+    fixes: &mut BTreeMap<&'a str, Fixes>,
+    metric: &'a str,
+    at: TimestampMs,
+    n: i64,
+    fix: Fix,
+) {
+    match fixes.get_mut(metric) {
+        None => {
+            fixes.insert(
+                metric,
+                Fixes {
+                    bound_min: fix.bound_min,
+                    bound_max: fix.bound_max,
+                    difference_max: fix.difference_max,
+                    n_samples: n,
+                    first: at,
+                    last: at,
+                },
+            );
+        }
+        Some(held) => {
+            held.bound_min = held.bound_min.min(fix.bound_min);
+            held.bound_max = held.bound_max.max(fix.bound_max);
+            held.difference_max = held.difference_max.max(fix.difference_max);
+            // Prometheus merges each step's note into two collections that it merges again, so
+            // its count doubles with every step; the text is compared by tools, so ours does too.
+            held.n_samples = held.n_samples.wrapping_add(n).wrapping_mul(2);
+            held.last = at;
+        }
     }
 }
 

@@ -24,7 +24,7 @@ impl Eval<'_> {
                     "invalid regular expression in label_replace(): {pattern}"
                 ))
             })?;
-        if target.is_empty() {
+        if !is_valid_name(&target) {
             return Err(EvalError::Execution(format!(
                 "invalid destination label name in label_replace(): {target}"
             )));
@@ -51,14 +51,14 @@ impl Eval<'_> {
         let mut sources = Vec::new();
         for idx in 3..call.args.len() {
             let source = self.string_argument(call, idx, grid).await?;
-            if source.is_empty() {
+            if !is_valid_name(&source) {
                 return Err(EvalError::Execution(format!(
                     "invalid source label name in label_join(): {source}"
                 )));
             }
             sources.push(source);
         }
-        if target.is_empty() {
+        if !is_valid_name(&target) {
             return Err(EvalError::Execution(format!(
                 "invalid destination label name in label_join(): {target}"
             )));
@@ -73,6 +73,11 @@ impl Eval<'_> {
         matrix.rows = merge_same_labels(matrix.rows)?;
         Ok(matrix)
     }
+}
+
+/// Any text is a name, but for bytes that were no UTF-8.
+fn is_valid_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains('\u{fffd}')
 }
 
 /// Go ends a group's name at the first character that cannot be in one, `_` included in names; the

@@ -13,7 +13,11 @@ impl Eval<'_> {
         grid: Grid,
     ) -> Result<Matrix, EvalError> {
         let mut matrix = self.argument(call, 0, grid).await?;
-        if grid.n_steps() != 1 || !self.options.is_instant {
+        if !self.options.is_instant {
+            self.annotate(|it, query| it.ineffective_sort(query, call.span));
+            return Ok(matrix);
+        }
+        if grid.n_steps() != 1 {
             return Ok(matrix);
         }
         let mut names = Vec::new();

@@ -1,5 +1,7 @@
 //! Parts of a date in UTC, from seconds since 1970.
 
+use skep_proto::TimestampMs;
+
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Year, month and day of month in the proleptic Gregorian calendar.
@@ -64,6 +66,19 @@ pub(crate) fn hour(seconds: i64) -> i64 {
 
 pub(crate) fn minute(seconds: i64) -> i64 {
     seconds.rem_euclid(3600) / 60
+}
+
+/// `2024-06-03T01:35:00Z`, fractions of a second only where there are some.
+pub(crate) fn format_time(at: TimestampMs) -> String {
+    let (seconds, millis) = (at.0.div_euclid(1000), at.0.rem_euclid(1000));
+    let (year, month, day) = civil(seconds);
+    let (hour, minute, second) = (hour(seconds), minute(seconds), seconds.rem_euclid(60));
+    let fraction = if millis == 0 {
+        String::new()
+    } else {
+        format!(".{millis:03}").trim_end_matches('0').to_owned()
+    };
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
 }
 
 #[cfg(test)]

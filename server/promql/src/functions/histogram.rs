@@ -7,11 +7,19 @@ pub(crate) struct Bucket {
     pub(crate) count: f64,
 }
 
-/// A quantile, and whether counts had to be raised to rise.
+/// A quantile, and what had to be changed so that counts rise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Found {
     pub(crate) value: f64,
-    pub(crate) is_fixed: bool,
+    pub(crate) fix: Option<Fix>,
+}
+
+/// Counts that fell by more than rounding.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Fix {
+    pub(crate) bound_min: f64,
+    pub(crate) bound_max: f64,
+    pub(crate) difference_max: f64,
 }
 
 /// Counts that differ by less than this share are taken to be equal.
@@ -19,7 +27,7 @@ const SMALL_DELTA: f64 = 1e-12;
 
 /// Interpolated within the bucket that holds the rank; buckets come sorted by bound.
 pub(crate) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> Found {
-    let plain = |value| Found { value, is_fixed: false };
+    let plain = |value| Found { value, fix: None };
     if q.is_nan() {
         return plain(f64::NAN);
     }
@@ -33,8 +41,8 @@ pub(crate) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> Found {
         return plain(f64::NAN);
     }
     coalesce(buckets);
-    let is_fixed = ensure_monotonic(buckets);
-    Found { value: interpolate(q, buckets), is_fixed }
+    let fix = ensure_monotonic(buckets);
+    Found { value: interpolate(q, buckets), fix }
 }
 
 fn interpolate(q: f64, buckets: &[Bucket]) -> f64 {
@@ -81,24 +89,29 @@ fn coalesce(buckets: &mut Vec<Bucket>) {
     *buckets = merged;
 }
 
-/// Raises counts that fall; tells whether one fell by more than rounding.
-fn ensure_monotonic(buckets: &mut [Bucket]) -> bool {
-    let mut is_fixed = false;
-    let mut highest = match buckets.first() {
-        Some(it) => it.count,
-        None => return false,
-    };
+/// Raises counts that fall.
+fn ensure_monotonic(buckets: &mut [Bucket]) -> Option<Fix> {
+    let mut fix: Option<Fix> = None;
+    let mut highest = buckets.first()?.count;
     for bucket in buckets.iter_mut().skip(1) {
         if almost_equal(highest, bucket.count) {
             bucket.count = highest;
         } else if bucket.count > highest {
             highest = bucket.count;
         } else if bucket.count < highest {
+            let (bound, difference) = (bucket.upper_bound, highest - bucket.count);
             bucket.count = highest;
-            is_fixed = true;
+            let held = fix.get_or_insert(Fix {
+                bound_min: bound,
+                bound_max: bound,
+                difference_max: difference,
+            });
+            held.bound_min = held.bound_min.min(bound);
+            held.bound_max = held.bound_max.max(bound);
+            held.difference_max = held.difference_max.max(difference);
         }
     }
-    is_fixed
+    fix
 }
 
 fn almost_equal(a: f64, b: f64) -> bool {

@@ -10,6 +10,12 @@ pub(crate) fn radians(value: f64) -> f64 {
     value * PI / 180.0
 }
 
+/// The standard library's overflows near the largest float.
+pub(crate) fn acosh(value: f64) -> f64 {
+    const BIG: f64 = 268_435_456.0;
+    if value > BIG { value.ln() + std::f64::consts::LN_2 } else { value.acosh() }
+}
+
 /// Zero and NaN stay what they are.
 pub(crate) fn sign(value: f64) -> f64 {
     if value < 0.0 {

@@ -4,7 +4,7 @@ use skep_proto::names::METRIC_NAME;
 
 use super::ParseError;
 use crate::{
-    ast::{Aggregate, Binary, Call, Cardinality, Expr, Span, ValueType, VectorSelector},
+    ast::{Aggregate, Binary, Call, Cardinality, Expr, Matching, Span, ValueType, VectorSelector},
     lex::quote,
 };
 
@@ -129,6 +129,7 @@ fn check_binary(query: &str, it: &mut Binary) -> Result<(), ParseError> {
             let message = "filling in missing series only allowed between instant vectors";
             return fail(whole, message.to_owned());
         }
+        it.matching = Matching::default();
     } else if it.op.is_set() {
         if it.matching.card != Cardinality::OneToOne {
             return fail(

@@ -44,7 +44,7 @@ impl Parser<'_> {
                     return Err(self.error_at(it.span, "duration out of range"));
                 }
                 #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
-                let millis = (it.value * 1000.0) as i64;
+                let millis = (it.value * 1000.0).round() as i64;
                 Ok(Length::Millis(millis))
             }
             expr => Ok(Length::Expr(expr)),
@@ -53,10 +53,9 @@ impl Parser<'_> {
 
     fn duration_expr(&mut self, min: u8) -> Result<DurationExpr, ParseError> {
         self.depth += 1;
-        if self.depth > super::DEPTH_MAX {
-            return Err(self.error_at(self.token.span, "duration expression is nested too deep"));
-        }
+        self.check_depth(self.depth)?;
         let mut lhs = self.signed()?;
+        let mut n_operators = 0;
         while let Kind::Operator(op) = self.token.kind {
             let is_arithmetic = op.precedence() > 3 && op != BinaryOp::Atan2;
             if !is_arithmetic || op.precedence() <= min {
@@ -75,6 +74,8 @@ impl Parser<'_> {
                 }
                 _ => {}
             }
+            n_operators += 1;
+            self.check_depth(self.depth + n_operators)?;
             lhs = DurationExpr::Binary { op, lhs: Box::new(lhs), rhs: Box::new(rhs) };
         }
         self.depth -= 1;

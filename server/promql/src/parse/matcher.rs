@@ -86,18 +86,21 @@ impl Parser<'_> {
 
     /// The value of a string token.
     pub(super) fn unquote(&self, token: Token<'_>) -> Result<String, ParseError> {
+        Ok(String::from_utf8_lossy(&self.unquote_bytes(token)?).into_owned())
+    }
+
+    pub(super) fn unquote_bytes(&self, token: Token<'_>) -> Result<Vec<u8>, ParseError> {
         let mut chars = token.text.chars();
         let open = chars.next();
         chars.next_back();
         let body = chars.as_str();
         if open == Some('`') {
             // As in Go, a raw string keeps no carriage return.
-            return Ok(body.replace('\r', ""));
+            return Ok(body.replace('\r', "").into_bytes());
         }
-        let bytes = unescape(body).ok_or_else(|| {
+        unescape(body).ok_or_else(|| {
             self.error_at(token.span, format!("error unquoting string {}", token.text))
-        })?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        })
     }
 }
 

@@ -52,6 +52,8 @@ impl Parser<'_> {
                     }
                 }
                 let close = self.advance()?.span;
+                self.height += 1;
+                self.check_depth(self.height)?;
                 Ok(Expr::Subquery(Subquery {
                     expr: Box::new(expr),
                     range,

@@ -1,6 +1,6 @@
 //! The store of the tests: series in memory, leaves by the same window functions as everywhere.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use skep_proto::{Labels, Matcher, Sample, TimeRange, TimestampMs, is_stale_marker};
@@ -10,16 +10,27 @@ use crate::{
     vector::{Aggregation, aggregate, has_values},
 };
 
-/// Series and their samples, time stamps rising.
+/// Series in the order they came in, as a store keeps them.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
-    series: BTreeMap<Labels, (Vec<i64>, Vec<f64>)>,
+    series: Vec<Stored>,
+    idx_of: HashMap<Arc<Labels>, usize>,
+}
+
+/// Time stamps rising, a value each.
+#[derive(Debug, Clone, Default)]
+struct Stored {
+    labels: Arc<Labels>,
+    ts: Vec<i64>,
+    values: Vec<f64>,
 }
 
 impl Memory {
     /// Appends values on a grid from time zero; `None` leaves a gap.
     pub fn append(&mut self, labels: Labels, step_ms: i64, values: &[Option<f64>]) {
-        let (ts, held) = self.series.entry(labels).or_default();
+        let Some(Stored { ts, values: held, .. }) = self.stored(labels) else {
+            return;
+        };
         let mut at = 0;
         for value in values {
             if let Some(value) = value {
@@ -39,13 +50,26 @@ impl Memory {
         }
     }
 
-    fn matching<'a>(
-        &'a self,
-        matchers: &'a [Matcher],
-    ) -> impl Iterator<Item = (&'a Labels, &'a (Vec<i64>, Vec<f64>))> {
+    /// Puts in a whole series, time stamps rising; replaces one with these labels.
+    pub fn insert(&mut self, labels: Labels, ts: Vec<i64>, values: Vec<f64>) {
+        if let Some(stored) = self.stored(labels) {
+            (stored.ts, stored.values) = (ts, values);
+        }
+    }
+
+    fn stored(&mut self, labels: Labels) -> Option<&mut Stored> {
+        let (labels, next) = (Arc::new(labels), self.series.len());
+        let idx = *self.idx_of.entry(Arc::clone(&labels)).or_insert(next);
+        if idx == next {
+            self.series.push(Stored { labels, ..Stored::default() });
+        }
+        self.series.get_mut(idx)
+    }
+
+    fn matching<'a>(&'a self, matchers: &'a [Matcher]) -> impl Iterator<Item = &'a Stored> {
         self.series
             .iter()
-            .filter(move |(labels, _)| matchers.iter().all(|it| it.matches_labels(labels)))
+            .filter(move |it| matchers.iter().all(|matcher| matcher.matches_labels(&it.labels)))
     }
 }
 
@@ -54,10 +78,10 @@ impl Storage for Memory {
     async fn leaf(&self, leaf: &Leaf) -> Result<Matrix, StorageError> {
         let rows = self
             .matching(&leaf.matchers)
-            .map(|(labels, (ts, values))| {
+            .map(|it| {
                 let mut out = vec![absent(); leaf.grid.n_steps()];
-                leaf.window.apply(ts, values, &leaf.grid, leaf.window_ms, &mut out);
-                Row { labels: Arc::new(labels.clone()), values: out }
+                leaf.window.apply(&it.ts, &it.values, &leaf.grid, leaf.window_ms, &mut out);
+                Row { labels: Arc::clone(&it.labels), values: out }
             })
             .filter(has_values)
             .collect();
@@ -75,11 +99,12 @@ impl Storage for Memory {
     ) -> Result<Vec<RawSeries>, StorageError> {
         Ok(self
             .matching(matchers)
-            .map(|(labels, (ts, values))| RawSeries {
-                labels: Arc::new(labels.clone()),
-                samples: ts
+            .map(|it| RawSeries {
+                labels: Arc::clone(&it.labels),
+                samples: it
+                    .ts
                     .iter()
-                    .zip(values)
+                    .zip(&it.values)
                     .map(|(ts, value)| Sample { ts: TimestampMs(*ts), value: *value })
                     .filter(|it| range.contains(it.ts) && !is_stale_marker(it.value))
                     .collect(),

@@ -209,7 +209,7 @@ pub fn count_values(
     label: &str,
     grouping: &Grouping,
 ) -> Result<Matrix, VectorError> {
-    if label.is_empty() {
+    if label.is_empty() || label.contains('\u{fffd}') {
         return Err(VectorError::LabelName(label.to_owned()));
     }
     // With `without`, the new label must not be dropped again; with `by`, it is added after.

@@ -7,6 +7,7 @@ use skep_proto::{Labels, names::METRIC_NAME};
 use crate::{
     Matrix,
     ast::{BinaryOp, Cardinality, Matching},
+    lex::quote,
     matrix::{Row, absent, is_absent},
     vector::{
         VectorError,
@@ -114,7 +115,8 @@ impl Join<'_> {
         results: &mut Results,
     ) -> Result<(), VectorError> {
         let one = self.one_of_each_step(&group.one, signature, both)?;
-        let (fill_many, fill_one) = self.fill();
+        // As in Prometheus, `fill_left` speaks of the many side even under `group_right`.
+        let (fill_many, fill_one) = self.matching.fill;
         if self.matching.card == Cardinality::OneToOne {
             self.check_many_side(&group.many, &one, fill_one)?;
         }
@@ -144,12 +146,6 @@ impl Join<'_> {
             }
         }
         Ok(())
-    }
-
-    /// What stands for a missing row of the many and of the one side.
-    fn fill(&self) -> (Option<f64>, Option<f64>) {
-        let (left, right) = self.matching.fill;
-        if self.is_swapped { (right, left) } else { (left, right) }
     }
 
     fn put(
@@ -220,10 +216,10 @@ impl Join<'_> {
                 }
                 if let Some((held, _)) = slot {
                     return Err(VectorError::ManyToMany {
-                        group: signature.to_string(),
+                        group: braced(signature),
                         side: if self.is_swapped { "left" } else { "right" },
-                        first: row.labels.to_string(),
-                        second: held.labels.to_string(),
+                        first: braced(&held.labels),
+                        second: braced(&row.labels),
                     });
                 }
                 *slot = Some((*row, value));
@@ -232,7 +228,8 @@ impl Join<'_> {
         Ok(found)
     }
 
-    /// One-to-one: two rows of the many side must not meet the same partner with a result.
+    /// One-to-one: two rows of the many side must not meet the same partner, whether or not a
+    /// comparison would filter them.
     fn check_many_side(
         &self,
         many: &[&Row],
@@ -245,16 +242,12 @@ impl Join<'_> {
         let mut is_taken = vec![false; self.n_steps];
         for row in many {
             for (step_idx, &value) in row.values.iter().enumerate() {
-                let other = one.get(step_idx).copied().flatten().map(|(_, it)| it).or(fill);
-                let (false, Some(other), Some(taken)) =
-                    (is_absent(value), other, is_taken.get_mut(step_idx))
+                let has_partner = fill.is_some() || one.get(step_idx).is_some_and(Option::is_some);
+                let (false, true, Some(taken)) =
+                    (is_absent(value), has_partner, is_taken.get_mut(step_idx))
                 else {
                     continue;
                 };
-                let result = combine(self.op, self.return_bool, value, other, value);
-                if is_absent(result) {
-                    continue;
-                }
                 if std::mem::replace(taken, true) {
                     return Err(VectorError::ManyToOne);
                 }
@@ -262,4 +255,11 @@ impl Join<'_> {
         }
         Ok(())
     }
+}
+
+/// All labels in braces, the metric name among them.
+fn braced(labels: &Labels) -> String {
+    let pairs: Vec<String> =
+        labels.iter().map(|(name, value)| format!("{name}={}", quote(value))).collect();
+    format!("{{{}}}", pairs.join(", "))
 }
