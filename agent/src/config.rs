@@ -348,6 +348,7 @@ mod tests {
     }
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "`expect!` makes a value")]
     fn check_refused(text: &str, expected: Expect) {
         expected.assert_eq(&config(text).expect_err("should be refused"));
     }

@@ -42,52 +42,7 @@ const LOCK_FILE: &str = "lock";
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let own = Arc::new(OwnMetrics::default());
-
-    // Spool: opened first, since the journal goes on behind what it holds.
-    let lock = lock(&config.data_dir)?;
-    let metrics = open_spool(&config, "metrics", &clock)?;
-    let logs = open_spool(&config, "logs", &clock)?;
-
-    // Ship.
-    let (phase_tx, phase) = watch::channel(Phase::Run);
-    let shippers = [("metrics", &metrics), ("logs", &logs)]
-        .into_iter()
-        .map(|(kind, spool)| {
-            let client = Client::new(&config.server)?;
-            let (spool, own) = (Arc::clone(spool), Arc::clone(&own));
-            let shipper =
-                Shipper::new(kind, spool, client, own, config.remote_write, Delays::default());
-            Ok(tokio::spawn(shipper.run(phase.clone())))
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-
-    // Sources.
-    let (events_tx, events) = mpsc::channel(EVENTS_MAX);
-    let ebpf = Ebpf::start(&ebpf_settings(&config), events_tx);
-    let context = Context::new(config.roots.clone(), config.collectors.clone(), Arc::clone(&clock));
-    let collector = Arc::new(Collector::new(
-        context,
-        ebpf,
-        Arc::clone(&own),
-        Arc::clone(&metrics),
-        Arc::clone(&logs),
-    ));
-    let stop = CancellationToken::new();
-    let spooling = tokio::spawn(spool_events(events, Arc::clone(&logs)));
-    let ticks = Ticks {
-        collector: Arc::clone(&collector),
-        spool: metrics,
-        own: Arc::clone(&own),
-        clock: Arc::clone(&clock),
-        labels: config.labels.clone(),
-        version: config.remote_write,
-    };
-    let ticking = tokio::spawn(ticks.run(Ticker::new(config.interval), stop.clone()));
-    let journal = start_journal(&config, logs, own, clock)?;
-    let exposing = start_expose(&config, &collector, &stop).await?;
-
+    let agent = Agent::start(&config).await?;
     info!(
         host = config.host,
         server = config.server.url,
@@ -99,26 +54,93 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         _ = terminate.recv() => info!("Stopping on SIGTERM."),
         _ = interrupt.recv() => info!("Stopping on SIGINT."),
     }
-
-    let deadline = Instant::now() + DRAIN_MAX;
-    stop.cancel();
-    if let Some(journal) = journal {
-        end("journal", tokio::task::spawn_blocking(|| journal.stop()), deadline).await;
-    }
-    end("collection", ticking, deadline).await;
-    let stopped = tokio::task::spawn_blocking(move || collector.stop_ebpf());
-    end("kernel programs", stopped, deadline).await;
-    end("kernel events", spooling, deadline).await;
-    phase_tx.send_replace(Phase::Drain(deadline));
-    for shipper in shippers {
-        end("ship", shipper, deadline + Duration::from_secs(1)).await;
-    }
-    if let Some(exposing) = exposing {
-        end("expose", exposing, deadline).await;
-    }
-    drop(lock);
+    agent.stop(Instant::now() + DRAIN_MAX).await;
     info!("Agent has stopped.");
     Ok(())
+}
+
+/// Everything that runs, in the order of the data.
+struct Agent {
+    /// Told first: the sources and `/metrics` end.
+    stop: CancellationToken,
+    journal: Option<JournalSource>,
+    collector: Arc<Collector>,
+    ticking: JoinHandle<()>,
+    /// Ends by itself once the kernel programs are gone.
+    spooling: JoinHandle<()>,
+    exposing: Option<JoinHandle<()>>,
+    /// Told last: what was read shall still get out.
+    phase: watch::Sender<Phase>,
+    shippers: Vec<JoinHandle<()>>,
+    /// Of the data directory, for as long as anything writes there.
+    _lock: File,
+}
+
+impl Agent {
+    async fn start(config: &Config) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let own = Arc::new(OwnMetrics::default());
+        let stop = CancellationToken::new();
+
+        // Spool: before the sources, since the journal goes on behind what it holds.
+        let lock = lock(&config.data_dir)?;
+        let metrics = open_spool(config, "metrics", &clock)?;
+        let logs = open_spool(config, "logs", &clock)?;
+
+        // Sources.
+        let (events_tx, events) = mpsc::channel(EVENTS_MAX);
+        let context =
+            Context::new(config.roots.clone(), config.collectors.clone(), Arc::clone(&clock));
+        let collector = Arc::new(Collector::new(
+            context,
+            Ebpf::start(&ebpf_settings(config), events_tx),
+            Arc::clone(&own),
+            Arc::clone(&metrics),
+            Arc::clone(&logs),
+        ));
+        let spooling = tokio::spawn(spool_events(events, Arc::clone(&logs)));
+        let exposing = start_expose(config, &collector, &stop).await?;
+        let journal = start_journal(config, &logs, &own, clock.as_ref())?;
+        let ticks = Ticks {
+            collector: Arc::clone(&collector),
+            spool: Arc::clone(&metrics),
+            own: Arc::clone(&own),
+            clock,
+            labels: config.labels.clone(),
+            version: config.remote_write,
+        };
+        let ticking = tokio::spawn(ticks.run(Ticker::new(config.interval), stop.clone()));
+
+        // Ship.
+        let (phase, _) = watch::channel(Phase::Run);
+        let shippers = [("metrics", metrics), ("logs", logs)]
+            .into_iter()
+            .map(|(kind, spool)| start_shipper(config, kind, spool, &own, &phase))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+
+        let _lock = lock;
+        Ok(Self { stop, journal, collector, ticking, spooling, exposing, phase, shippers, _lock })
+    }
+
+    /// Nobody waits for a server that is away; what it has not got stays in the spool.
+    async fn stop(self, deadline: Instant) {
+        let Self { stop, journal, collector, ticking, spooling, exposing, .. } = self;
+        stop.cancel();
+        if let Some(journal) = journal {
+            end("journal", tokio::task::spawn_blocking(|| journal.stop()), deadline).await;
+        }
+        end("collection", ticking, deadline).await;
+        if let Some(exposing) = exposing {
+            end("expose", exposing, deadline).await;
+        }
+        let detached = tokio::task::spawn_blocking(move || collector.stop_ebpf());
+        end("kernel programs", detached, deadline).await;
+        end("kernel events", spooling, deadline).await;
+        self.phase.send_replace(Phase::Drain(deadline));
+        for shipper in self.shippers {
+            end("ship", shipper, deadline + Duration::from_secs(1)).await;
+        }
+    }
 }
 
 /// Waits for a task until the deadline; one that takes longer is left behind, which is said.
@@ -176,9 +198,9 @@ fn ebpf_settings(config: &Config) -> EbpfSettings {
 
 fn start_journal(
     config: &Config,
-    logs: Arc<Spool>,
-    own: Arc<OwnMetrics>,
-    clock: Arc<dyn Clock>,
+    logs: &Arc<Spool>,
+    own: &Arc<OwnMetrics>,
+    clock: &dyn Clock,
 ) -> anyhow::Result<Option<JournalSource>> {
     if !config.journal.is_enabled {
         return Ok(None);
@@ -189,9 +211,22 @@ fn start_journal(
         host: config.host.clone(),
         labels: config.stream_labels.clone(),
     };
-    let source = JournalSource::start(settings, logs, own, clock)
+    let source = JournalSource::start(settings, Arc::clone(logs), Arc::clone(own), clock)
         .context("starting the journal's thread")?;
     Ok(Some(source))
+}
+
+fn start_shipper(
+    config: &Config,
+    kind: &'static str,
+    spool: Arc<Spool>,
+    own: &Arc<OwnMetrics>,
+    phase: &watch::Sender<Phase>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let client = Client::new(&config.server)?;
+    let own = Arc::clone(own);
+    let shipper = Shipper::new(kind, spool, client, own, config.remote_write, Delays::default());
+    Ok(tokio::spawn(shipper.run(phase.subscribe())))
 }
 
 async fn start_expose(

@@ -172,7 +172,7 @@ impl Shipper {
             self.version == RemoteWriteVersion::Auto && request.kind == Kind::RemoteWriteV2;
         match answer.map(|answer| (judge(&answer, can_downgrade), answer)) {
             Ok((Verdict::Delivered, _)) => {
-                self.note_back(outage.take());
+                self.note_back(outage);
                 self.ack(record).await;
                 None
             }
@@ -185,7 +185,7 @@ impl Shipper {
                 None
             }
             Ok((Verdict::Reject, answer)) => {
-                self.note_back(outage.take());
+                self.note_back(outage);
                 self.set_aside(record, &format!("{} {}", answer.status, answer.text)).await;
                 None
             }
@@ -263,8 +263,8 @@ impl Shipper {
         after.map_or(next, |it| it.min(RETRY_AFTER_MAX))
     }
 
-    fn note_back(&self, outage: Option<Outage>) {
-        if outage.is_some() {
+    fn note_back(&self, outage: &mut Option<Outage>) {
+        if outage.take().is_some() {
             let n_batches = self.spool.waiting().n_batches;
             info!(n_batches, kind = self.kind, "The server is back.");
         }

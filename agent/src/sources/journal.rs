@@ -67,11 +67,11 @@ impl JournalSource {
         settings: JournalSettings,
         spool: Arc<Spool>,
         own: Arc<OwnMetrics>,
-        clock: Arc<dyn Clock>,
+        clock: &dyn Clock,
     ) -> io::Result<Self> {
         let is_stopping = Arc::new(AtomicBool::new(false));
         let follower = Follower {
-            place: first_place(&spool, settings.max_age, clock.as_ref()),
+            place: first_place(&spool, settings.max_age, clock),
             settings,
             spool,
             own,

@@ -198,6 +198,7 @@ mod tests {
     }
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "`expect!` makes a value")]
     fn check(fields: &[(&str, &[u8])], expected: Expect) {
         let record = to_record(entry(fields), "lab1", &[]);
         let mut out = format!("{} {:?}\n", record.stream, record.entry.line);

@@ -79,7 +79,7 @@ impl Lab {
             labels: vec![("site".to_owned(), "attic".to_owned())],
         };
         let own = Arc::new(OwnMetrics::default());
-        JournalSource::start(settings, Arc::clone(spool), own, Arc::new(SystemClock)).unwrap()
+        JournalSource::start(settings, Arc::clone(spool), own, &SystemClock).unwrap()
     }
 
     fn reader(&self, place: &Place) -> JournalReader {
