@@ -304,7 +304,7 @@ async fn a_full_spool_makes_the_journal_wait_and_lose_nothing() {
     };
     lab.write("system.journal", &export(0..6_000));
     // Far less than all of it takes.
-    let bytes_max = 60_000;
+    let bytes_max = 30_000;
     let spool = lab.spool(bytes_max);
     let source = lab.start(&spool);
     let (mut delivered, mut n_bytes) = (Vec::new(), 0);
