@@ -1,0 +1,271 @@
+//! The kernel's ring buffer, read as it fills: records become log entries, at most so many a
+//! second.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use aya::maps::{MapData, RingBuf};
+use rustix::time::{ClockId, clock_gettime};
+use skep_abi::{EventHeader, event_kind};
+use skep_proto::{Clock, LabelsBuilder, LogEntry, TimestampNs};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::mpsc::{self, error::TrySendError},
+    time::Instant,
+};
+use tracing::warn;
+
+use super::{
+    cgroups::{Groups, OTHER, path_of_process, unit_of_path},
+    exec, oom, raw,
+};
+use crate::sources::LogRecord;
+
+/// Bounds what a fork bomb can put into the log; the counters stay exact. OOM kills are always
+/// told.
+const EVENTS_PER_SECOND: u64 = 100;
+/// A build or a boot starts many programs at once, and these are worth having.
+const EVENTS_BURST: u64 = 2_000;
+/// How often an event from an unknown group may make us walk the tree of groups.
+const WALK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is in the log beside the record's own fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Event {
+    /// The stream's label `event`.
+    pub(super) name: &'static str,
+    pub(super) level: Level,
+    pub(super) line: String,
+    /// Sorted by name.
+    pub(super) metadata: Vec<(&'static str, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Info,
+    Error,
+}
+
+/// Counters of the reader, read by the collection.
+#[derive(Debug, Default)]
+pub(super) struct Stats {
+    pub(super) sent: AtomicU64,
+    pub(super) over_rate: AtomicU64,
+    pub(super) queue_full: AtomicU64,
+    /// Units of OOM kills that the kernel gave no group for, to be counted by the collection.
+    pub(super) oom_units: Mutex<Vec<String>>,
+}
+
+/// Reads the ring until the receiver is gone; its owner aborts it at the end.
+#[derive(Debug)]
+pub(super) struct Reader<C> {
+    pub(super) host: String,
+    pub(super) proc: PathBuf,
+    pub(super) groups: Arc<Mutex<Groups>>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) events_tx: mpsc::Sender<LogRecord>,
+    pub(super) clock: C,
+    pub(super) limiter: Limiter,
+    pub(super) walked: Option<Instant>,
+}
+
+impl<C: Clock> Reader<C> {
+    pub(super) async fn run(mut self, mut ring: AsyncFd<RingBuf<MapData>>) {
+        loop {
+            let mut guard = match ring.readable_mut().await {
+                Ok(guard) => guard,
+                Err(error) => {
+                    warn!(%error, "Cannot wait for events of the kernel any more.");
+                    return;
+                }
+            };
+            let since_boot = Since::now(&self.clock);
+            while let Some(item) = guard.get_inner_mut().next() {
+                let item = item.to_vec();
+                if !self.take(&item, since_boot) {
+                    return;
+                }
+            }
+            guard.clear_ready();
+        }
+    }
+
+    /// Hands on one record; `false` once nobody listens any more.
+    fn take(&mut self, item: &[u8], since_boot: Since) -> bool {
+        let Some(header) = raw::record::<EventHeader>(item) else { return true };
+        let is_rare = header.kind == event_kind::OOM_KILL;
+        if !is_rare && !self.limiter.allows(Instant::now()) {
+            self.stats.over_rate.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        let unit = self.unit(&header);
+        if is_rare && header.group == 0 {
+            let mut units = self.stats.oom_units.lock().unwrap_or_else(PoisonError::into_inner);
+            units.push(unit.clone());
+        }
+        let event = match header.kind {
+            event_kind::EXEC => raw::record(item).map(|it| exec::describe_exec(&it)),
+            event_kind::EXIT => raw::record(item).map(|it| exec::describe_exit(&it)),
+            event_kind::OOM_KILL => raw::record(item).map(|it| oom::describe(&it, &unit)),
+            _ => None,
+        };
+        let Some(event) = event else { return true };
+        let record = to_record(event, &self.host, &unit, since_boot.wall(header.boot_ns));
+        match self.events_tx.try_send(record) {
+            Ok(()) => self.stats.sent.fetch_add(1, Ordering::Relaxed),
+            Err(TrySendError::Full(_)) => self.stats.queue_full.fetch_add(1, Ordering::Relaxed),
+            Err(TrySendError::Closed(_)) => return false,
+        };
+        true
+    }
+
+    fn unit(&mut self, header: &EventHeader) -> String {
+        if header.group == 0 {
+            // The victim is on its way out, but not gone before its memory is.
+            let file = self.proc.join(header.pid.to_string()).join("cgroup");
+            let text = fs::read_to_string(file).unwrap_or_default();
+            return path_of_process(&text).map_or(OTHER, unit_of_path).to_owned();
+        }
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let may_walk = self.walked.is_none_or(|it| it.elapsed() >= WALK_INTERVAL);
+        if groups.unit(header.group).is_none() && may_walk {
+            self.walked = Some(Instant::now());
+            if let Err(error) = groups.find_new() {
+                warn!(%error, "Cannot read the tree of control groups.");
+            }
+        }
+        groups.unit(header.group).map_or(OTHER, |it| it).to_owned()
+    }
+}
+
+/// A token bucket.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    tokens: u64,
+    filled: Option<Instant>,
+}
+
+impl Limiter {
+    pub(super) fn new() -> Self {
+        Self { tokens: EVENTS_BURST, filled: None }
+    }
+
+    fn allows(&mut self, now: Instant) -> bool {
+        let filled = *self.filled.get_or_insert(now);
+        let elapsed_ms = u64::try_from(now.duration_since(filled).as_millis()).unwrap_or(u64::MAX);
+        let n_new = elapsed_ms.saturating_mul(EVENTS_PER_SECOND) / 1000;
+        if n_new > 0 {
+            self.tokens = self.tokens.saturating_add(n_new).min(EVENTS_BURST);
+            self.filled = Some(now);
+        }
+        let allows = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        allows
+    }
+}
+
+/// One moment on both clocks.
+#[derive(Debug, Clone, Copy)]
+struct Since {
+    wall: TimestampNs,
+    boot_ns: i64,
+}
+
+impl Since {
+    fn now(clock: &impl Clock) -> Self {
+        let boot = clock_gettime(ClockId::Boottime);
+        Self { wall: clock.now(), boot_ns: boot.tv_sec * 1_000_000_000 + boot.tv_nsec }
+    }
+
+    /// When an event was, by the clock on the wall as it is set now.
+    fn wall(self, boot_ns: u64) -> TimestampNs {
+        let age_ns = self.boot_ns.saturating_sub(i64::try_from(boot_ns).unwrap_or(i64::MAX));
+        TimestampNs(self.wall.0.saturating_sub(age_ns))
+    }
+}
+
+fn to_record(event: Event, host: &str, unit: &str, ts: TimestampNs) -> LogRecord {
+    let level = match event.level {
+        Level::Info => "info",
+        Level::Error => "error",
+    };
+    let mut stream = LabelsBuilder::default();
+    stream
+        .set("event", event.name)
+        .set("host", host)
+        .set("job", "kernel")
+        .set("level", level)
+        .set("source", "kernel")
+        .set("unit", unit);
+    let metadata = event.metadata.into_iter().map(|(name, it)| (name.to_owned(), it)).collect();
+    LogRecord { stream: stream.build(), entry: LogEntry { ts, line: event.line, metadata } }
+}
+
+/// The thread's name of a record.
+pub(super) fn comm(header: &EventHeader) -> String {
+    text(&header.comm)
+}
+
+/// Bytes up to the first NUL, whatever their encoding.
+pub(super) fn text(bytes: &[u8]) -> String {
+    let bytes = bytes.split(|it| *it == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_let_through_and_then_a_steady_rate() {
+        let mut limiter = Limiter::new();
+        let start = Instant::now();
+        let allowed = |limiter: &mut Limiter, n: u64, at: Duration| {
+            (0..n).filter(|_| limiter.allows(start + at)).count() as u64
+        };
+        assert_eq!(allowed(&mut limiter, 3 * EVENTS_BURST, Duration::ZERO), EVENTS_BURST);
+        let one_second = Duration::from_secs(1);
+        assert_eq!(allowed(&mut limiter, 3 * EVENTS_BURST, one_second), EVENTS_PER_SECOND);
+        let an_hour = Duration::from_secs(3600);
+        assert_eq!(allowed(&mut limiter, 3 * EVENTS_BURST, an_hour), EVENTS_BURST);
+    }
+
+    #[test]
+    fn slow_tokens_are_not_lost_between_two_looks() {
+        let mut limiter = Limiter::new();
+        let start = Instant::now();
+        while limiter.allows(start) {}
+        let n = (1..=1000).filter(|ms| limiter.allows(start + Duration::from_millis(*ms))).count();
+        assert_eq!(n as u64, EVENTS_PER_SECOND);
+    }
+
+    #[test]
+    fn an_event_is_stamped_when_it_was_not_when_it_was_read() {
+        let now = Since { wall: TimestampNs(1_000_000), boot_ns: 500 };
+        assert_eq!(now.wall(400), TimestampNs(999_900));
+        assert_eq!(now.wall(600), TimestampNs(1_000_100));
+    }
+
+    #[test]
+    fn the_stream_names_where_an_event_is_from() {
+        let event = Event {
+            name: "exec",
+            level: Level::Info,
+            line: "started x".to_owned(),
+            metadata: vec![("pid", "1".to_owned())],
+        };
+        let record = to_record(event, "h1", "a.service", TimestampNs(5));
+        assert_eq!(
+            record.stream.to_string(),
+            r#"{event="exec", host="h1", job="kernel", level="info", source="kernel", unit="a.service"}"#
+        );
+        assert_eq!(record.entry.metadata, [("pid".to_owned(), "1".to_owned())]);
+    }
+}

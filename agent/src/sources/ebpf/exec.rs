@@ -1,0 +1,192 @@
+//! Processes that start another program, and processes that end.
+
+use std::{fmt::Write as _, time::Duration};
+
+use skep_abi::{ExecEvent, ExitEvent};
+use skep_proto::MetricKind;
+
+use super::{
+    btf::Btf,
+    events::{Event, Level, comm, text},
+    loader::{Candidate, Hook, Offset, Program, needs, offset},
+    totals::Totals,
+};
+use crate::exposition::{Exposition, as_f64};
+
+pub(super) const EXEC: Program = Program {
+    name: "exec",
+    gives: "started programs",
+    candidates: &[
+        Candidate {
+            function: "process_exec",
+            hook: Hook::BtfTracepoint { name: "sched_process_exec", n_args_min: 3 },
+            needs: EXEC_NEEDS,
+        },
+        Candidate {
+            function: "process_exec_raw",
+            hook: Hook::RawTracepoint("sched_process_exec"),
+            needs: EXEC_NEEDS,
+        },
+    ],
+};
+const EXEC_NEEDS: &[&str] =
+    needs!["TASK_TGID", "TASK_REAL_PARENT", "TASK_MM", "MM_ARG_START", "BINPRM_FILENAME"];
+
+pub(super) const EXIT: Program = Program {
+    name: "exit",
+    gives: "ended processes",
+    candidates: &[
+        Candidate {
+            function: "process_exit",
+            hook: Hook::BtfTracepoint { name: "sched_process_exit", n_args_min: 1 },
+            needs: EXIT_NEEDS,
+        },
+        Candidate {
+            function: "process_exit_raw",
+            hook: Hook::RawTracepoint("sched_process_exit"),
+            needs: EXIT_NEEDS,
+        },
+    ],
+};
+const EXIT_NEEDS: &[&str] =
+    needs!["TASK_PID", "TASK_TGID", "TASK_REAL_PARENT", "TASK_FLAGS", "TASK_EXIT_CODE"];
+
+pub(super) const OFFSETS: &[Offset] = &[
+    offset("TASK_FLAGS", "task_struct", &["flags"]),
+    offset("TASK_EXIT_CODE", "task_struct", &["exit_code"]),
+    offset("TASK_START_BOOTTIME", "task_struct", &["start_boottime"]),
+    offset("MM_ARG_START", "mm_struct", &["arg_start"]),
+    offset("BINPRM_FILENAME", "linux_binprm", &["filename"]),
+];
+
+pub(super) fn globals(btf: &Btf<'_>) -> [(&'static str, u32); 1] {
+    let has_group_dead = btf.tracepoint_args("sched_process_exit").is_some_and(|it| it >= 2);
+    [("EXIT_GROUP_DEAD_ARG", u32::from(has_group_dead))]
+}
+
+/// The log entry of a started program.
+pub(super) fn describe_exec(event: &ExecEvent) -> Event {
+    let header = &event.header;
+    let (filename, argv0) = (text(&event.filename), text(&event.argv0));
+    let line = format!(
+        "started {filename} as pid {}, child of {}, for uid {}",
+        header.pid, header.parent_pid, header.uid
+    );
+    let metadata = vec![
+        ("argv0", argv0),
+        ("comm", comm(header)),
+        ("filename", filename),
+        ("pid", header.pid.to_string()),
+        ("ppid", header.parent_pid.to_string()),
+        ("uid", header.uid.to_string()),
+    ];
+    Event { name: "exec", level: Level::Info, line, metadata }
+}
+
+/// The log entry of an ended process.
+pub(super) fn describe_exit(event: &ExitEvent) -> Event {
+    let header = &event.header;
+    // As `waitpid` says it: a signal in the low 7 bits, else an exit code in the byte above.
+    let (signal, exit_code) = (event.status & 0x7f, event.status >> 8 & 0xff);
+    let duration = Duration::from_nanos(event.duration_ns);
+    let mut metadata = vec![("comm", comm(header))];
+    let mut line = format!("{} (pid {}) ", comm(header), header.pid);
+    let written = if signal == 0 {
+        metadata.push(("exit_code", exit_code.to_string()));
+        write!(line, "exited with code {exit_code}")
+    } else {
+        metadata.push(("signal", signal.to_string()));
+        write!(line, "was killed by signal {signal}")
+    };
+    written.and_then(|()| write!(line, " after {duration:.1?}")).expect("a String never fails");
+    metadata.extend([
+        ("duration_seconds", duration.as_secs_f64().to_string()),
+        ("pid", header.pid.to_string()),
+        ("ppid", header.parent_pid.to_string()),
+        ("uid", header.uid.to_string()),
+    ]);
+    metadata.sort_unstable();
+    Event { name: "exit", level: Level::Info, line, metadata }
+}
+
+/// `unit_process_execs_total` and `unit_process_exits_total` of every unit.
+pub(super) fn expose(totals: &Totals, out: &mut Exposition) {
+    let execs = out.family(
+        "unit_process_execs_total",
+        "Programs that processes of a unit started.",
+        MetricKind::Counter,
+    );
+    for (unit, total) in totals.units() {
+        execs.point([("unit", unit)], as_f64(total.events.execs));
+    }
+    let exits = out.family(
+        "unit_process_exits_total",
+        "Processes of a unit that ended.",
+        MetricKind::Counter,
+    );
+    for (unit, total) in totals.units() {
+        exits.point([("unit", unit)], as_f64(total.events.exits));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use skep_abi::{ARGV0_BYTES, EventHeader, FILENAME_BYTES, event_kind};
+
+    use super::*;
+
+    fn bytes<const N: usize>(text: &str) -> [u8; N] {
+        let mut bytes = [0; N];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        bytes
+    }
+
+    fn header(kind: u32) -> EventHeader {
+        EventHeader {
+            boot_ns: 5,
+            group: 1,
+            kind,
+            pid: 42,
+            parent_pid: 7,
+            uid: 1000,
+            comm: bytes("sleep"),
+        }
+    }
+
+    #[test]
+    fn a_started_program_is_told_with_its_path_and_first_argument() {
+        let event = ExecEvent {
+            header: header(event_kind::EXEC),
+            filename: bytes::<FILENAME_BYTES>("/usr/bin/sleep"),
+            argv0: bytes::<ARGV0_BYTES>("sleep"),
+        };
+        let event = describe_exec(&event);
+        expect!["started /usr/bin/sleep as pid 42, child of 7, for uid 1000"]
+            .assert_eq(&event.line);
+        expect![[r#"[("argv0", "sleep"), ("comm", "sleep"), ("filename", "/usr/bin/sleep"), ("pid", "42"), ("ppid", "7"), ("uid", "1000")]"#]]
+            .assert_eq(&format!("{:?}", event.metadata));
+    }
+
+    fn check_exit(status: u32, line: &str, field: (&str, &str)) {
+        let event = ExitEvent {
+            header: header(event_kind::EXIT),
+            duration_ns: 1_500_000_000,
+            status,
+            reserved: 0,
+        };
+        let event = describe_exit(&event);
+        assert_eq!(event.line, line);
+        assert!(event.metadata.contains(&(field.0, field.1.to_owned())), "{:?}", event.metadata);
+        assert!(event.metadata.is_sorted());
+    }
+
+    #[test]
+    fn an_end_is_told_with_its_code_or_signal() {
+        check_exit(0, "sleep (pid 42) exited with code 0 after 1.5s", ("exit_code", "0"));
+        check_exit(3 << 8, "sleep (pid 42) exited with code 3 after 1.5s", ("exit_code", "3"));
+        check_exit(9, "sleep (pid 42) was killed by signal 9 after 1.5s", ("signal", "9"));
+        // Bit 7 says that a core was dumped.
+        check_exit(0x8b, "sleep (pid 42) was killed by signal 11 after 1.5s", ("signal", "11"));
+    }
+}
