@@ -14,6 +14,9 @@ use crate::{
     pipeline::{Category, Line, LineLabels, Pipeline},
 };
 
+/// What a kept line takes beside its text.
+const KEPT_BYTES: usize = size_of::<Kept>();
+
 /// Runs lines through a pipeline and keeps the best `limit` of them. Rows come stream by stream.
 #[derive(Debug)]
 pub struct LogCollector {
@@ -24,6 +27,7 @@ pub struct LogCollector {
     /// The worst kept line is on top.
     kept: BinaryHeap<Kept>,
     n_lines: u64,
+    n_bytes: usize,
     groups: Vec<Arc<EntryLabels>>,
     group_of: HashMap<Arc<EntryLabels>, usize>,
     /// The group of lines that carry the stream's labels and nothing else.
@@ -65,6 +69,7 @@ impl LogCollector {
             limit: scan.limit,
             kept: BinaryHeap::new(),
             n_lines: 0,
+            n_bytes: 0,
             groups: Vec::new(),
             group_of: HashMap::new(),
             base_group: None,
@@ -113,10 +118,18 @@ impl LogCollector {
             Direction::Forward => Rank::Forward(ts.0, self.n_lines),
             Direction::Backward => Rank::Backward(Reverse(ts.0), Reverse(self.n_lines)),
         };
+        self.n_bytes += line.len() + KEPT_BYTES;
         self.kept.push(Kept { rank, group, line });
-        if self.kept.len() > self.limit {
-            self.kept.pop();
+        if self.kept.len() > self.limit
+            && let Some(worst) = self.kept.pop()
+        {
+            self.n_bytes = self.n_bytes.saturating_sub(worst.line.len() + KEPT_BYTES);
         }
+    }
+
+    /// What the kept lines take, for the memory account of a query.
+    pub fn n_bytes(&self) -> usize {
+        self.n_bytes
     }
 
     fn group(&mut self) -> usize {

@@ -8,6 +8,7 @@ mod error;
 mod eval;
 mod leaf;
 mod lex;
+pub mod logqltest;
 mod parse;
 pub mod pipeline;
 mod print;

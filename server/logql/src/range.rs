@@ -26,6 +26,9 @@ pub struct RangeLimits {
     pub n_samples_max: u64,
 }
 
+/// What a series takes beside its values, its labels guessed.
+const SERIES_BYTES: usize = 512;
+
 /// Runs lines through a pipeline and adds up what is left. Rows come stream by stream, in any
 /// order of time.
 #[derive(Debug)]
@@ -175,6 +178,17 @@ impl RangeCollector {
             }
         }
         Ok(())
+    }
+
+    /// What series and values take, for the memory account of a query.
+    pub fn n_bytes(&self) -> usize {
+        let n_values = match self.kind {
+            Kind::Values { .. } => usize::try_from(self.n_samples).unwrap_or(usize::MAX),
+            Kind::Count { .. } | Kind::Absent => {
+                self.series.len().saturating_mul(self.windows.grid.n_steps() + 1)
+            }
+        };
+        n_values.saturating_mul(16).saturating_add(self.series.len().saturating_mul(SERIES_BYTES))
     }
 
     /// The series of the current line; made if it is the first.
