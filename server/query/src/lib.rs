@@ -3,12 +3,23 @@
 //! It meets the store only at DataFusion's `TableProvider` and [`skep_proto::LabelIndex`]; what the
 //! languages mean is `skep-promql`'s and `skep-logql`'s business.
 
+mod budget;
 pub mod catalog;
 pub mod engine;
+pub mod explain;
+mod groups;
+mod id_filter;
 pub mod limits;
+mod metrics;
+pub mod promql;
+mod series_cut;
+mod series_walk;
+mod series_window;
 pub mod session;
 
 pub use catalog::{Catalog, Snapshot};
 pub use engine::Engine;
+pub use explain::{Explanation, LeafPlan};
 pub use limits::Limits;
+pub use promql::{PromqlAnswer, PromqlError, PromqlOptions, PromqlStats};
 pub use session::QuerySession;

@@ -139,6 +139,16 @@ impl fmt::Display for QueryPool {
 
 /// A failed plan as the evaluators report it: limits keep their meaning, the rest is internal.
 pub(crate) fn storage_error(error: DataFusionError, limits: &Limits) -> StorageError {
+    if let DataFusionError::External(source) = error.find_root()
+        && let Some(known) = source.downcast_ref::<StorageError>()
+    {
+        match known {
+            StorageError::Limit(message) => return StorageError::Limit(message.clone()),
+            StorageError::Timeout => return StorageError::Timeout,
+            StorageError::Canceled => return StorageError::Canceled,
+            StorageError::Internal(_) => {}
+        }
+    }
     match error.find_root() {
         DataFusionError::ResourcesExhausted(_) => {
             let max = limits.memory_bytes_max;
