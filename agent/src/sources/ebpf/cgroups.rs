@@ -89,6 +89,15 @@ impl Groups {
         Ok(())
     }
 
+    /// Notes a group that a process says to be at `path`, if it is there: the process may have moved
+    /// on since.
+    pub(super) fn learn(&mut self, group: u64, path: &str) {
+        let dir = self.root.join(path.trim_start_matches('/'));
+        if fs::metadata(dir).is_ok_and(|it| it.ino() == group) {
+            self.note(group, path);
+        }
+    }
+
     /// The unit of a group, if a walk has seen it.
     pub(super) fn unit(&self, group: u64) -> Option<&Arc<str>> {
         self.known.get(&group).map(|it| &it.unit)
@@ -173,6 +182,20 @@ mod tests {
         assert_eq!(path_of_process(text), Some("/a/b.service"));
         assert_eq!(path_of_process("0::/\n"), Some(""));
         assert_eq!(path_of_process("9:memory:/limited\n"), None);
+    }
+
+    #[test]
+    fn a_process_is_only_believed_about_its_group_if_the_tree_agrees() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("b.service");
+        fs::create_dir(&dir).unwrap();
+        let group = fs::metadata(&dir).unwrap().ino();
+        let mut groups = Groups::new(root.path().to_owned());
+        groups.learn(group, "/a.service");
+        groups.learn(group + 1, "/b.service");
+        assert_eq!((groups.unit(group), groups.unit(group + 1)), (None, None));
+        groups.learn(group, "/b.service");
+        assert_eq!(groups.unit(group).map(|it| &**it), Some("b.service"));
     }
 
     #[test]

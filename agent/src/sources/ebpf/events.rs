@@ -20,7 +20,7 @@ use tokio::{
     sync::mpsc::{self, error::TrySendError},
     time::Instant,
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     cgroups::{Groups, OTHER, path_of_process, unit_of_path},
@@ -33,7 +33,8 @@ use crate::sources::LogRecord;
 const EVENTS_PER_SECOND: u64 = 100;
 /// A build or a boot starts many programs at once, and these are worth having.
 const EVENTS_BURST: u64 = 2_000;
-/// How often an event from an unknown group may make us walk the tree of groups.
+/// How often an event of a process that is gone, from a group not yet seen, may make us walk the
+/// tree of groups.
 const WALK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is in the log beside the record's own fields.
@@ -127,18 +128,26 @@ impl<C: Clock> Reader<C> {
     }
 
     fn unit(&mut self, header: &EventHeader) -> String {
-        if header.group == 0 {
-            // The victim is on its way out, but not gone before its memory is.
-            let file = self.proc.join(header.pid.to_string()).join("cgroup");
-            let text = fs::read_to_string(file).unwrap_or_default();
-            return path_of_process(&text).map_or(OTHER, unit_of_path).to_owned();
-        }
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let may_walk = self.walked.is_none_or(|it| it.elapsed() >= WALK_INTERVAL);
+        if let Some(unit) = groups.unit(header.group) {
+            return unit.to_string();
+        }
+        // One file is cheaper than the whole tree; but the process may be gone by now.
+        let file = self.proc.join(header.pid.to_string()).join("cgroup");
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let path = path_of_process(&text);
+        if header.group == 0 {
+            return path.map_or(OTHER, unit_of_path).to_owned();
+        }
+        if let Some(path) = path {
+            groups.learn(header.group, path);
+        }
+        let may_walk = header.kind == event_kind::OOM_KILL
+            || self.walked.is_none_or(|it| it.elapsed() >= WALK_INTERVAL);
         if groups.unit(header.group).is_none() && may_walk {
             self.walked = Some(Instant::now());
             if let Err(error) = groups.find_new() {
-                warn!(%error, "Cannot read the tree of control groups.");
+                debug!(%error, "Cannot read the tree of control groups.");
             }
         }
         groups.unit(header.group).map_or(OTHER, |it| it).to_owned()
