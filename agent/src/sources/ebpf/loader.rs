@@ -189,12 +189,24 @@ impl Object {
     /// # Errors
     /// No program can run here, and why.
     pub(super) fn load(object: &[u8]) -> Result<Self, LoadError> {
+        Self::load_for(object, |_globals| {})
+    }
+
+    /// As `load`, for a kernel that is said to be different.
+    ///
+    /// # Errors
+    /// As [`Object::load`].
+    pub(super) fn load_for(
+        object: &[u8],
+        change: impl FnOnce(&mut Vec<(&'static str, u32)>),
+    ) -> Result<Self, LoadError> {
         if object.is_empty() {
             return Err(LoadError::NoObject);
         }
         let bytes = fs::read(KERNEL_BTF).map_err(LoadError::NoBtf)?;
         let btf = Btf::parse(&bytes)?;
-        let globals = globals(&btf);
+        let mut globals = globals(&btf);
+        change(&mut globals);
         let tracepoint_args = PROGRAMS
             .iter()
             .flat_map(|program| program.candidates)
