@@ -1,0 +1,70 @@
+// The frame of every view: top bar, banner when the server is away, and the view of the address.
+import { useState } from "preact/hooks";
+import "./app.css";
+import { useServerAway } from "./api/client";
+import { Explore } from "./explore/explore";
+import { Home } from "./home/home";
+import { Link, useRoute } from "./route";
+import { ThemeButton } from "./ui/theme";
+
+export function App() {
+  const route = useRoute();
+  const away = useServerAway();
+  const [search, setSearch] = useState("");
+  const isHome = route.path !== "/explore";
+  return (
+    <>
+      <header class="topbar">
+        <Link href="/" class="brand" aria-label="Skep, home">
+          <Hive />
+          <span>Skep</span>
+        </Link>
+        <nav aria-label="Views">
+          <Link href="/" aria-current={isHome ? "page" : undefined}>
+            Home
+          </Link>
+          <Link href="/explore" aria-current={isHome ? undefined : "page"}>
+            Explore
+          </Link>
+        </nav>
+        {isHome && (
+          <input
+            class="search"
+            type="search"
+            aria-label="Filter hosts"
+            placeholder="Filter hosts…"
+            value={search}
+            onInput={(event) => setSearch(event.currentTarget.value)}
+          />
+        )}
+        <div class="actions">
+          <ThemeButton />
+          <form method="post" action="/logout">
+            <button type="submit">Log out</button>
+          </form>
+        </div>
+      </header>
+      {away && (
+        <div class="banner" role="alert">
+          The server does not answer ({away}). Trying again…
+        </div>
+      )}
+      <main>{isHome ? <Home search={search} /> : <Explore />}</main>
+    </>
+  );
+}
+
+function Hive() {
+  return (
+    <svg
+      viewBox="0 0 32 32"
+      aria-hidden="true"
+      fill="none"
+      stroke="currentColor"
+      stroke-width="2.6"
+      stroke-linecap="round"
+    >
+      <path d="M5 27h22M7 22.500h18M8 18h16M9.500 13.500h13M12 9h8M14.500 5h3" />
+    </svg>
+  );
+}

@@ -1,0 +1,105 @@
+// What the host cards show, from a handful of queries over all hosts at once.
+import { instant, range, type Labels, type Series } from "../api/prometheus";
+
+export interface Spark {
+  times: number[];
+  values: number[];
+}
+
+export interface Host {
+  name: string;
+  /** For example `Linux 6.18.1 · x86_64`. */
+  system: string;
+  n_cores: number;
+  load1: number;
+  /** Seconds since the Unix epoch. */
+  booted_at: number;
+  cpu: Spark;
+  memory: { used: number; total: number };
+  /** The fullest file system. */
+  disk: { mountpoint: string; used: number; total: number };
+  received: Spark;
+  sent: Spark;
+  /** Seconds since the Unix epoch, of the newest CPU point; NaN if there is none in the window. */
+  seen_at: number;
+}
+
+export const WINDOW_S = 15 * 60;
+const STEP_S = 15;
+/** A host without CPU points for this long is shown as silent. */
+export const SILENT_AFTER_S = 120;
+
+const NICS = 'device!~"lo|veth.*|docker.*|br-.*|virbr.*"';
+const DISKS = 'fstype!~"tmpfs|ramfs|squashfs|iso9660|nsfs|devtmpfs|autofs|rpc_pipefs"';
+
+export async function fleet(nowMs: number, abort: AbortSignal): Promise<Host[]> {
+  // On the grid of steps: the same points come back, and a cache can keep them.
+  const end = Math.ceil(nowMs / 1000 / STEP_S) * STEP_S;
+  const at = { start: end - WINDOW_S, end, step: STEP_S };
+  const now = (query: string) => instant(query, undefined, abort).then((it) => it.series);
+  const over = (query: string) => range(query, at, abort).then((it) => it.series);
+  const [uname, cores, load, boot, available, total, free, size, cpu, received, sent] =
+    await Promise.all([
+      now("last_over_time(node_uname_info[6h])"),
+      now('count by (instance) (node_cpu_seconds_total{mode="idle"})'),
+      now("node_load1"),
+      now("last_over_time(node_boot_time_seconds[6h])"),
+      now("node_memory_MemAvailable_bytes"),
+      now("node_memory_MemTotal_bytes"),
+      now(`node_filesystem_avail_bytes{${DISKS}}`),
+      now(`node_filesystem_size_bytes{${DISKS}}`),
+      over('100 * (1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[1m])))'),
+      over(`sum by (instance) (rate(node_network_receive_bytes_total{${NICS}}[1m]))`),
+      over(`sum by (instance) (rate(node_network_transmit_bytes_total{${NICS}}[1m]))`),
+    ]);
+  const names = [...new Set(uname.map((series) => series.labels.instance ?? ""))].sort(byName);
+  return names.map((name) => ({
+    name,
+    system: systemOf(uname.find(of(name))?.labels ?? {}),
+    n_cores: newest(cores, name),
+    load1: newest(load, name),
+    booted_at: newest(boot, name),
+    cpu: spark(cpu, name),
+    memory: { used: newest(total, name) - newest(available, name), total: newest(total, name) },
+    disk: fullest(size.filter(of(name)), free.filter(of(name))),
+    received: spark(received, name),
+    sent: spark(sent, name),
+    seen_at: cpu.find(of(name))?.times.at(-1) ?? NaN,
+  }));
+}
+
+const of = (name: string) => (series: Series) => (series.labels.instance ?? "") === name;
+
+function newest(all: Series[], name: string): number {
+  return all.find(of(name))?.values.at(-1) ?? NaN;
+}
+
+function spark(all: Series[], name: string): Spark {
+  const found = all.find(of(name));
+  return { times: found?.times ?? [], values: found?.values ?? [] };
+}
+
+function systemOf(uname: Labels): string {
+  const { sysname = "", release = "", machine = "" } = uname;
+  return [`${sysname} ${release}`.trim(), machine].filter((part) => part !== "").join(" · ");
+}
+
+function fullest(sizes: Series[], frees: Series[]): Host["disk"] {
+  const rows = sizes.map(({ labels, values }) => {
+    const free = frees.find(
+      (it) =>
+        it.labels.mountpoint === labels.mountpoint &&
+        it.labels.device === labels.device &&
+        it.labels.fstype === labels.fstype,
+    );
+    const total = values.at(-1) ?? NaN;
+    return { mountpoint: labels.mountpoint ?? "", total, used: total - (free?.values.at(-1) ?? NaN) };
+  });
+  const real = rows.filter((row) => row.total > 0 && Number.isFinite(row.used));
+  real.sort((a, b) => b.used / b.total - a.used / a.total);
+  return real[0] ?? { mountpoint: "", used: NaN, total: NaN };
+}
+
+function byName(a: string, b: string): number {
+  return a.localeCompare(b, undefined, { numeric: true });
+}

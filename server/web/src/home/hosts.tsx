@@ -1,0 +1,131 @@
+// A card for each host: is it alive, and how busy is it now and in the last minutes.
+import "./hosts.css";
+import { usePoll } from "../api/poll";
+import { bytes, duration, percent } from "../ui/format";
+import { fleet, SILENT_AFTER_S, WINDOW_S, type Host, type Spark } from "./fleet";
+import { Meter } from "./meter";
+import { Sparkline } from "./sparkline";
+
+const REFRESH_MS = 5_000;
+
+export function Hosts({ search }: { search: string }) {
+  const { data, error } = usePoll("fleet", REFRESH_MS, (abort) => fleet(Date.now(), abort));
+  const wanted = search.trim().toLowerCase();
+  const shown = data?.filter((host) => host.name.toLowerCase().includes(wanted)) ?? [];
+  return (
+    <section aria-label="Hosts" class="hosts">
+      {error && <p class="error">{error.message}</p>}
+      {!data && !error && <p class="panel message">Asking for the hosts…</p>}
+      {data && data.length === 0 && (
+        <p class="panel message">
+          No host has reported yet. Point an agent at this server; its card appears here within a
+          minute.
+        </p>
+      )}
+      {data && data.length > 0 && shown.length === 0 && (
+        <p class="panel message">No host’s name contains “{search}”.</p>
+      )}
+      {shown.map((host) => (
+        <Card key={host.name} host={host} />
+      ))}
+    </section>
+  );
+}
+
+function Card({ host }: { host: Host }) {
+  const now = Date.now() / 1000;
+  const window: [number, number] = [now - WINDOW_S, now];
+  const silence = now - host.seen_at;
+  const isSilent = !(silence < SILENT_AFTER_S);
+  const memory = (100 * host.memory.used) / host.memory.total;
+  const disk = (100 * host.disk.used) / host.disk.total;
+  return (
+    <article class={`panel card${isSilent ? " silent" : ""}`} data-testid="host-card">
+      <Head host={host} now={now} isSilent={isSilent} silence={silence} />
+      <dl>
+        <dt>CPU</dt>
+        <dd class="num" data-testid="host-cpu">
+          {percent(isSilent ? NaN : latest(host.cpu))}
+        </dd>
+        <dd>
+          <Sparkline lines={[host.cpu]} window={window} max={100} label="CPU, last 15 minutes" />
+        </dd>
+        <dt>Network</dt>
+        <dd class="num small rates">
+          <span title="received">↓ {rate(host.received, isSilent)}</span>
+          <span title="sent">↑ {rate(host.sent, isSilent)}</span>
+        </dd>
+        <dd>
+          <Sparkline
+            lines={[host.received, host.sent]}
+            window={window}
+            label={`Network, last 15 minutes, at most ${bytes(Math.round(peak(host)))}/s`}
+          />
+        </dd>
+        <dt>Memory</dt>
+        <dd class="num">{percent(memory)}</dd>
+        <dd>
+          <Meter percent={memory} label={`Memory of ${host.name}`} warnAt={90} badAt={97} />
+          <span class="muted small num ellipsis">
+            {bytes(host.memory.used)} of {bytes(host.memory.total)}
+          </span>
+        </dd>
+        <dt>Disk</dt>
+        <dd class="num">{percent(disk)}</dd>
+        <dd>
+          <Meter percent={disk} label={`Fullest disk of ${host.name}`} warnAt={85} badAt={95} />
+          <span class="muted small num ellipsis" title={host.disk.mountpoint}>
+            {bytes(host.disk.used)} of {bytes(host.disk.total)} on {host.disk.mountpoint || "–"}
+          </span>
+        </dd>
+      </dl>
+    </article>
+  );
+}
+
+interface HeadProps {
+  host: Host;
+  now: number;
+  isSilent: boolean;
+  silence: number;
+}
+
+function Head({ host, now, isSilent, silence }: HeadProps) {
+  const cores = Number.isFinite(host.n_cores) ? ` · ${host.n_cores} cores` : "";
+  const system = host.system + cores;
+  return (
+    <header>
+      <span class="dot" aria-hidden="true" />
+      <div class="who">
+        <h2 class="ellipsis" title={host.name} data-testid="host-name">
+          {host.name}
+        </h2>
+        <p class="muted small ellipsis" title={system}>
+          {system}
+        </p>
+      </div>
+      <p class="muted small num state">
+        {isSilent ? (
+          <strong>{Number.isFinite(silence) ? `silent for ${duration(silence)}` : "silent"}</strong>
+        ) : (
+          <>up {duration(now - host.booted_at)}</>
+        )}
+        <br />
+        load {Number.isFinite(host.load1) ? host.load1.toFixed(2) : "–"}
+      </p>
+    </header>
+  );
+}
+
+function latest(spark: Spark): number {
+  return spark.values.at(-1) ?? NaN;
+}
+
+function rate(spark: Spark, isSilent: boolean): string {
+  const now = latest(spark);
+  return isSilent || !Number.isFinite(now) ? "–" : `${bytes(Math.round(now))}/s`;
+}
+
+function peak(host: Host): number {
+  return Math.max(0, ...host.received.values, ...host.sent.values);
+}

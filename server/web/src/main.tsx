@@ -1,0 +1,9 @@
+// Starts the page.
+import { render } from "preact";
+import "uplot/dist/uPlot.min.css";
+import "./tokens.css";
+import "./base.css";
+import { App } from "./app";
+
+const root = document.getElementById("app");
+if (root) render(<App />, root);
