@@ -1,17 +1,32 @@
 //! What the agent collects: one file a source, one line a source in [`SOURCES`].
 
+mod arp;
+mod conntrack;
 mod cpu;
 mod diskstats;
+mod dmi;
 pub(crate) mod ebpf;
+mod entropy;
+mod filefd;
 mod filesystem;
 pub(crate) mod journal;
+mod kernel_hung;
 mod loadavg;
 mod meminfo;
+mod netclass;
 mod netdev;
+mod netstat;
+mod os;
+mod pressure;
+mod schedstat;
 mod settings;
+mod sockstat;
+mod softnet;
 mod stat;
 mod textfile;
+mod thermal_zone;
 mod time;
+mod udp_queues;
 mod uname;
 mod vmstat;
 
@@ -36,15 +51,30 @@ pub(crate) struct Source {
 
 /// Every source of metrics, in the order of the collection.
 pub(crate) const SOURCES: &[Source] = &[
+    Source { name: "arp", collect: arp::collect },
+    Source { name: "conntrack", collect: conntrack::collect },
     Source { name: "cpu", collect: cpu::collect },
     Source { name: "diskstats", collect: diskstats::collect },
+    Source { name: "dmi", collect: dmi::collect },
+    Source { name: "entropy", collect: entropy::collect },
+    Source { name: "filefd", collect: filefd::collect },
     Source { name: "filesystem", collect: filesystem::collect },
+    Source { name: "kernel_hung", collect: kernel_hung::collect },
     Source { name: "loadavg", collect: loadavg::collect },
     Source { name: "meminfo", collect: meminfo::collect },
+    Source { name: "netclass", collect: netclass::collect },
     Source { name: "netdev", collect: netdev::collect },
+    Source { name: "netstat", collect: netstat::collect },
+    Source { name: "os", collect: os::collect },
+    Source { name: "pressure", collect: pressure::collect },
+    Source { name: "schedstat", collect: schedstat::collect },
+    Source { name: "sockstat", collect: sockstat::collect },
+    Source { name: "softnet", collect: softnet::collect },
     Source { name: "stat", collect: stat::collect },
     Source { name: "textfile", collect: textfile::collect },
+    Source { name: "thermal_zone", collect: thermal_zone::collect },
     Source { name: "time", collect: time::collect },
+    Source { name: "udp_queues", collect: udp_queues::collect },
     Source { name: "uname", collect: uname::collect },
     Source { name: "vmstat", collect: vmstat::collect },
 ];
@@ -113,6 +143,9 @@ pub(crate) enum SourceError {
     Missing { file: &'static str, what: &'static str },
     #[error("{file}: {what} is not a number: {text:?}")]
     Number { file: &'static str, what: &'static str, text: String },
+    /// Not a fault: the collector just yields nothing.
+    #[error("this host has no {what}")]
+    NoData { what: &'static str },
     #[error("cannot ask the kernel for {what}")]
     Kernel { what: &'static str, source: io::Error },
 }
@@ -173,8 +206,9 @@ pub(crate) fn collect_all(
             MetricKind::Gauge,
         )
         .point([("collector", source.name)], f64::from(u8::from(result.is_ok())));
-        if let Err(error) = result {
-            errors.push((source.name, error));
+        match result {
+            Ok(()) | Err(SourceError::NoData { .. }) => {}
+            Err(error) => errors.push((source.name, error)),
         }
     }
     errors

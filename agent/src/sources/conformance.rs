@@ -22,10 +22,15 @@ const LIVE: [&str; 2] = ["uname", "filesystem"];
 
 /// The golden was made with these.
 const SETTINGS: &str = r#"
+    [arp]
+    device_exclude = "nope"
     [cpu]
     info = true
     info_bugs_include = "^(cpu_meltdown|spectre_.*|mds)$"
     info_flags_include = "^(aes|avx.?|constant_tsc)$"
+    [netclass]
+    ignore_invalid_speed = true
+    ignored_devices = "(dmz|int)"
     [netdev]
     device_include = "lo"
     [stat]

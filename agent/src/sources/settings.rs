@@ -10,10 +10,13 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
+    pub(crate) arp: DeviceSettings,
     pub(crate) cpu: CpuSettings,
     pub(crate) diskstats: DiskstatsSettings,
     pub(crate) filesystem: FilesystemSettings,
-    pub(crate) netdev: NetdevSettings,
+    pub(crate) netclass: NetclassSettings,
+    pub(crate) netdev: DeviceSettings,
+    pub(crate) netstat: NetstatSettings,
     pub(crate) stat: StatSettings,
     pub(crate) textfile: TextfileSettings,
     pub(crate) vmstat: VmstatSettings,
@@ -101,15 +104,39 @@ impl FilesystemSettings {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct NetdevSettings {
+pub(crate) struct DeviceSettings {
     pub(crate) device_exclude: Option<Pattern>,
     /// Decides alone where it is set.
     pub(crate) device_include: Option<Pattern>,
 }
 
-impl NetdevSettings {
+impl DeviceSettings {
     pub(crate) fn takes(&self, device: &str) -> bool {
         takes(device, self.device_exclude.as_ref(), self.device_include.as_ref())
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NetclassSettings {
+    pub(crate) ignored_devices: Option<Pattern>,
+    /// Whether devices that do not know their speed have none; by default it is -125000.
+    pub(crate) ignore_invalid_speed: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NetstatSettings {
+    pub(crate) fields: Pattern,
+}
+
+impl Default for NetstatSettings {
+    fn default() -> Self {
+        Self {
+            fields: Pattern::known(
+                "^(.*_(InErrors|InErrs)|Ip_Forwarding|Ip(6|Ext)_(InOctets|OutOctets)|Icmp6?_(InMsgs|OutMsgs)|TcpExt_(Listen.*|Syncookies.*|TCPSynRetrans|TCPTimeouts|TCPOFOQueue|TCPRcvQDrop)|Tcp_(ActiveOpens|InSegs|OutSegs|OutRsts|PassiveOpens|RetransSegs|CurrEstab)|Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$",
+            ),
+        }
     }
 }
 

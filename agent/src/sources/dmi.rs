@@ -1,0 +1,100 @@
+//! What machine this is, from `/sys/class/dmi/id`.
+
+use std::{borrow::Cow, fs};
+
+use skep_proto::MetricKind;
+
+use super::{Context, SourceError};
+use crate::exposition::Exposition;
+
+/// Files whose names are labels; some are readable by root only and then left out.
+const FILES: [&str; 20] = [
+    "bios_date",
+    "bios_release",
+    "bios_vendor",
+    "bios_version",
+    "board_asset_tag",
+    "board_name",
+    "board_serial",
+    "board_vendor",
+    "board_version",
+    "chassis_asset_tag",
+    "chassis_serial",
+    "chassis_vendor",
+    "chassis_version",
+    "product_family",
+    "product_name",
+    "product_serial",
+    "product_sku",
+    "product_uuid",
+    "product_version",
+    "sys_vendor",
+];
+
+pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), SourceError> {
+    let dir = context.roots.sys.join("class/dmi/id");
+    let mut labels = Vec::new();
+    for file in FILES {
+        if let Ok(bytes) = fs::read(dir.join(file)) {
+            let label = if file == "sys_vendor" { "system_vendor" } else { file };
+            labels.push((Cow::Borrowed(label), valid_utf8(bytes.trim_ascii())));
+        }
+    }
+    if labels.is_empty() {
+        return Err(SourceError::NoData { what: "DMI tables" });
+    }
+    out.family(
+        "node_dmi_info",
+        "A metric with a constant '1' value labeled by bios_date, bios_release, bios_vendor, \
+         bios_version, board_asset_tag, board_name, board_serial, board_vendor, board_version, \
+         chassis_asset_tag, chassis_serial, chassis_vendor, chassis_version, product_family, \
+         product_name, product_serial, product_sku, product_uuid, product_version, system_vendor \
+         if provided by DMI.",
+        MetricKind::Gauge,
+    )
+    .labelled(labels, 1.0);
+    Ok(())
+}
+
+/// Vendors write anything. As in Go, a run of bad bytes becomes one replacement character.
+fn valid_utf8(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    let mut is_bad = false;
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        is_bad &= chunk.valid().is_empty();
+        if !chunk.invalid().is_empty() {
+            text.extend((!is_bad).then_some(char::REPLACEMENT_CHARACTER));
+            is_bad = true;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::collect;
+    use crate::sources::tests::Host;
+
+    #[test]
+    fn what_the_machine_tells_is_labels() {
+        Host::default()
+            .file("sys/class/dmi/id/bios_vendor", "Some Inc.\n")
+            .bytes("sys/class/dmi/id/product_version", b"\xff\xfe[\xff\n")
+            .file("sys/class/dmi/id/sys_vendor", " \n")
+            .file("sys/class/dmi/id/modalias", "dmi:x\n")
+            .check(collect, &expect![[r##"
+                # HELP node_dmi_info A metric with a constant '1' value labeled by bios_date, bios_release, bios_vendor, bios_version, board_asset_tag, board_name, board_serial, board_vendor, board_version, chassis_asset_tag, chassis_serial, chassis_vendor, chassis_version, product_family, product_name, product_serial, product_sku, product_uuid, product_version, system_vendor if provided by DMI.
+                # TYPE node_dmi_info gauge
+                node_dmi_info{bios_vendor="Some Inc.",product_version="�[�",system_vendor=""} 1
+            "##]]);
+        Host::default().check(
+            collect,
+            &expect![[r#"
+            error: this host has no DMI tables
+        "#]],
+        );
+    }
+}
