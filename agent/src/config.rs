@@ -25,6 +25,10 @@ const SPOOL_BYTES_DEFAULT: u64 = 1 << 30;
 const SPOOL_AGE_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
 /// As in Promtail: far enough for a reboot, near enough that old entries are not refused.
 const JOURNAL_AGE_DEFAULT: Duration = Duration::from_secs(7 * 3600);
+/// Each unit has about 30 series.
+const UNITS_MAX_DEFAULT: usize = 1_000;
+/// The kernel programs have a place for so many control groups.
+const UNITS_MAX_LIMIT: usize = 2_048;
 /// Where distributions keep the roots of public certificate authorities.
 const SYSTEM_CA_FILES: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -48,6 +52,8 @@ pub(crate) struct Config {
     /// Where `/metrics` is served, if anywhere.
     pub(crate) expose: Option<SocketAddr>,
     pub(crate) is_ebpf_enabled: bool,
+    /// How many units kernel programs tell apart; the others are counted together.
+    pub(crate) ebpf_units_max: usize,
     pub(crate) roots: Roots,
     /// Labels of every sample: `instance`, `job` and the configured ones.
     pub(crate) labels: Vec<(String, String)>,
@@ -163,6 +169,7 @@ impl Config {
             collectors: raw.collectors,
             expose,
             is_ebpf_enabled: raw.ebpf.enabled.unwrap_or(true),
+            ebpf_units_max: units_max(raw.ebpf.units_max)?,
             roots: Roots {
                 proc: raw.roots.proc.unwrap_or(defaults.proc),
                 sys: raw.roots.sys.unwrap_or(defaults.sys),
@@ -174,6 +181,15 @@ impl Config {
             stream_labels,
         })
     }
+}
+
+fn units_max(raw: Option<usize>) -> Result<usize, ConfigError> {
+    let units_max = raw.unwrap_or(UNITS_MAX_DEFAULT);
+    if (1..=UNITS_MAX_LIMIT).contains(&units_max) {
+        return Ok(units_max);
+    }
+    let range = format!("1 to {UNITS_MAX_LIMIT}");
+    Err(ConfigError::Range { key: "ebpf.units_max", text: units_max.to_string(), range })
 }
 
 fn host_name() -> String {
@@ -325,6 +341,7 @@ struct RawExpose {
 #[serde(deny_unknown_fields, default)]
 struct RawEbpf {
     enabled: Option<bool>,
+    units_max: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -396,6 +413,7 @@ mod tests {
             listen = "[::1]:9100"
             [ebpf]
             enabled = false
+            units_max = 50
             [roots]
             proc = "/h/proc"
             sys = "/h/sys"
@@ -413,6 +431,7 @@ mod tests {
         assert_eq!(config.roots.root, PathBuf::from("/h"));
         assert_eq!(config.collectors.textfile.directories, [PathBuf::from("/x")]);
         assert!(!config.journal.is_enabled && !config.is_ebpf_enabled);
+        assert_eq!(config.ebpf_units_max, 50);
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
             config.labels,
@@ -432,6 +451,10 @@ mod tests {
         check_refused(
             &format!("interval = \"10ms\"\n{SERVER}"),
             expect![[r#"interval "10ms" is out of range; it must be 1s to 3600s"#]],
+        );
+        check_refused(
+            &format!("{SERVER}\n[ebpf]\nunits_max = 0"),
+            expect![[r#"ebpf.units_max "0" is out of range; it must be 1 to 2048"#]],
         );
         check_refused(
             "server.url = \"skep:9090\"",

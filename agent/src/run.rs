@@ -193,6 +193,7 @@ fn ebpf_settings(config: &Config) -> EbpfSettings {
         enabled: config.is_ebpf_enabled,
         host: config.host.clone(),
         roots: config.roots.clone(),
+        units_max: config.ebpf_units_max,
     }
 }
 

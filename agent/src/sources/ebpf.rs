@@ -47,9 +47,6 @@ const COUNTS_MAP: &str = "GROUP_EVENTS";
 const RING_MAP: &str = "EVENTS";
 const LOST_MAP: &str = "EVENTS_LOST";
 
-/// Units that are told apart; each has about 30 series.
-const UNITS_MAX: usize = 1_000;
-
 /// The label `event` of the kinds of records.
 const EVENT_KINDS: &[(u32, &str)] =
     &[(event_kind::EXEC, "exec"), (event_kind::EXIT, "exit"), (event_kind::OOM_KILL, "oom")];
@@ -61,6 +58,8 @@ pub(crate) struct EbpfSettings {
     /// The label `host` of every event's stream.
     pub(crate) host: String,
     pub(crate) roots: Roots,
+    /// Units that are told apart; the others are counted together.
+    pub(crate) units_max: usize,
 }
 
 /// The loaded programs. Dropping it detaches them.
@@ -216,7 +215,7 @@ impl Running {
         };
         let readers = vec![start_log(&mut kernel)?, start_events(&mut kernel, reader)?];
         let n_cpus = aya::util::nr_cpus().map_err(|(_file, error)| error)?;
-        let totals = Totals::new(UNITS_MAX);
+        let totals = Totals::new(settings.units_max);
         Ok(Self { kernel, n_cpus, groups, stats, totals, trouble: None, _readers: readers })
     }
 

@@ -33,7 +33,7 @@ fn is_possible(test: &str) -> bool {
 }
 
 fn settings() -> EbpfSettings {
-    EbpfSettings { enabled: true, host: "h1".to_owned(), roots: Roots::default() }
+    EbpfSettings { enabled: true, host: "h1".to_owned(), roots: Roots::default(), units_max: 1_000 }
 }
 
 /// The programs, and what came out of them.
