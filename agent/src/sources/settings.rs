@@ -150,7 +150,7 @@ pub(crate) struct StatSettings {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TextfileSettings {
-    /// Where `*.prom` files of other programs lie.
+    /// Where `*.prom` files of other programs lie; `*`, `?` and `[…]` match as in a shell.
     pub(crate) directories: Vec<PathBuf>,
 }
 

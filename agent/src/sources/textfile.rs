@@ -1,5 +1,6 @@
 //! Metrics of other programs, from `*.prom` files they leave in a folder.
 
+mod glob;
 mod parse;
 
 use std::{
@@ -17,7 +18,10 @@ use skep_proto::{
 };
 use tracing::warn;
 
-use self::parse::{Family, Group, TextError, parse};
+use self::{
+    glob::expand,
+    parse::{Family, Group, TextError, parse},
+};
 use super::{Context, SourceError, sorted_dir};
 use crate::exposition::{Exposition, Number, as_f64};
 
@@ -39,12 +43,14 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         }
     };
     let mut n_files = 0;
-    for directory in &context.settings.textfile.directories {
+    let directories = context.settings.textfile.directories.iter().flat_map(|it| expand(it));
+    for directory in directories {
+        let directory = directory.as_path();
         note(check_directory(directory));
         for name in sorted_dir(directory).iter().filter(|it| it.ends_with(".prom")) {
             n_files += 1;
             if n_files > FILES_MAX {
-                note(Err(FileError::TooMany { directory: directory.clone() }));
+                note(Err(FileError::TooMany { directory: directory.to_owned() }));
                 break;
             }
             let path = directory.join(name);
