@@ -169,16 +169,17 @@ impl<'a> Eval<'a> {
     {
         async move {
             self.check_deadline()?;
-            let node = match expr {
+            // Each kind is boxed on its own: the stack frame of a level is then as large as what it
+            // evaluates, not as the largest of all.
+            let node = match expr.unwrapped() {
                 Expr::Number(it) => Node::Scalar(vec![it.value; grid.n_steps()]),
                 Expr::String(it) => Node::String(it.value.clone()),
-                Expr::Paren(it) => self.node(&it.expr, grid).await?,
-                Expr::Unary(it) => self.unary(it, grid).await?,
-                Expr::Binary(it) => self.binary(it, grid).await?,
-                Expr::Aggregate(it) => Node::Vector(self.aggregate(it, grid).await?),
-                Expr::Call(it) => self.call(it, grid).await?,
-                Expr::Vector(it) => Node::Vector(self.instant(it, grid).await?),
-                Expr::Matrix(_) | Expr::Subquery(_) => {
+                Expr::Unary(it) => self.unary(it, grid).boxed().await?,
+                Expr::Binary(it) => self.binary(it, grid).boxed().await?,
+                Expr::Aggregate(it) => Node::Vector(self.aggregate(it, grid).boxed().await?),
+                Expr::Call(it) => self.call(it, grid).boxed().await?,
+                Expr::Vector(it) => Node::Vector(self.instant(it, grid).boxed().await?),
+                Expr::Matrix(_) | Expr::Subquery(_) | Expr::Paren(_) => {
                     return Err(EvalError::BadQuery(
                         "a range vector must be the argument of a function".to_owned(),
                     ));

@@ -24,7 +24,7 @@ use crate::{
 
 /// A tree higher than this is refused instead of exhausting the stack; a chain of operators counts,
 /// since it nests to the left.
-const HEIGHT_MAX: usize = 250;
+const HEIGHT_MAX: usize = 100;
 
 /// Bounds what one text may cost to parse.
 const QUERY_BYTES_MAX: usize = 1 << 20;

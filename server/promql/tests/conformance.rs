@@ -1,5 +1,7 @@
 //! Tables and files of Prometheus' own tests, where `SKEP_QUERY_CONFORMANCE` names their folder.
 
+#![expect(clippy::print_stdout, reason = "what was skipped or failed is the point")]
+
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use skep_promql::{ParseOptions, format_query, promqltest};

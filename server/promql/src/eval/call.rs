@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::FutureExt as _;
 use skep_proto::Labels;
 
 use super::{Eval, EvalError, Node, seconds, select::promised_labels};
@@ -16,14 +17,16 @@ use crate::{
 impl Eval<'_> {
     pub(super) async fn call(&self, call: &Call, grid: Grid) -> Result<Node, EvalError> {
         match call.function.run {
-            Run::Window(make) => Ok(Node::Vector(self.window_call(call, make, grid).await?)),
+            Run::Window(make) => {
+                Ok(Node::Vector(self.window_call(call, make, grid).boxed().await?))
+            }
             Run::Map(f) => {
                 let input = self.argument(call, 0, grid).await?;
                 Ok(Node::Vector(map(input, |_, value| f(value))?))
             }
-            Run::MapWith(f) => self.map_with(call, f, grid).await,
-            Run::Date(f) => self.date(call, f, grid).await,
-            Run::Special(special) => self.special(call, special, grid).await,
+            Run::MapWith(f) => self.map_with(call, f, grid).boxed().await,
+            Run::Date(f) => self.date(call, f, grid).boxed().await,
+            Run::Special(special) => self.special(call, special, grid).boxed().await,
             Run::NativeHistogram => {
                 // There are no native histograms, so every element is one to skip.
                 self.argument(call, 0, grid).await?;

@@ -145,7 +145,7 @@ pub(crate) fn format_duration(millis: i64) -> String {
     }
     let mut out = String::from(sign);
     for (name, size) in UNITS {
-        if matches!(name, "y" | "w") && rest % size != 0 {
+        if matches!(name, "y" | "w") && !rest.is_multiple_of(size) {
             continue;
         }
         if rest >= size {

@@ -1,6 +1,6 @@
 //! The text format: commands, series, and what an `eval` expects.
 
-use skep_proto::{Labels, TimestampMs, names::METRIC_NAME, stale_marker};
+use skep_proto::{Labels, TimestampMs, stale_marker};
 
 use crate::{
     Grid, GridError, ParseOptions,
@@ -338,10 +338,7 @@ fn parse_labels(metric: &str) -> Result<Labels, String> {
         .iter()
         .filter(|it| it.name() != "__probe__")
         .map(|it| (it.name(), it.value()));
-    Labels::from_pairs(pairs).map_err(|it| format!("{metric:?}: {it}")).map(|it| {
-        debug_assert!(it.iter().all(|(name, _)| !name.is_empty()), "{METRIC_NAME} or a label");
-        it
-    })
+    Labels::from_pairs(pairs).map_err(|it| format!("{metric:?}: {it}"))
 }
 
 /// Values of a sequence, and whether native histograms (left out) were among them.

@@ -181,11 +181,8 @@ impl Join<'_> {
         let drop_name = drops_name(self.op, self.return_bool);
         let is_listed = |it: &str| names.iter().any(|name| name == it);
         let labels = match (self.matching.card, self.matching.on) {
-            (Cardinality::OneToOne, true) => {
-                many.keep(|it| is_listed(it) && !(drop_name && it == METRIC_NAME))
-            }
-            (Cardinality::OneToOne, false) => {
-                many.keep(|it| !is_listed(it) && !(drop_name && it == METRIC_NAME))
+            (Cardinality::OneToOne, on) => {
+                many.keep(|it| is_listed(it) == on && (it != METRIC_NAME || !drop_name))
             }
             _ if drop_name => many.without_name(),
             _ => many.clone(),
