@@ -46,7 +46,8 @@ function answer(url: URL): [number, unknown] {
   const [start, end, step] = isRange ? [at("start"), at("end"), at("step")] : [now, now, 1];
   const result = (isEmpty ? [] : series(query)).map(([labels, value]) => {
     const points: [number, string][] = [];
-    const until = labels.instance === "silent" ? now - 400 : now;
+    const isGone = labels.instance === "silent" && !query.startsWith("last_over_time");
+    const until = isGone ? now - 400 : now;
     for (let t = start; t <= Math.min(end, until); t += step) points.push([t, String(value(t))]);
     return isRange ? { metric: labels, values: points } : { metric: labels, value: points[0] };
   });

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import "./chart.css";
 import { last, type Series } from "../api/prometheus";
-import { fullTime, seriesName, value } from "../ui/format";
+import { fullTime, seriesName, telling, value } from "../ui/format";
 
 /** Beyond this nobody can tell the lines apart. */
 const SERIES_MAX = 40;
@@ -15,6 +15,7 @@ export function Chart({ series }: { series: Series[] }) {
     () => [...series].sort((a, b) => last(b) - last(a) || 0).slice(0, SERIES_MAX),
     [series],
   );
+  const names = useMemo(() => telling(shown.map((one) => one.labels)).map(seriesName), [shown]);
   const [hidden, setHidden] = useState<ReadonlySet<number>>(new Set());
   useEffect(() => setHidden(new Set()), [shown]);
   const toggle = (i: number) => {
@@ -24,14 +25,14 @@ export function Chart({ series }: { series: Series[] }) {
   };
   return (
     <div class="chart">
-      <Plot series={shown} hidden={hidden} />
+      <Plot series={shown} names={names} hidden={hidden} />
       <ul class="legend small">
         {shown.map((one, i) => (
           <li key={i}>
             <button type="button" aria-pressed={!hidden.has(i)} onClick={() => toggle(i)}>
               <span class="swatch" style={{ background: `var(${colour(i)})` }} />
               <span class="mono ellipsis" title={seriesName(one.labels)}>
-                {seriesName(one.labels)}
+                {names[i]}
               </span>
               <span class="num">{value(last(one))}</span>
             </button>
@@ -48,7 +49,13 @@ export function Chart({ series }: { series: Series[] }) {
   );
 }
 
-function Plot({ series, hidden }: { series: Series[]; hidden: ReadonlySet<number> }) {
+interface PlotProps {
+  series: Series[];
+  names: string[];
+  hidden: ReadonlySet<number>;
+}
+
+function Plot({ series, names, hidden }: PlotProps) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>();
   const [themed, setThemed] = useState(0);
@@ -67,7 +74,7 @@ function Plot({ series, hidden }: { series: Series[]; hidden: ReadonlySet<number
     const element = box.current;
     if (!element) return;
     const width = () => element.clientWidth;
-    const drawn = new uPlot(options(series, width()), joined(series), element);
+    const drawn = new uPlot(options(series, names, width()), joined(series), element);
     plot.current = drawn;
     const observer = new ResizeObserver(() => drawn.setSize({ width: width(), height: HEIGHT_PX }));
     observer.observe(element);
@@ -75,7 +82,7 @@ function Plot({ series, hidden }: { series: Series[]; hidden: ReadonlySet<number
       observer.disconnect();
       drawn.destroy();
     };
-  }, [series, themed]);
+  }, [series, names, themed]);
   useEffect(() => {
     series.forEach((_, i) => plot.current?.setSeries(i + 1, { show: !hidden.has(i) }));
   }, [series, hidden, themed]);
@@ -85,7 +92,7 @@ function Plot({ series, hidden }: { series: Series[]; hidden: ReadonlySet<number
 
 const colour = (i: number) => `--chart-${(i % N_COLOURS) + 1}`;
 
-function options(series: Series[], width: number): uPlot.Options {
+function options(series: Series[], names: string[], width: number): uPlot.Options {
   const style = getComputedStyle(document.documentElement);
   const token = (name: string) => style.getPropertyValue(name).trim();
   const axis: uPlot.Axis = {
@@ -107,13 +114,13 @@ function options(series: Series[], width: number): uPlot.Options {
     series: [
       {},
       ...series.map((one, i) => ({
-        label: seriesName(one.labels),
+        label: names[i] ?? "",
         stroke: token(colour(i)),
         width: 1.5,
         points: { show: one.times.length < 3 },
       })),
     ],
-    plugins: [tooltip(series)],
+    plugins: [tooltip(names)],
   };
 }
 
@@ -151,7 +158,7 @@ function joined(series: Series[]): uPlot.AlignedData {
 }
 
 /** Time and value of the series under the pointer. */
-function tooltip(series: Series[]): uPlot.Plugin {
+function tooltip(names: string[]): uPlot.Plugin {
   const element = document.createElement("div");
   element.className = "tooltip small";
   let focused: number | undefined;
@@ -165,14 +172,14 @@ function tooltip(series: Series[]): uPlot.Plugin {
       },
       setCursor: (plot) => {
         const { idx, left = 0, top = 0 } = plot.cursor;
-        const i = focused ?? (series.length === 1 ? 1 : undefined);
+        const i = focused ?? (names.length === 1 ? 1 : undefined);
         const y = i === undefined || idx == null ? undefined : plot.data[i]?.[idx];
         element.hidden = idx == null || left < 0;
         if (element.hidden || idx == null) return;
         const time = fullTime((plot.data[0][idx] ?? NaN) * 1000).slice(0, -4);
-        const one = i === undefined ? undefined : series[i - 1];
-        const found = one && y != null;
-        element.textContent = found ? `${time}\n${seriesName(one.labels)}\n${value(y)}` : time;
+        const name = i === undefined ? undefined : names[i - 1];
+        const found = name !== undefined && y != null;
+        element.textContent = found ? `${time}\n${name}\n${value(y)}` : time;
         const isRight = left > plot.over.clientWidth / 2;
         element.style.left = isRight ? "" : `${left + 12}px`;
         element.style.right = isRight ? `${plot.over.clientWidth - left + 12}px` : "";

@@ -1,7 +1,9 @@
 // A card for each host: is it alive, and how busy is it now and in the last minutes.
 import "./hosts.css";
+import { Away } from "../api/client";
 import { usePoll } from "../api/poll";
 import { bytes, duration, percent } from "../ui/format";
+import { Trouble } from "../ui/trouble";
 import { fleet, SILENT_AFTER_S, WINDOW_S, type Host, type Spark } from "./fleet";
 import { Meter } from "./meter";
 import { Sparkline } from "./sparkline";
@@ -14,8 +16,8 @@ export function Hosts({ search }: { search: string }) {
   const shown = data?.filter((host) => host.name.toLowerCase().includes(wanted)) ?? [];
   return (
     <section aria-label="Hosts" class="hosts">
-      {error && <p class="error">{error.message}</p>}
-      {!data && !error && <p class="panel message">Asking for the hosts…</p>}
+      <Trouble error={error} />
+      {!data && (!error || error instanceof Away) && <p class="panel message">Asking for the hosts…</p>}
       {data && data.length === 0 && (
         <p class="panel message">
           No host has reported yet. Point an agent at this server; its card appears here within a
@@ -67,7 +69,7 @@ function Card({ host }: { host: Host }) {
         <dd>
           <Meter percent={memory} label={`Memory of ${host.name}`} warnAt={90} badAt={97} />
           <span class="muted small num ellipsis">
-            {bytes(host.memory.used)} of {bytes(host.memory.total)}
+            {share(host.memory.used, host.memory.total)}
           </span>
         </dd>
         <dt>Disk</dt>
@@ -75,7 +77,8 @@ function Card({ host }: { host: Host }) {
         <dd>
           <Meter percent={disk} label={`Fullest disk of ${host.name}`} warnAt={85} badAt={95} />
           <span class="muted small num ellipsis" title={host.disk.mountpoint}>
-            {bytes(host.disk.used)} of {bytes(host.disk.total)} on {host.disk.mountpoint || "–"}
+            {share(host.disk.used, host.disk.total)}
+            {host.disk.mountpoint && ` on ${host.disk.mountpoint}`}
           </span>
         </dd>
       </dl>
@@ -115,6 +118,10 @@ function Head({ host, now, isSilent, silence }: HeadProps) {
       </p>
     </header>
   );
+}
+
+function share(used: number, total: number): string {
+  return Number.isFinite(used) ? `${bytes(used)} of ${bytes(total)}` : "no data";
 }
 
 function latest(spark: Spark): number {

@@ -1,8 +1,10 @@
 // The newest lines of every journal, with a filter, refreshed until somebody wants to read.
 import { useState } from "preact/hooks";
+import { Away } from "../api/client";
 import { queryRange, type Line } from "../api/loki";
 import { usePoll } from "../api/poll";
 import { LineList } from "../ui/lines";
+import { Trouble } from "../ui/trouble";
 
 const REFRESH_MS = 2_500;
 const WINDOW_S = 6 * 3600;
@@ -45,8 +47,8 @@ export function Journal({ search }: { search: string }) {
           {isPaused ? "Go on" : "Pause"}
         </button>
       </div>
-      {error && <p class="error">{error.message}</p>}
-      {!lines && !error && <p class="message">Asking for the lines…</p>}
+      <Trouble error={error} />
+      {!lines && (!error || error instanceof Away) && <p class="message">Asking for the lines…</p>}
       {lines && lines.length === 0 && (
         <p class="message">
           {text || levels || search

@@ -30,6 +30,7 @@ export function Sparkline({ lines, window: [start, end], max, label }: Props) {
     >
       <title>{label}</title>
       <line class="base" x1="0" x2={WIDTH} y1={HEIGHT - 0.5} y2={HEIGHT - 0.5} />
+      {lines.length === 1 && <path class="area" d={area(lines[0], x, y)} />}
       {lines.map((line, i) => (
         <path key={i} class={`line-${i + 1}`} d={path(line, x, y)} />
       ))}
@@ -37,7 +38,17 @@ export function Sparkline({ lines, window: [start, end], max, label }: Props) {
   );
 }
 
-function path(line: Spark, x: (time: number) => number, y: (value: number) => number): string {
+type Scale = (value: number) => number;
+
+/** The line, closed along the ground; only where it has no gap. */
+function area(line: Spark | undefined, x: Scale, y: Scale): string {
+  const edge = line ? path(line, x, y) : "";
+  if (!line || edge === "" || edge.lastIndexOf("M") > 0) return "";
+  const [from = 0, to = 0] = [line.times[0], line.times.at(-1)];
+  return `${edge}L${x(to).toFixed(1)} ${HEIGHT}L${x(from).toFixed(1)} ${HEIGHT}Z`;
+}
+
+function path(line: Spark, x: Scale, y: Scale): string {
   let previous = -Infinity;
   const steps = line.times.map((time, i) => {
     const value = line.values[i] ?? NaN;

@@ -60,6 +60,16 @@ export function fullTime(ms: number): string {
   return `${date} ${time}.${pad(at.getMilliseconds(), 3)}`;
 }
 
+/** The labels in which series differ: the others say nothing in a list of them. */
+export function telling(all: Record<string, string>[]): Record<string, string>[] {
+  const [first = {}, ...rest] = all;
+  if (rest.length === 0) return all;
+  const isShared = (key: string) => rest.every((labels) => labels[key] === first[key]);
+  return all.map((labels) =>
+    Object.fromEntries(Object.entries(labels).filter(([key]) => !isShared(key))),
+  );
+}
+
 /** `name{a="b"}` as PromQL writes it. */
 export function seriesName(labels: Record<string, string>): string {
   const { __name__: name = "", ...rest } = labels;

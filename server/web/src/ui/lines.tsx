@@ -1,4 +1,5 @@
 // Log lines, one row each; a row opens to every field the line came with.
+import { Fragment } from "preact";
 import { useState } from "preact/hooks";
 import "./lines.css";
 import { hostOf, levelOf, unitOf, type Line } from "../api/loki";
@@ -62,12 +63,12 @@ function Fields({ line }: { line: Line }) {
       <dt>time</dt>
       <dd>{fullTime(line.ms)}</dd>
       {fields.map(([name, text]) => (
-        <>
-          <dt key={name} class="ellipsis" title={name}>
+        <Fragment key={name}>
+          <dt class="ellipsis" title={name}>
             {name}
           </dt>
           <dd>{text}</dd>
-        </>
+        </Fragment>
       ))}
     </dl>
   );
