@@ -254,9 +254,12 @@ async fn check_hog(mut kernel: Kernel) {
     let group = TestGroup::new();
     let hog = group.run(HOG);
     wait_until("the hog has run for a second", || hog.schedstat().0 > 1.0).await;
-    // It has not left its CPU by itself: the flush has to see it.
-    let (seen, counted) = (kernel.value("unit_cpu_seconds_total", &group.unit), hog.schedstat().0);
-    assert!(seen > 0.8 * counted && seen <= counted, "{seen} of {counted} s while it runs");
+    // It need not have left its CPU since it began: the flush has to see it.
+    let before = hog.schedstat().0;
+    let seen = kernel.value("unit_cpu_seconds_total", &group.unit);
+    let after = hog.schedstat().0;
+    let is_seen = 0.95 * before - 0.02 < seen && seen <= after;
+    assert!(is_seen, "{seen} s are not between {before} and {after}");
     hog.stop().await;
     let seen = kernel.value("unit_cpu_seconds_total", &group.unit);
     assert_near("by the scheduler", seen, hog.schedstat().0);
@@ -345,9 +348,9 @@ async fn starts_and_ends_of_processes_are_log_entries() {
 async fn check_oom_kill(mut kernel: Kernel) {
     let mut group = TestGroup::new();
     group.limit_memory(30 << 20);
-    let mut child = group.run("read _; tail /dev/zero; echo killed; read _");
+    // The shell does not ask after its child before the end, so the victim stays in /proc.
+    let mut child = group.run("read _; tail /dev/zero & read _");
     child.tell();
-    assert_eq!(child.hear(), "killed\n");
     let kill = kernel.event("oom", &group.unit, ("comm", "tail")).await;
     assert_eq!(kill.stream.get("level"), "error");
     let rss = kill.entry.metadata.iter().find(|(key, _)| key == "rss_bytes").expect("its size");
