@@ -9,6 +9,7 @@ pub(crate) mod ebpf;
 mod entropy;
 mod filefd;
 mod filesystem;
+mod hwmon;
 pub(crate) mod journal;
 mod kernel_hung;
 mod loadavg;
@@ -59,6 +60,7 @@ pub(crate) const SOURCES: &[Source] = &[
     Source { name: "entropy", collect: entropy::collect },
     Source { name: "filefd", collect: filefd::collect },
     Source { name: "filesystem", collect: filesystem::collect },
+    Source { name: "hwmon", collect: hwmon::collect },
     Source { name: "kernel_hung", collect: kernel_hung::collect },
     Source { name: "loadavg", collect: loadavg::collect },
     Source { name: "meminfo", collect: meminfo::collect },

@@ -28,6 +28,8 @@ const SETTINGS: &str = r#"
     info = true
     info_bugs_include = "^(cpu_meltdown|spectre_.*|mds)$"
     info_flags_include = "^(aes|avx.?|constant_tsc)$"
+    [hwmon]
+    chip_include = "(applesmc|asus_nb_wmi|coretemp|hwmon4|ieee80211|nct6779)"
     [netclass]
     ignore_invalid_speed = true
     ignored_devices = "(dmz|int)"

@@ -14,6 +14,7 @@ pub(crate) struct Settings {
     pub(crate) cpu: CpuSettings,
     pub(crate) diskstats: DiskstatsSettings,
     pub(crate) filesystem: FilesystemSettings,
+    pub(crate) hwmon: HwmonSettings,
     pub(crate) netclass: NetclassSettings,
     pub(crate) netdev: DeviceSettings,
     pub(crate) netstat: NetstatSettings,
@@ -113,6 +114,29 @@ pub(crate) struct DeviceSettings {
 impl DeviceSettings {
     pub(crate) fn takes(&self, device: &str) -> bool {
         takes(device, self.device_exclude.as_ref(), self.device_include.as_ref())
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct HwmonSettings {
+    pub(crate) chip_exclude: Option<Pattern>,
+    /// Decides alone where it is set.
+    pub(crate) chip_include: Option<Pattern>,
+    /// Matched against `chip;sensor`, as the next one.
+    pub(crate) sensor_exclude: Option<Pattern>,
+    /// Decides alone where it is set.
+    pub(crate) sensor_include: Option<Pattern>,
+}
+
+impl HwmonSettings {
+    pub(crate) fn takes_chip(&self, chip: &str) -> bool {
+        takes(chip, self.chip_exclude.as_ref(), self.chip_include.as_ref())
+    }
+
+    pub(crate) fn takes_sensor(&self, chip: &str, sensor: &str) -> bool {
+        let name = format!("{chip};{sensor}");
+        takes(&name, self.sensor_exclude.as_ref(), self.sensor_include.as_ref())
     }
 }
 
