@@ -12,6 +12,9 @@ use crate::{
     parse::position,
 };
 
+/// Bounds the texts kept of each kind: a selector can match any number of metric names.
+const N_TEXTS_MAX: usize = 1000;
+
 /// Each text once, sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Annotations {
@@ -28,16 +31,23 @@ impl Annotations {
         self.infos.iter().map(String::as_str)
     }
 
+    /// Warnings and infos for an answer, at most `n_max` of each and then how many more there are.
+    pub fn limited(&self, n_max: usize) -> (Vec<String>, Vec<String>) {
+        (limited(&self.warnings, n_max, "warning"), limited(&self.infos, n_max, "info"))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.warnings.is_empty() && self.infos.is_empty()
     }
 
     fn warn(&mut self, query: &str, at: Span, text: &str) {
-        self.warnings.insert(format!("PromQL warning: {text} ({})", position(query, at.start)));
+        insert(&mut self.warnings, || {
+            format!("PromQL warning: {text} ({})", position(query, at.start))
+        });
     }
 
     fn info(&mut self, query: &str, at: Span, text: &str) {
-        self.infos.insert(format!("PromQL info: {text} ({})", position(query, at.start)));
+        insert(&mut self.infos, || format!("PromQL info: {text} ({})", position(query, at.start)));
     }
 
     pub(crate) fn invalid_quantile(&mut self, query: &str, at: Span, q: f64) {
@@ -105,6 +115,20 @@ impl Annotations {
     }
 }
 
+fn insert(texts: &mut BTreeSet<String>, text: impl FnOnce() -> String) {
+    if texts.len() < N_TEXTS_MAX {
+        texts.insert(text());
+    }
+}
+
+fn limited(texts: &BTreeSet<String>, n_max: usize, kind: &str) -> Vec<String> {
+    let mut shown: Vec<String> = texts.iter().take(n_max).cloned().collect();
+    if let Some(n_more @ 1..) = texts.len().checked_sub(n_max) {
+        shown.push(format!("{n_more} more {kind} annotations omitted"));
+    }
+    shown
+}
+
 fn for_metric(name: &str) -> String {
     if name.is_empty() { String::new() } else { format!(" for metric name {}", quote(name)) }
 }
@@ -118,4 +142,21 @@ pub(crate) struct Fixes {
     pub(crate) n_samples: i64,
     pub(crate) first: TimestampMs,
     pub(crate) last: TimestampMs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_shows_some_texts_and_counts_the_rest() {
+        let mut annotations = Annotations::default();
+        for i in 0..N_TEXTS_MAX + 5 {
+            annotations.possible_non_counter("m", Span::default(), &format!("m{i:04}"));
+        }
+        let (warnings, infos) = annotations.limited(2);
+        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(infos.len(), 3);
+        assert_eq!(infos[2], format!("{} more info annotations omitted", N_TEXTS_MAX - 2));
+    }
 }
