@@ -5,6 +5,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::AtomicU32,
@@ -70,6 +71,15 @@ impl Kernel {
         let text = self.collect();
         let value = text.lines().find_map(|line| line.strip_prefix(&prefix));
         value.map_or(0.0, |it| it.parse().unwrap())
+    }
+
+    /// Whether the kernel holds counters of a group.
+    fn is_counting(&self, group: u64) -> bool {
+        let running = self.ebpf.running.as_ref().unwrap();
+        let mut readings = HashMap::new();
+        sched::read(&running.kernel, running.n_cpus, &mut readings).unwrap();
+        running.read_counts(&mut readings).unwrap();
+        readings.contains_key(&group)
     }
 
     /// Waits for a log entry of a unit.
@@ -278,6 +288,28 @@ async fn the_fallback_of_sched_counts_the_same() {
     if is_possible("on-CPU time by the raw tracepoint") {
         check_hog(Kernel::with_only(&sched::SWITCH.candidates[1])).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_is_gone_is_told_once_more_and_then_freed() {
+    if !is_possible("groups that are gone") {
+        return;
+    }
+    let mut kernel = Kernel::start();
+    let group = TestGroup::new();
+    let id = fs::metadata(&group.dirs[0]).unwrap().ino();
+    let unit = group.unit.clone();
+    let mut child = group.run("/bin/true; echo done; read _");
+    assert_eq!(child.hear(), "done\n");
+    let before = kernel.value("unit_cpu_seconds_total", &unit);
+    assert!(before > 0.0);
+    drop(child);
+    drop(group);
+    assert!(kernel.is_counting(id));
+    let last = kernel.value("unit_cpu_seconds_total", &unit);
+    assert!(last >= before, "{last} s after {before} s");
+    assert!(!kernel.collect().contains(&unit), "it was told once");
+    assert!(!kernel.is_counting(id), "its counters are free for others");
 }
 
 #[tokio::test(flavor = "multi_thread")]
