@@ -61,9 +61,8 @@ impl LogStorage {
         last: TimestampNs,
     ) -> Result<Vec<arrow::array::RecordBatch>, QueryError> {
         let plan = self.plan(work, streams, first, last).await.map_err(|it| self.failed(it))?;
-        let stream = plan
-            .execute(0, Arc::clone(&self.session.task))
-            .map_err(|it| self.failed(it))?;
+        let stream =
+            plan.execute(0, Arc::clone(&self.session.task)).map_err(|it| self.failed(it))?;
         stream.try_collect().await.map_err(|it| self.failed(it))
     }
 

@@ -147,7 +147,7 @@ impl MetricStorage {
         filters.push(col(column::TS).lt_eq(timestamp(range.end)));
         let scan =
             table.scan(self.session.state.as_ref(), Some(&projection), &filters, None).await?;
-        sorted(scan)
+        sorted(scan, [column::SERIES_ID, column::TS])
     }
 
     async fn collect(
@@ -181,12 +181,15 @@ fn timestamp(at: TimestampMs) -> Expr {
 }
 
 /// One partition in order of its first two columns, whatever the table offers.
-fn sorted(scan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+pub(crate) fn sorted(
+    scan: Arc<dyn ExecutionPlan>,
+    [id, ts]: [&str; 2],
+) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
     let ascending = |name: &str, column_idx| {
         let options = arrow::compute::SortOptions { descending: false, nulls_first: false };
         PhysicalSortExpr::new(Arc::new(Column::new(name, column_idx)), options)
     };
-    let order = [ascending(column::SERIES_ID, 0), ascending(column::TS, 1)];
+    let order = [ascending(id, 0), ascending(ts, 1)];
     let is_sorted = scan.properties().eq_properties.ordering_satisfy(order.clone())?;
     let Some(order) = LexOrdering::new(order) else { return Ok(scan) };
     let scan: Arc<dyn ExecutionPlan> = if is_sorted {

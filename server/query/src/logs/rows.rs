@@ -105,8 +105,7 @@ pub(super) fn log_streams(batch: &RecordBatch) -> Vec<LogStream> {
                 metadata: owned_pairs(metadata.as_map(), row),
                 parsed: owned_pairs(parsed.as_map(), row),
             };
-            let (ts, lines) =
-                (ts.as_list::<i32>().value(row), lines.as_list::<i32>().value(row));
+            let (ts, lines) = (ts.as_list::<i32>().value(row), lines.as_list::<i32>().value(row));
             let entries = ts
                 .as_primitive::<Int64Type>()
                 .values()

@@ -27,7 +27,11 @@ pub(super) fn slices(
         if is_rest {
             break;
         }
-        if backward { high = from - 1 } else { low = to + 1 }
+        if backward {
+            high = from - 1
+        } else {
+            low = to + 1
+        }
         width = width.saturating_mul(2);
     }
     slices
