@@ -31,6 +31,10 @@ pub mod column {
     pub const NAME: &str = "name";
     /// `MAP<VARCHAR, VARCHAR>`: a series' labels without the metric name, or a stream's labels.
     pub const LABELS: &str = "labels";
+    /// `TIMESTAMP(ms, UTC)`: the oldest row of a series or stream known when this was written.
+    pub const FIRST_SEEN: &str = "first_seen";
+    /// `TIMESTAMP(ms, UTC)`: the newest one.
+    pub const LAST_SEEN: &str = "last_seen";
     /// `VARCHAR`: a log line.
     pub const LINE: &str = "line";
     /// `MAP<VARCHAR, VARCHAR>`: a log line's structured metadata.
