@@ -61,6 +61,21 @@ after(async () => {
   await browser?.close();
 });
 
+/** A step needs those before it: after the first failure the others would only wait in vain. */
+let isBroken = false;
+function step(name, run) {
+  test(name, async (t) => {
+    if (isBroken) return t.skip("a step before it failed");
+    try {
+      await run();
+    } catch (error) {
+      isBroken = true;
+      await page.screenshot({ path: join(shots, "failed.png") });
+      throw error;
+    }
+  });
+}
+
 const hook = (name) => page.getByTestId(name);
 const hostCard = () =>
   hook("host-card").filter({ has: page.getByTestId("host-name").getByText(host, { exact: true }) });
@@ -80,7 +95,7 @@ async function shoot(name) {
   await page.setViewportSize(DESKTOP);
 }
 
-test("somebody who is not logged in gets the login form, and a wrong password does not help", async () => {
+step("somebody who is not logged in gets the login form, and a wrong password does not help", async () => {
   await page.goto(url);
   await hook("login-user").waitFor();
   await shoot("login");
@@ -96,14 +111,14 @@ test("somebody who is not logged in gets the login form, and a wrong password do
   await hook("host-card").first().waitFor();
 });
 
-test("home shows the host with a CPU figure", async () => {
+step("home shows the host with a CPU figure", async () => {
   const cpu = hostCard().getByTestId("host-cpu").filter({ hasText: /\d+(\.\d+)? %/ });
   await cpu.waitFor();
   const figure = Number.parseFloat((await cpu.textContent()) ?? "");
   assert.ok(figure >= 0 && figure <= 100, `the CPU figure is ${figure}`);
 });
 
-test("home shows the journal line, and it opens to its fields", async () => {
+step("home shows the journal line, and it opens to its fields", async () => {
   const row = hook("journal-line").filter({ hasText: line }).first();
   try {
     await row.waitFor({ timeout: 10_000 });
@@ -117,7 +132,7 @@ test("home shows the journal line, and it opens to its fields", async () => {
   await shoot("home");
 });
 
-test("explore answers in PromQL, as a chart and as a table", async () => {
+step("explore answers in PromQL, as a chart and as a table", async () => {
   await page.getByRole("link", { name: "Explore" }).click();
   await hook("promql-input").fill("sum by (mode) (rate(node_cpu_seconds_total[1m]))");
   await hook("promql-run").click();
@@ -128,7 +143,7 @@ test("explore answers in PromQL, as a chart and as a table", async () => {
   await hook("promql-result").locator("canvas").waitFor();
 });
 
-test("explore answers in LogQL", async () => {
+step("explore answers in LogQL", async () => {
   const query = `{job="systemd-journal"} |= ${JSON.stringify(line)}`;
   await hook("logql-input").fill(query);
   await hook("logql-input").press("Control+Enter");
@@ -136,13 +151,13 @@ test("explore answers in LogQL", async () => {
   await shoot("explore");
 });
 
-test("the address alone brings back what explore showed", async () => {
+step("the address alone brings back what explore showed", async () => {
   await page.reload();
   await hook("promql-result").locator("canvas").waitFor();
   await hook("logql-result").getByText(line).first().waitFor();
 });
 
-test("a query that makes no sense shows the server's own words", async () => {
+step("a query that makes no sense shows the server's own words", async () => {
   assert.deepEqual(problems, [], "the browser complained on the way here");
   await hook("promql-input").fill("sum(((");
   await hook("promql-run").click();
@@ -150,7 +165,7 @@ test("a query that makes no sense shows the server's own words", async () => {
   await alert.filter({ hasText: "parse error" }).waitFor();
 });
 
-test("logging out ends it", async () => {
+step("logging out ends it", async () => {
   await page.getByRole("button", { name: "Log out" }).click();
   await hook("login-user").waitFor();
   await page.goto(url);

@@ -67,6 +67,37 @@ async fn over_http2_the_authority_chooses_the_site_and_another_one_gets_421() {
     driver.abort();
 }
 
+/// The head of the answer to a websocket's request, and the stream after it.
+async fn open_websocket(server: &Server, authorization: &str) -> (String, TlsStream<TcpStream>) {
+    let mut tls = connect(server, rustls::ALL_VERSIONS, &[b"http/1.1"]).await;
+    let request = format!(
+        "GET /loki/api/v1/tail HTTP/1.1\r\nhost: home.lan\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: c2tlcCBza2VwIHNrZXAhIQ==\r\n{authorization}\r\n"
+    );
+    tls.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(tls.read_u8().await.unwrap());
+    }
+    (String::from_utf8(head).unwrap(), tls)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_passes_for_who_may_read_and_for_nobody_else() {
+    let server = Server::start().await;
+    let bearer = format!("authorization: Bearer {READER}\r\n");
+    let (head, mut tls) = open_websocket(&server, &bearer).await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    // A text frame of two bytes, masked with zeros; the echo comes unmasked.
+    tls.write_all(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();
+    let mut echo = [0u8; 4];
+    tls.read_exact(&mut echo).await.unwrap();
+    assert_eq!(echo, [0x81, 2, b'h', b'i']);
+
+    let (head, _tls) = open_websocket(&server, "").await;
+    assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+}
+
 /// What a peer sees that sends `bytes` and then waits.
 async fn talk(server: &Server, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(server.bound.plain.unwrap()).await.unwrap();

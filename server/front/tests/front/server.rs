@@ -5,7 +5,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, Request};
+use axum::routing::get;
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use skep_front::{
     Bound, Config, Domain, Error, Front, Limits, LoopbackAddr, PasswordHash, PlainAuth,
@@ -164,5 +166,15 @@ fn routers() -> Routers {
             },
         )
     };
-    Routers { page: named("page"), metrics: named("metrics"), logs: named("logs") }
+    let tail = get(|socket: WebSocketUpgrade| {
+        std::future::ready(socket.on_upgrade(|mut socket| async move {
+            while let Some(Ok(message)) = socket.recv().await {
+                if socket.send(message).await.is_err() {
+                    return;
+                }
+            }
+        }))
+    });
+    let logs = named("logs").route("/loki/api/v1/tail", tail);
+    Routers { page: named("page"), metrics: named("metrics"), logs }
 }

@@ -8,7 +8,7 @@ import { fleet, SILENT_AFTER_S, WINDOW_S, type Host, type Spark } from "./fleet"
 import { Meter } from "./meter";
 import { Sparkline } from "./sparkline";
 
-const REFRESH_MS = 5_000;
+const REFRESH_MS = 10_000;
 
 export function Hosts({ search }: { search: string }) {
   const { data, error } = usePoll("fleet", REFRESH_MS, (abort) => fleet(Date.now(), abort));

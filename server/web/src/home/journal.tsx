@@ -7,7 +7,11 @@ import { LineList } from "../ui/lines";
 import { Trouble } from "../ui/trouble";
 
 const REFRESH_MS = 2_500;
-const WINDOW_S = 6 * 3600;
+/** Where lines come thick and fast, the newest are all in here. */
+const NARROW_S = 15 * 60;
+/** Asked for only when the narrow window holds less than a screen. */
+const WIDE_S = 6 * 3600;
+const SCREEN_LINES = 30;
 const LINES_MAX = 100;
 const LEVELS: Record<string, string> = {
   "": "all levels",
@@ -78,8 +82,14 @@ function quoted(text: string): string {
 }
 
 async function newest(query: string, abort: AbortSignal): Promise<Line[]> {
-  const end = Math.ceil(Date.now() / 1000);
-  const at = { start: end - WINDOW_S, end: end + 1, step: WINDOW_S };
+  const lines = await within(NARROW_S, query, abort);
+  return lines.length < SCREEN_LINES ? within(WIDE_S, query, abort) : lines;
+}
+
+async function within(seconds: number, query: string, abort: AbortSignal): Promise<Line[]> {
+  // A host whose clock is a little ahead shows its lines, too.
+  const end = Math.ceil(Date.now() / 1000) + 5;
+  const at = { start: end - seconds, end, step: seconds };
   const answer = await queryRange(query, at, LINES_MAX, abort);
   return answer.type === "lines" ? answer.lines : [];
 }
