@@ -6,7 +6,7 @@ use expect_test::Expect;
 use skep_proto::{Clock, TimestampNs};
 use tempfile::TempDir;
 
-use super::{Context, Roots, Settings, SourceError};
+use super::{Context, Roots, SOURCES, Settings, SourceError};
 use crate::exposition::Exposition;
 
 type Collect = fn(&Context, &mut Exposition) -> Result<(), SourceError>;
@@ -87,6 +87,25 @@ fn default_settings_are_valid() {
     assert!(!settings.filesystem.takes("/dev", "ext4"));
     assert!(!settings.filesystem.takes("/data", "overlay"));
     assert!(settings.filesystem.takes("/data", "ext4"));
+}
+
+#[test]
+fn the_guide_lists_every_collector_in_order() {
+    let guide = include_str!("../../../docs/guide/collectors.md");
+    let rows = guide.lines().skip_while(|it| !it.starts_with("| :--")).skip(1);
+    let names = rows.map_while(|it| it.strip_prefix("| ")?.split(' ').next());
+    let sources: Vec<&str> = SOURCES.iter().map(|it| it.name).collect();
+    assert_eq!(names.collect::<Vec<_>>(), sources);
+}
+
+#[test]
+fn the_guides_example_is_valid() {
+    let guide = include_str!("../../../docs/guide/collectors.md");
+    let example = guide.split("```").nth(1).unwrap().strip_prefix("toml\n").unwrap();
+    let settings = toml::from_str::<toml::Table>(example).unwrap();
+    let settings: Settings = settings["collectors"].clone().try_into().unwrap();
+    assert_eq!(settings.textfile.directories.len(), 2);
+    assert!(!settings.filesystem.takes("/mnt/usb", "ext4"));
 }
 
 #[test]
