@@ -72,16 +72,32 @@ pub fn vector_vector(
 struct Results {
     rows: Vec<Row>,
     idx_of: HashMap<Arc<Labels>, usize>,
+    /// Where the last pair of inputs went, told by address: pairs hold over many steps, and making
+    /// labels costs more than all else.
+    last: Option<(Pair, usize)>,
 }
 
+type Pair = (*const Labels, *const Labels);
+
 impl Results {
-    fn row(&mut self, labels: Labels, n_steps: usize) -> Option<&mut Row> {
-        let labels = Arc::new(labels);
+    fn row(
+        &mut self,
+        pair: Pair,
+        n_steps: usize,
+        labels: impl FnOnce() -> Labels,
+    ) -> Option<&mut Row> {
+        if let Some((last, idx)) = self.last
+            && last == pair
+        {
+            return self.rows.get_mut(idx);
+        }
+        let labels = Arc::new(labels());
         let next = self.rows.len();
         let idx = *self.idx_of.entry(Arc::clone(&labels)).or_insert(next);
         if idx == next {
             self.rows.push(Row { labels, values: vec![absent(); n_steps] });
         }
+        self.last = Some((pair, idx));
         self.rows.get_mut(idx)
     }
 }
@@ -160,9 +176,10 @@ impl Join<'_> {
         if is_absent(value) {
             return Ok(());
         }
-        let labels = self.result_labels(many_labels, one_labels);
+        let pair = (std::ptr::from_ref(many_labels), std::ptr::from_ref(one_labels));
+        let labels = || self.result_labels(many_labels, one_labels);
         let Some(slot) =
-            results.row(labels, self.n_steps).and_then(|it| it.values.get_mut(step_idx))
+            results.row(pair, self.n_steps, labels).and_then(|it| it.values.get_mut(step_idx))
         else {
             return Ok(());
         };
