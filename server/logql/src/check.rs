@@ -44,8 +44,8 @@ fn selector(matchers: &[Matcher]) -> Result<(), ParseError> {
     ))
 }
 
-pub(crate) fn matcher(name: String, op: MatchOp, value: String) -> Result<Matcher, ParseError> {
-    Matcher::new(name, op, value.as_str()).map_err(|error| regex_error("", &value, &value, &error))
+pub(crate) fn matcher(name: String, op: MatchOp, value: &str) -> Result<Matcher, ParseError> {
+    Matcher::new(name, op, value).map_err(|error| regex_error("", value, value, &error))
 }
 
 /// Go's text for a bad pattern: `prefix` names the place, `shown` is what Go saw.

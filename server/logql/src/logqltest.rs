@@ -218,15 +218,15 @@ impl<'t> Case<'t> {
                 compare_blocks(found, expected)
             }
             (Ok(Value::Matrix(matrix)), false) => {
-                let found = matrix
+                let found: Vec<(String, Vec<f64>)> = matrix
                     .rows
                     .iter()
                     .map(|row| (label_text(row.labels.iter()), row.values.clone()))
                     .collect();
-                compare_rows(found, expected)
+                compare_rows(&found, expected)
             }
             (Ok(Value::Scalar(value)), false) => {
-                compare_rows(vec![("{}".to_owned(), vec![value])], expected)
+                compare_rows(&[("{}".to_owned(), vec![value])], expected)
             }
         }
     }
@@ -271,7 +271,7 @@ fn compare_blocks(mut found: Vec<String>, expected: &[&str]) -> Result<(), Strin
     Err(format!("found\n{}\nwanted\n{}", found.join("\n"), wanted.join("\n")))
 }
 
-fn compare_rows(found: Vec<(String, Vec<f64>)>, expected: &[&str]) -> Result<(), String> {
+fn compare_rows(found: &[(String, Vec<f64>)], expected: &[&str]) -> Result<(), String> {
     let mut wanted = Vec::new();
     for line in expected {
         let end = line.rfind('}').ok_or_else(|| format!("{line} has no labels"))? + 1;

@@ -153,6 +153,7 @@ pub(crate) mod tests {
 
     /// Compares the line behind the stages and its new labels.
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "calls read better")]
     pub(crate) fn check(stages: &str, text: &str, expect: Expect) {
         let shown = match run(stages, text) {
             None => "dropped".to_owned(),

@@ -58,7 +58,7 @@ impl Parser {
         };
         self.bump();
         let value = self.text()?;
-        check::matcher(name, op, value)
+        check::matcher(name, op, &value)
     }
 
     pub(super) fn at_unwrap(&self) -> bool {

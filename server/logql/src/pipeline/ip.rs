@@ -1,6 +1,6 @@
 //! `ip("10.0.0.0/8")`: is an address of this range in a text?
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::error::ParseError;
 
@@ -11,9 +11,6 @@ pub(super) struct IpMatcher {
     to: u128,
     is_v6: bool,
 }
-
-/// The longest text an address can have.
-const ADDRESS_BYTES_MAX: usize = 45;
 
 impl IpMatcher {
     pub(super) fn parse(pattern: &str) -> Result<Self, ParseError> {
@@ -45,45 +42,56 @@ impl IpMatcher {
         address.is_ipv6() == self.is_v6 && (self.from..=self.to).contains(&number(address))
     }
 
-    /// Whether one of the addresses in `text` is in the range.
+    /// Whether one of the addresses in `text` is in the range. Addresses are found as Loki finds
+    /// them: by how their first bytes look, so that an IPv6 address of less than five bytes at the
+    /// end of a text is not seen.
     pub(super) fn is_in(&self, text: &str) -> bool {
-        let mut rest = text;
-        while let Some(start) = rest.find(|c: char| self.starts(c)) {
-            rest = rest.get(start..).unwrap_or_default();
-            let end = rest.find(|c: char| !self.may_hold(c)).unwrap_or(rest.len());
-            let candidate = rest.get(..end).unwrap_or_default();
-            if self.matches_candidate(candidate) {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let n_candidate = if looks_like_v4(rest) {
+                span(rest, |it| it.is_ascii_digit() || it == b'.')
+            } else if looks_like_v6(rest) {
+                span(rest, |it| it.is_ascii_hexdigit() || it == b':' || it == b'.')
+            } else {
+                at += 1;
+                continue;
+            };
+            let candidate = text.get(at..at + n_candidate).unwrap_or_default();
+            if candidate.parse().is_ok_and(|it| self.contains(it)) {
                 return true;
             }
-            rest = rest.get(end.max(1)..).unwrap_or_default();
+            at += n_candidate + 1;
         }
         false
     }
+}
 
-    /// An address may be followed by a port or a full stop.
-    fn matches_candidate(&self, candidate: &str) -> bool {
-        let bounded = candidate.get(..candidate.len().min(ADDRESS_BYTES_MAX)).unwrap_or(candidate);
-        let trimmed = bounded.trim_end_matches(['.', ':']);
-        [bounded, trimmed].into_iter().any(|it| it.parse().is_ok_and(|it| self.contains(it)))
-    }
+fn span(bytes: &[u8], keep: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().position(|it| !keep(*it)).unwrap_or(bytes.len())
+}
 
-    fn starts(&self, c: char) -> bool {
-        if self.is_v6 { c.is_ascii_hexdigit() || c == ':' } else { c.is_ascii_digit() }
-    }
+/// A digit, then a dot within three bytes.
+fn looks_like_v4(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, a, b, c, ..]
+        if first.is_ascii_digit() && [a, b, c].into_iter().any(|it| *it == b'.'))
+}
 
-    fn may_hold(&self, c: char) -> bool {
-        if self.is_v6 {
-            c.is_ascii_hexdigit() || c == ':' || c == '.'
-        } else {
-            c.is_ascii_digit() || c == '.'
-        }
+/// `::x`, or a colon behind one to four hexadecimal digits.
+fn looks_like_v6(bytes: &[u8]) -> bool {
+    let Some(head) = bytes.get(..5) else { return false };
+    let n_hex = span(head, |it| it.is_ascii_hexdigit());
+    match head {
+        [b':', b':', third, ..] => third.is_ascii_hexdigit(),
+        _ => (1..=4).contains(&n_hex) && head.get(n_hex) == Some(&b':'),
     }
 }
 
 fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => u128::from(u32::from(v4)),
-        IpAddr::V6(v6) => u128::from(Ipv6Addr::from(v6)),
+        IpAddr::V6(v6) => u128::from(v6),
     }
 }
 

@@ -107,8 +107,8 @@ impl<'l> Value<'l> {
 const MALFORMED_OBJECT: &str = "Value looks like object, but can't find closing '}' symbol";
 const MALFORMED_ARRAY: &str = "Value is array, but can't find closing ']' symbol";
 const MALFORMED_TEXT: &str = "Value is string, but can't find closing '\"' symbol";
-const MALFORMED_VALUE: &str =
-    "Value looks like Number/Boolean/None, but can't find its end: ',' or '}' symbol";
+/// The number is how Loki's JSON reader counts kinds of values.
+const NOT_AN_OBJECT: &str = "expecting json object(6), but it is not";
 const MALFORMED_JSON: &str = "Malformed JSON error";
 const MALFORMED_ESCAPE: &str = "Encountered an invalid escape sequence in a string";
 const UNKNOWN_VALUE: &str = "Unknown value type";
@@ -166,10 +166,7 @@ pub(super) fn read_value(text: &str, at: usize) -> Result<(Value<'_>, usize), &'
         }
         first => {
             let rest = text.get(at..).unwrap_or_default();
-            let end = rest
-                .find([' ', '\n', '\r', '\t', ',', '}', ']'])
-                .map(|it| at + it)
-                .ok_or(MALFORMED_VALUE)?;
+            let end = at + rest.find([' ', '\n', '\r', '\t', ',', '}', ']']).unwrap_or(rest.len());
             let word = slice(text, at, end);
             match (first, word) {
                 (_, "null") => Ok((Value::Null, end)),
@@ -323,6 +320,10 @@ impl RunStage for UnpackStage {
         }
         let text = line.text.as_ref();
         let labels = &mut *line.labels;
+        if next_token(text, 0).and_then(|at| byte(text, at)) != Some(b'{') {
+            labels.parser_error(JSON_ERROR, Some(NOT_AN_OBJECT));
+            return true;
+        }
         let mut packed: Option<String> = None;
         let mut found: Vec<(String, String)> = Vec::new();
         let walked = each_member(text, |key, value| {

@@ -52,62 +52,54 @@ impl JsonPath {
         (!steps.is_empty()).then_some(steps)
     }
 
-    /// The value at this path; an error is JSON that cannot be read on the way there.
+    /// The value at this path; an error is a value that is there but cannot be read. What lies
+    /// behind it does not have to be JSON.
     pub(super) fn find<'l>(&self, line: &'l str) -> Result<Option<Value<'l>>, &'static str> {
-        let (mut value, _) = read_value(line, 0)?;
+        let mut at = 0;
         for step in &self.steps {
-            let found = match (step, value) {
-                (Step::Member(name), Value::Object(text)) => member(text, name)?,
-                (Step::Element(index), Value::Array(text)) => element(text, *index)?,
-                _ => None,
-            };
+            let found = next_token(line, at).and_then(|at| match step {
+                Step::Member(name) => member(line, at, name),
+                Step::Element(index) => element(line, at, *index),
+            });
             match found {
-                Some(inner) => value = inner,
+                Some(value) => at = value,
                 None => return Ok(None),
             }
         }
-        Ok(Some(value))
+        read_value(line, at).map(|(value, _)| Some(value))
     }
 }
 
-fn member<'l>(object: &'l str, name: &str) -> Result<Option<Value<'l>>, &'static str> {
-    let mut at = 1;
-    while let Some(start) = next_token(object, at) {
-        if object.as_bytes().get(start) != Some(&b'"') {
-            return Ok(None);
-        }
-        let (key, after) = read_value(object, start)?;
-        let Some(colon) = next_token(object, after) else { return Ok(None) };
-        let (value, after) = read_value(object, colon + 1)?;
+/// Where the value of a member starts, in the object that opens at `open`.
+fn member(text: &str, open: usize, name: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = (bytes.get(open) == Some(&b'{')).then_some(open + 1)?;
+    loop {
+        let start = next_token(text, at).filter(|it| bytes.get(*it) == Some(&b'"'))?;
+        let (key, after) = read_value(text, start).ok()?;
+        let colon = next_token(text, after).filter(|it| bytes.get(*it) == Some(&b':'))?;
         if let Value::Text(raw) = key
             && unescape(raw).is_some_and(|it| it == name)
         {
-            return Ok(Some(value));
+            return Some(colon + 1);
         }
-        match next_token(object, after) {
-            Some(comma) => at = comma + 1,
-            None => return Ok(None),
-        }
+        at = behind_comma(text, colon + 1)?;
     }
-    Ok(None)
 }
 
-fn element(array: &str, index: usize) -> Result<Option<Value<'_>>, &'static str> {
-    let mut at = 1;
-    let mut n = 0;
-    while let Some(start) = next_token(array, at) {
-        if array.as_bytes().get(start) == Some(&b']') {
-            return Ok(None);
-        }
-        let (value, after) = read_value(array, start)?;
-        if n == index {
-            return Ok(Some(value));
-        }
-        n += 1;
-        match next_token(array, after) {
-            Some(comma) => at = comma + 1,
-            None => return Ok(None),
-        }
+/// Where an element starts, in the array that opens at `open`.
+fn element(text: &str, open: usize, index: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = (bytes.get(open) == Some(&b'[')).then_some(open + 1)?;
+    for _ in 0..index {
+        at = behind_comma(text, at)?;
     }
-    Ok(None)
+    next_token(text, at).filter(|it| bytes.get(*it) != Some(&b']'))
+}
+
+/// Skips the value at `at` and the comma behind it.
+fn behind_comma(text: &str, at: usize) -> Option<usize> {
+    let (_, after) = read_value(text, at).ok()?;
+    let comma = next_token(text, after)?;
+    (text.as_bytes().get(comma) == Some(&b',')).then_some(comma + 1)
 }

@@ -98,13 +98,25 @@ impl LineLabels {
         self.extract_as(name, value)
     }
 
+    /// The same, but the last value of a line counts.
+    pub(crate) fn extract_last(&mut self, name: &str, value: &str) {
+        if self.base_has(name) {
+            self.set(Category::Parsed, &format!("{name}{DUPLICATE_SUFFIX}"), value);
+        } else {
+            self.set(Category::Parsed, name, value);
+        }
+    }
+
     fn extract_as(&mut self, name: &str, value: &str) -> bool {
         if !self.hints.wants(name) {
             return true;
         }
-        let is_new = self.find(name).is_none_or(|it| it.category != Category::Parsed);
+        // What a line says first counts.
+        if self.find(name).is_some_and(|it| it.category == Category::Parsed) {
+            return true;
+        }
         self.set(Category::Parsed, name, value);
-        if self.hints.required().is_some() && is_new {
+        if self.hints.required().is_some() {
             self.n_required += 1;
         }
         !self.hints.is_done(self.n_required)

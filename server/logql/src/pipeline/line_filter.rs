@@ -57,7 +57,7 @@ pub(super) struct LineFilterStage {
 
 #[derive(Debug)]
 enum Test {
-    Text(Finder<'static>),
+    Text(Box<Finder<'static>>),
     Regex(Regex),
     Pattern(Pattern),
     Ip(IpMatcher),
@@ -74,7 +74,7 @@ impl LineFilterStage {
                 }
                 Ok(match filter.op {
                     LineOp::Contains | LineOp::NotContains => {
-                        Test::Text(Finder::new(it.text.as_bytes()).into_owned())
+                        Test::Text(Box::new(Finder::new(it.text.as_bytes()).into_owned()))
                     }
                     LineOp::Regex | LineOp::NotRegex => Test::Regex(check::line_regex(&it.text)?),
                     LineOp::Pattern | LineOp::NotPattern => Test::Pattern(

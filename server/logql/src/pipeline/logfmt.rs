@@ -55,7 +55,7 @@ impl RunStage for LogfmtStage {
                 continue;
             }
             for expr in self.exprs.iter().filter(|it| it.path == name) {
-                labels.extract(&expr.label, &value);
+                labels.extract_last(&expr.label, &value);
             }
         }
         for expr in &self.exprs {

@@ -48,7 +48,7 @@ impl RunStage for PatternStage {
 
 #[derive(Debug, Clone)]
 enum Node {
-    Literal(Finder<'static>),
+    Literal(Box<Finder<'static>>),
     /// `<_>` has no name.
     Capture(Option<String>),
 }
@@ -156,7 +156,7 @@ impl Pattern {
 }
 
 fn literal_node(text: &str) -> Node {
-    Node::Literal(Finder::new(text.as_bytes()).into_owned())
+    Node::Literal(Box::new(Finder::new(text.as_bytes()).into_owned()))
 }
 
 /// The name in `<name>` at the start of `text`.
