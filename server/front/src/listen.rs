@@ -98,7 +98,8 @@ impl Front {
 
     /// Serves until `shutdown`, then lets open requests end within the drain deadline.
     ///
-    /// Needs tokio's multi-threaded runtime: logins are written to disk in place.
+    /// A connection that became a websocket is its handler's to end. Needs tokio's multi-threaded
+    /// runtime: logins are written to disk in place.
     pub async fn run(self, routers: Routers, shutdown: CancellationToken) -> Result<(), Error> {
         let sites = Sites::new(self.config.domain.clone(), &self.config.extra_names);
         let https_port = self.config.https_port_public;

@@ -28,7 +28,10 @@ export async function queryRange(
 ): Promise<LogAnswer> {
   const { start, end, step } = at;
   const params = { query, start, end, step, limit, direction: "backward" };
-  const json = await getJson("/loki/api/v1/query_range", params, abort);
+  return readAnswer(await getJson("/loki/api/v1/query_range", params, abort));
+}
+
+export function readAnswer(json: unknown): LogAnswer {
   const { data } = json as Body;
   if (data.resultType !== "streams") return { type: "metrics", answer: answer(json) };
   const lines = data.result.flatMap(({ stream, values }) =>

@@ -1,0 +1,24 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { gridOf, PRESETS, rangeOf } from "./range";
+
+const of = (query: string) => rangeOf(new URLSearchParams(query));
+
+test("an address names a preset or two times, and nonsense means the last hour", () => {
+  assert.deepEqual(of("range=6h"), { kind: "last", seconds: 21_600 });
+  assert.deepEqual(of("from=1000&to=2000"), { kind: "fixed", from: 1000, to: 2000 });
+  for (const nonsense of ["", "range=never", "from=2000&to=1000", "from=x&to=y"]) {
+    assert.deepEqual(of(nonsense), { kind: "last", seconds: 3600 }, nonsense);
+  }
+});
+
+test("every grid covers its range, lies on its step and never has too many points", () => {
+  const now = 1_790_000_123_456;
+  for (const seconds of [...PRESETS.map(([, s]) => s), 3 * 365 * 86_400]) {
+    const { start, end, step } = gridOf({ kind: "last", seconds }, now);
+    assert.ok(start <= now / 1000 - seconds && end >= now / 1000, `${seconds}`);
+    assert.equal(start % step, 0);
+    assert.equal(end % step, 0);
+    assert.ok((end - start) / step <= 482, `${seconds}: ${(end - start) / step} points`);
+  }
+});
