@@ -36,6 +36,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         // One selection of packages for every cargo call: another one would change features low
         // in the tree and build DataFusion again.
         ("build", Box::new(|| cargo(&["build", "--locked", "--all-targets", "--quiet"]))),
+        ("page tests", Box::new(web::test)),
         ("unit tests", Box::new(|| cargo(&["test", "--locked", "--quiet", "--lib", "--bins"]))),
     ];
     if !args.unit {

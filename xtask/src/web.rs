@@ -25,6 +25,11 @@ pub(crate) fn build() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The page's own tests; after `build`, which installs what they need.
+pub(crate) fn test() -> anyhow::Result<()> {
+    shell::run(npm(&paths::root().join("server/web")).arg("test")).context("testing the page")
+}
+
 /// `npm ci`, unless the lock file is the one that was installed last.
 pub(crate) fn install(dir: &Path) -> anyhow::Result<()> {
     let lock_path = dir.join("package-lock.json");
