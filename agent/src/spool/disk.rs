@@ -29,10 +29,11 @@ pub(crate) trait Disk: Send + std::fmt::Debug {
     /// the new one, never a mixture.
     fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Not durable: after a crash the file may have either name.
+    /// Durable once `Ok`.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Not durable: after a crash the file may be back.
+    /// Durable once `Ok`: a segment that came back after a crash would hold numbers that have
+    /// been given to other batches since.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 }
 
@@ -50,7 +51,14 @@ impl Directory {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        Ok(Self { path: path.to_owned() })
+        let directory = Self { path: path.to_owned() };
+        // An earlier run may have been killed before it did this.
+        directory.sync_names()?;
+        Ok(directory)
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
     }
 }
 
@@ -95,14 +103,16 @@ impl Disk for Directory {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, self.path.join(name))?;
-        File::open(&self.path)?.sync_all()
+        self.sync_names()
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path.join(from), self.path.join(to))
+        fs::rename(self.path.join(from), self.path.join(to))?;
+        self.sync_names()
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path.join(name))
+        fs::remove_file(self.path.join(name))?;
+        self.sync_names()
     }
 }

@@ -68,9 +68,9 @@ impl Lane {
             position,
             n_items_dropped: 0,
         };
-        let last = first_seqs.last().copied();
-        for first_seq in first_seqs {
-            lane.open_segment(first_seq, Some(first_seq) == last);
+        let mut next_first_seqs = first_seqs.iter().skip(1).copied();
+        for first_seq in &first_seqs {
+            lane.open_segment(*first_seq, next_first_seqs.next());
         }
         Ok(lane)
     }
@@ -101,7 +101,7 @@ impl Lane {
         self.segments.iter().map(|it| it.n_bytes).sum()
     }
 
-    fn open_segment(&mut self, first_seq: u64, is_last: bool) {
+    fn open_segment(&mut self, first_seq: u64, next_first_seq: Option<u64>) {
         self.next_seq = self.next_seq.max(first_seq);
         let name = file_name(first_seq);
         let bytes = match self.disk.read(&name, 0, usize::MAX) {
@@ -112,7 +112,10 @@ impl Lane {
                 return;
             }
         };
-        let scan = scan(&bytes);
+        let mut scan = scan(&bytes);
+        if let Some(next_first_seq) = next_first_seq {
+            scan.forget_from(next_first_seq);
+        }
         let n_bytes = match scan.torn_at {
             _ if scan.n_damaged > 0 => match self.salvage(&name, &bytes, &scan) {
                 Ok(n_bytes) => n_bytes,
@@ -123,9 +126,13 @@ impl Lane {
                     return;
                 }
             },
-            Some(torn_at) => self.cut_off(&name, torn_at, bytes.len(), is_last),
+            Some(torn_at) => self.cut_off(&name, torn_at, bytes.len(), next_first_seq.is_none()),
             None => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
         };
+        // Killed between write and sync, it has what it never promised to keep; now it does.
+        if let Err(error) = self.disk.sync(&name) {
+            warn!(%error, segment = name, "Could not sync a segment of an earlier run.");
+        }
         self.adopt(first_seq, n_bytes, scan);
     }
 

@@ -235,8 +235,6 @@ impl Rng {
 #[derive(Debug)]
 struct SimDisk {
     files: BTreeMap<String, SimFile>,
-    /// Deleted, but not durably so: a crash brings them back.
-    ghosts: BTreeMap<String, Vec<u8>>,
     rng: u64,
     fail_next: u32,
     crash_in: Option<u32>,
@@ -263,7 +261,6 @@ impl SimDisk {
     fn new(seed: u64) -> Self {
         Self {
             files: BTreeMap::new(),
-            ghosts: BTreeMap::new(),
             rng: seed | 1,
             fail_next: 0,
             crash_in: None,
@@ -309,12 +306,6 @@ impl SimDisk {
             file.n_durable = n_kept;
             file.is_stuck = false;
         }
-        for (name, bytes) in std::mem::take(&mut self.ghosts) {
-            if self.below(2) == 0 {
-                let n_durable = bytes.len();
-                files.entry(name).or_insert(SimFile { bytes, n_durable, is_stuck: false });
-            }
-        }
         self.files = files;
     }
 
@@ -342,7 +333,6 @@ impl SimDisk {
 
     fn put(&mut self, name: &str, bytes: &[u8]) {
         let file = SimFile { bytes: bytes.to_vec(), n_durable: bytes.len(), is_stuck: false };
-        self.ghosts.remove(name);
         self.files.insert(name.to_owned(), file);
     }
 }
@@ -429,12 +419,11 @@ impl Disk for Handle {
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let mut disk = self.lock();
-        disk.step(false)?;
-        let file = disk.files.remove(name).ok_or_else(not_found)?;
-        let n_durable = file.n_durable;
-        let bytes: Vec<u8> = file.bytes.into_iter().take(n_durable).collect();
-        disk.ghosts.insert(name.to_owned(), bytes);
-        Ok(())
+        let result = disk.step(true);
+        if result.is_ok() || disk.below(2) == 0 {
+            disk.files.remove(name).ok_or_else(not_found)?;
+        }
+        result
     }
 }
 

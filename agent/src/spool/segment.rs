@@ -72,6 +72,19 @@ pub(crate) struct Scan {
     pub(crate) n_damaged: usize,
 }
 
+impl Scan {
+    /// Forgets batches from this number on, which the next segment begins with: their first write
+    /// failed, and only the second is known to be durable.
+    pub(crate) fn forget_from(&mut self, next_first_seq: u64) {
+        let idx = self.records.iter().position(|(_, record)| record.seq >= next_first_seq);
+        let start = idx.and_then(|idx| self.records.get(idx)).map(|(range, _)| range.start);
+        if let (Some(idx), Some(start)) = (idx, start) {
+            self.torn_at = Some(start);
+            self.records.truncate(idx);
+        }
+    }
+}
+
 /// Reads every frame. Behind a damaged one the next is looked for where its length says it is:
 /// if the length is damaged too, what follows is lost.
 pub(crate) fn scan(bytes: &[u8]) -> Scan {
@@ -141,6 +154,16 @@ mod tests {
         assert_eq!(parse_file_name(&file_name(u64::MAX)), Some(u64::MAX));
         assert_eq!(parse_file_name("position"), None);
         assert_eq!(parse_file_name("1.seg"), None);
+    }
+
+    #[test]
+    fn the_second_copy_of_a_batch_is_the_one_that_counts() {
+        let (bytes, n_frame) = three();
+        let mut scan = scan(&bytes);
+        scan.forget_from(4);
+        assert_eq!((seqs(&scan), scan.torn_at), (vec![1, 2, 3], None));
+        scan.forget_from(3);
+        assert_eq!((seqs(&scan), scan.torn_at), (vec![1, 2], Some(2 * n_frame)));
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Lane {
         self.expire(now);
         let record = Record { seq: self.next_seq, at: now, batch };
         self.next_seq += 1;
-        let stored = self.flush_memory().and_then(|()| self.write(&record, when_full));
+        let stored = self.flush_memory(when_full).and_then(|()| self.write(&record, when_full));
         match (stored, when_full) {
             (Ok(()), _) => Ok(Stored::OnDisk),
             (Err(AppendError::Disk(error)), WhenFull::DropOldest) => {
@@ -57,12 +57,12 @@ impl Lane {
     }
 
     /// Older batches must reach the disk first, or order is lost.
-    fn flush_memory(&mut self) -> Result<(), AppendError> {
+    fn flush_memory(&mut self, when_full: WhenFull) -> Result<(), AppendError> {
         if self.memory.is_empty() {
             return Ok(());
         }
         while let Some(record) = self.memory.pop_front() {
-            if let Err(error) = self.write(&record, WhenFull::DropOldest) {
+            if let Err(error) = self.write(&record, when_full) {
                 self.memory.push_front(record);
                 return Err(error);
             }
