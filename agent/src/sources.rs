@@ -3,6 +3,7 @@
 mod arp;
 mod conntrack;
 mod cpu;
+mod cpufreq;
 mod diskstats;
 mod dmi;
 pub(crate) mod ebpf;
@@ -55,6 +56,7 @@ pub(crate) const SOURCES: &[Source] = &[
     Source { name: "arp", collect: arp::collect },
     Source { name: "conntrack", collect: conntrack::collect },
     Source { name: "cpu", collect: cpu::collect },
+    Source { name: "cpufreq", collect: cpufreq::collect },
     Source { name: "diskstats", collect: diskstats::collect },
     Source { name: "dmi", collect: dmi::collect },
     Source { name: "entropy", collect: entropy::collect },

@@ -6,8 +6,10 @@ use skep_proto::MetricKind;
 
 use crate::{
     exposition::Exposition,
-    sources::{Context, SourceError, settings::Pattern},
+    sources::{Context, SourceError, read_trimmed, settings::Pattern},
 };
+
+const HERTZ_PER_MEGAHERTZ: f64 = 1e6;
 
 /// Labels of `node_cpu_info` and the keys they come from.
 const LABELS: [(&str, &str); 10] = [
@@ -39,11 +41,36 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
             1.0,
         );
     }
+    frequencies(context, out, &cpus);
     if let Some(cpu) = cpus.first() {
         words(out, cpu, "flags", flags.as_ref());
         words(out, cpu, "bugs", bugs.as_ref());
     }
     Ok(())
+}
+
+/// Where the hardware tells no frequency of its own, which cpufreq collects under the same name.
+fn frequencies(context: &Context, out: &mut Exposition, cpus: &[HashMap<&str, &str>]) {
+    let cur_freq = "devices/system/cpu/cpu0/cpufreq/cpuinfo_cur_freq";
+    if read_trimmed(&context.roots.sys.join(cur_freq)).is_some() {
+        return;
+    }
+    let family = out.family(
+        "node_cpu_frequency_hertz",
+        "CPU frequency in hertz from /proc/cpuinfo.",
+        MetricKind::Gauge,
+    );
+    for cpu in cpus {
+        let get = |key: &str| cpu.get(key).copied().unwrap_or_default();
+        if let Ok(megahertz) = get("cpu MHz").parse::<f64>() {
+            let labels = [
+                ("package", get("physical id")),
+                ("core", get("core id")),
+                ("cpu", get("processor")),
+            ];
+            family.point(labels, megahertz * HERTZ_PER_MEGAHERTZ);
+        }
+    }
 }
 
 /// A block of `key : value` lines a CPU, ended by an empty line.

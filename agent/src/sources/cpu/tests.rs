@@ -76,7 +76,7 @@ fn models_flags_and_bugs_are_read_where_asked_for() {
         format!(
             "processor\t: {n}\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 142\n\
              model name\t: Some CPU: fast\nstepping\t: 10\nmicrocode\t: 0xb4\n\
-             cache size\t: 8192 KB\nphysical id\t: 0\ncore id\t\t: {n}\nflags\t\t: fpu aes avx2\n\
+             cpu MHz\t\t: 799.998\ncache size\t: 8192 KB\nphysical id\t: 0\ncore id\t\t: {n}\nflags\t\t: fpu aes avx2\n\
              bugs\t\t: mds l1tf\npower management:\n\n"
         )
     };
@@ -94,6 +94,10 @@ fn models_flags_and_bugs_are_read_where_asked_for() {
             # TYPE node_cpu_flag_info gauge
             node_cpu_flag_info{flag="aes"} 1
             node_cpu_flag_info{flag="avx2"} 1
+            # HELP node_cpu_frequency_hertz CPU frequency in hertz from /proc/cpuinfo.
+            # TYPE node_cpu_frequency_hertz gauge
+            node_cpu_frequency_hertz{package="0",core="0",cpu="0"} 7.99998e+08
+            node_cpu_frequency_hertz{package="0",core="1",cpu="1"} 7.99998e+08
             # HELP node_cpu_info CPU information from /proc/cpuinfo.
             # TYPE node_cpu_info gauge
             node_cpu_info{package="0",core="0",cpu="0",vendor="GenuineIntel",family="6",model="142",model_name="Some CPU: fast",microcode="0xb4",stepping="10",cachesize="8192 KB"} 1
