@@ -49,13 +49,21 @@ pub enum EvalError {
     #[error("{0}")]
     Execution(String),
     #[error(
-        "query processing would load too many samples into memory in query execution: {n} values, at most {max} (limits.query_samples)"
+        "query processing would load too many samples into memory in query execution: {n} values, \
+         at most {max}"
     )]
     Samples { n: usize, max: usize },
     #[error("query timed out")]
     Timeout,
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl EvalError {
+    /// Whether the query is to blame, whatever the data; otherwise its execution went wrong.
+    pub fn is_bad_query(&self) -> bool {
+        matches!(self, Self::Unsupported(_) | Self::BadQuery(_))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +92,7 @@ impl Default for EvalOptions {
 }
 
 /// Evaluates a parsed query over a grid. `query` is the text it was parsed from, for positions.
+/// Dropping the future cancels the query and what it asked of storage.
 ///
 /// # Errors
 /// See [`EvalError`].

@@ -143,6 +143,36 @@ proptest! {
     }
 
     #[test]
+    fn any_accepted_query_ends_in_an_answer_or_an_error(
+        text in query(),
+        is_instant: bool,
+        start in prop_oneof![Just(i64::MIN), Just(0), Just(300_000), Just(i64::MAX - 1_000_000)],
+    ) {
+        let Ok(expr) = parse_with(&text, ParseOptions { experimental: true }) else {
+            return Ok(());
+        };
+        let start = TimestampMs(start);
+        let grid = if is_instant {
+            Grid::instant(start)
+        } else {
+            Grid::range(start, TimestampMs(start.0 + 600_000), 60_000).unwrap()
+        };
+        let options = EvalOptions { is_instant, n_values_max: 100_000, ..EvalOptions::default() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let storage = memory();
+        match runtime.block_on(eval(&text, &expr, grid, &storage, &options)) {
+            Ok((Value::Vector(matrix), _)) => {
+                for row in &matrix.rows {
+                    prop_assert_eq!(row.values.len(), grid.n_steps());
+                }
+            }
+            Ok((Value::Scalar { values, .. }, _)) => prop_assert_eq!(values.len(), grid.n_steps()),
+            Ok(_) => {}
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+
+    #[test]
     fn what_is_printed_reads_as_the_same_query(text in query()) {
         let options = ParseOptions { experimental: true };
         if let Ok(expr) = parse_with(&text, options) {
@@ -160,6 +190,13 @@ fn query() -> impl Strategy<Value = String> {
         Just("m{a=\"b\", c!~\"d.*\"} offset 5m".to_owned()),
         Just("{\"u.v\", \"x y\"=\"z\"} @ 10".to_owned()),
         Just("rate(m[5m] @ end())".to_owned()),
+        Just("c_total".to_owned()),
+        Just("increase(c_total[3m])".to_owned()),
+        Just("predict_linear(c_total[3m] @ -9e15, time())".to_owned()),
+        Just("c_total @ 9.2e15 offset 290y".to_owned()),
+        Just("sum_over_time(c_total[290y:1y] offset -290y)".to_owned()),
+        Just("histogram_quantile(0.5, {job=\"a\"})".to_owned()),
+        Just("label_replace(c_total, \"le\", \"$1\", \"i\", \"(.*)\")".to_owned()),
         Just("1.5".to_owned()),
         Just("-1h30m".to_owned()),
         Just("min_over_time(m[5m:30s] offset -(1m+step()))".to_owned()),

@@ -395,6 +395,6 @@ fn of_step(window: &Window, step_idx: usize) -> Window {
 
 /// `predict_linear` counts from the step, not from where offset and `@` let it look.
 fn ahead_of(looked: &Grid, grid: &Grid, ahead_seconds: Vec<f64>) -> Vec<f64> {
-    let ahead_ms = skep_proto::TimestampMs(grid.start().0 - looked.start().0);
+    let ahead_ms = skep_proto::TimestampMs(grid.start().0.saturating_sub(looked.start().0));
     ahead_seconds.into_iter().map(|it| it + seconds(ahead_ms)).collect()
 }

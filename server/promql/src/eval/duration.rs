@@ -39,7 +39,7 @@ impl Eval<'_> {
     }
 
     pub(super) fn range_seconds(&self) -> f64 {
-        super::seconds(TimestampMs(self.outer.end().0 - self.outer.start().0))
+        super::seconds(TimestampMs(self.outer.end().0.saturating_sub(self.outer.start().0)))
     }
 
     fn duration(&self, expr: &DurationExpr) -> Result<f64, EvalError> {

@@ -30,12 +30,13 @@ impl Eval<'_> {
         // Steps are multiples of the step length since 1970, so that results do not depend on when
         // a query is asked.
         let after = lens.grid.start().0.saturating_sub(window_ms);
-        let start = (after.div_euclid(step_ms) + 1).saturating_mul(step_ms);
+        let start = after.div_euclid(step_ms).saturating_add(1).saturating_mul(step_ms);
         let end = lens.grid.end().0;
         let n_steps = if end < start {
             0
         } else {
-            usize::try_from((end - start) / step_ms + 1).unwrap_or(usize::MAX)
+            usize::try_from(end.saturating_sub(start) / step_ms)
+                .map_or(usize::MAX, |it| it.saturating_add(1))
         };
         self.check_size(n_steps, 1)?;
         let inner_grid = Grid::with_steps(TimestampMs(start), step_ms, n_steps);
