@@ -81,7 +81,9 @@ mod tests {
         ] {
             host.file(&format!("sys/devices/system/cpu/{file}"), text);
         }
-        host.check(collect, &expect![[r##"
+        host.check(
+            collect,
+            &expect![[r##"
             # HELP node_cpu_frequency_max_hertz Maximum CPU thread frequency in hertz.
             # TYPE node_cpu_frequency_max_hertz gauge
             node_cpu_frequency_max_hertz{cpu="0"} 3.7e+09
@@ -92,7 +94,8 @@ mod tests {
             # TYPE node_cpu_scaling_governor gauge
             node_cpu_scaling_governor{cpu="0",governor="performance"} 0
             node_cpu_scaling_governor{cpu="0",governor="powersave"} 1
-        "##]]);
+        "##]],
+        );
         assert_eq!(Host::default().text(collect), "");
     }
 }
