@@ -48,6 +48,10 @@ pub enum OpenError {
     Io { path: PathBuf, source: io::Error },
     #[error("{} is locked by another process; stop it first", path.display())]
     Locked { path: PathBuf },
+    #[error("cannot read a table's commits")]
+    Commit(#[from] crate::commit::CommitError),
+    #[error("cannot read a table of label sets; restore it from a backup")]
+    Sets(#[from] crate::encode::EncodeError),
     #[error("cannot open the log")]
     Wal(#[from] skep_wal::OpenError),
     #[error("cannot replay the log")]

@@ -57,6 +57,11 @@ impl RowFilter {
     pub(crate) const ALL: Self =
         Self { ids: None, id_min: i64::MIN, id_max: i64::MAX, ts_min: i64::MIN, ts_max: i64::MAX };
 
+    /// Any id, time stamps from `ts_min` to `ts_max`.
+    pub(crate) fn between(ts_min: i64, ts_max: i64) -> Self {
+        Self { ts_min, ts_max, ..Self::ALL }
+    }
+
     /// The first wanted id that is `id` or greater.
     pub(crate) fn next_id(&self, id: i64) -> Option<i64> {
         let id = id.max(self.id_min);
@@ -90,12 +95,6 @@ impl RowFilter {
     /// Whether no row can satisfy it.
     pub(crate) fn is_empty(&self) -> bool {
         self.ts_min > self.ts_max || self.next_id(i64::MIN).is_none()
-    }
-
-    /// The same, but only ids from `min` to `max`.
-    #[must_use]
-    pub(crate) fn with_ids_between(&self, min: i64, max: i64) -> Self {
-        Self { id_min: self.id_min.max(min), id_max: self.id_max.min(max), ..self.clone() }
     }
 
     /// The wanted ids, if they are listed.

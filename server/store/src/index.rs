@@ -18,8 +18,9 @@ mod select;
 use ids::IdAllocator;
 pub(crate) use ids::IdOrder;
 
+use crate::day::day_of_ms;
+
 const N_SHARDS: usize = 16;
-const MS_PER_DAY: i64 = 86_400_000;
 
 /// All label sets of one table. It only grows; a snapshot of it is how far it had grown.
 #[derive(Debug)]
@@ -81,12 +82,6 @@ impl Entry {
     pub(crate) fn set_registered_in(&self, epoch: u64) {
         self.registered_in.store(epoch, Ordering::Release);
     }
-}
-
-/// The day of a time stamp, in days since the epoch; saturates far beyond any calendar.
-pub(crate) fn day_of_ms(ts: i64) -> i32 {
-    let day = ts.div_euclid(MS_PER_DAY);
-    i32::try_from(day).unwrap_or(if day < 0 { i32::MIN } else { i32::MAX })
 }
 
 impl Index {

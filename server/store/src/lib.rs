@@ -7,23 +7,37 @@
 //! `skep_wal::Fs`; a row is in exactly one of head, frozen head and part of one [`Snapshot`], or
 //! in several that the merge makes one of again.
 
+mod commit;
+mod compact;
 mod config;
+mod day;
+mod encode;
 mod error;
 mod filter;
+mod flush;
 mod heads;
 mod index;
 mod merge;
+mod metadata;
+#[cfg(test)]
+mod model_tests;
+mod open;
 mod part;
 mod record;
+mod run;
 mod scan;
 mod schema;
 mod store;
 mod table;
 mod view;
 
+pub use commit::{ActionError, CommitError};
 pub use config::StoreConfig;
+pub use encode::EncodeError;
 pub use error::{AppendError, Appended, OpenError, Rejection};
+pub use flush::FlushError;
 pub use record::RecordError;
+pub use run::StoreStats;
 pub use skep_wal::Durability;
 pub use store::Store;
 pub use view::{LabelsOf, Metadata, Snapshot};

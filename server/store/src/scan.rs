@@ -42,7 +42,9 @@ pub(crate) fn part_source(
         source = source.with_predicate(predicate);
     }
     let path = object_store::path::Path::from_absolute_path(&part.path)?;
-    let file = PartitionedFile::new(path.to_string(), part.info.size_bytes);
+    let mut file = PartitionedFile::new(String::new(), part.info.size_bytes);
+    // As it is: made from text, special characters would be escaped twice.
+    file.object_meta.location = path;
     let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
         .with_file(file)
         .build();

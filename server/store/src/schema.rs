@@ -13,6 +13,7 @@ use crate::filter::Key;
 pub(crate) const UTC: &str = "UTC";
 
 pub(crate) const SAMPLES_KEY: Key = Key { id: column::SERIES_ID, unit: TimeUnit::Millisecond };
+pub(crate) const STREAMS_KEY: Key = Key { id: column::STREAM_ID, unit: TimeUnit::Millisecond };
 pub(crate) const LOGS_KEY: Key = Key { id: column::STREAM_ID, unit: TimeUnit::Nanosecond };
 
 /// Samples as queries see them: `(series_id, ts, value)`.
@@ -54,10 +55,23 @@ pub(crate) static SERIES: LazyLock<SchemaRef> = LazyLock::new(|| {
     ])
 });
 
-/// Streams, in files and queries alike.
+/// Series, as files hold them: those of one day.
+pub(crate) static SERIES_FILE: LazyLock<SchemaRef> = LazyLock::new(|| with_seen(&SERIES));
+
+/// Streams, as queries see them.
 pub(crate) static STREAMS: LazyLock<SchemaRef> = LazyLock::new(|| {
     schema([Field::new(column::STREAM_ID, DataType::Int64, false), map(column::LABELS)])
 });
+
+/// Streams, as files hold them: those of one day.
+pub(crate) static STREAMS_FILE: LazyLock<SchemaRef> = LazyLock::new(|| with_seen(&STREAMS));
+
+fn with_seen(schema: &SchemaRef) -> SchemaRef {
+    let seen = [column::FIRST_SEEN, column::LAST_SEEN]
+        .map(|it| timestamp(TimeUnit::Millisecond).with_name(it));
+    let fields: Vec<_> = schema.fields().iter().map(|it| it.as_ref().clone()).chain(seen).collect();
+    Arc::new(Schema::new(fields))
+}
 
 fn schema<const N: usize>(fields: [Field; N]) -> SchemaRef {
     Arc::new(Schema::new(Vec::from(fields)))

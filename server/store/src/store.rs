@@ -1,34 +1,32 @@
-//! The store as a whole: open, append, snapshot, close.
+//! The store as a whole: what it holds, and appending to it.
 
 use std::{
     collections::BTreeMap,
     fs::File,
-    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use skep_proto::{Clock, LogRows, SampleRows, TimestampMs, hash_sorted_pairs};
-use skep_wal::{Fs, RealFs, Wal, WalOptions};
+use skep_wal::{Fs, Wal};
 use tokio::sync::{Notify, RwLock};
 
 use crate::{
     config::StoreConfig,
-    error::{AppendError, Appended, OpenError, Rejection},
-    index::{Entry, IdOrder, Index, IndexSnapshot, day_of_ms},
-    record::{
-        Content, LogBody, LogColumns, Record, Registration, SampleColumns, encode_logs,
-        encode_samples,
-    },
+    day::NS_PER_MS,
+    error::{AppendError, Appended, Rejection},
+    flush::Tables,
+    index::{Entry, Index, IndexSnapshot},
+    open::mark_days,
+    record::{LogBody, LogColumns, Registration, SampleColumns, encode_logs, encode_samples},
     view::{Metadata, Snapshot, View},
 };
 
 /// Told to a sender that has to wait: a flush takes about this long.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-const MS_PER_NS: i64 = 1_000_000;
 
 /// An open store. All of it is shared; methods take `&self`.
 #[derive(Debug)]
@@ -40,16 +38,31 @@ pub struct Store {
     pub(crate) series: Arc<Index>,
     pub(crate) streams: Arc<Index>,
     pub(crate) view: Mutex<View>,
-    metadata: Mutex<Arc<BTreeMap<String, Metadata>>>,
+    pub(crate) metadata: Mutex<Arc<BTreeMap<String, Metadata>>>,
+    /// Whoever commits holds it.
+    pub(crate) tables: Arc<tokio::sync::Mutex<Tables>>,
+    /// Held during a merge of parts, which holds `tables` only to begin and to commit.
+    pub(crate) compaction: tokio::sync::Mutex<()>,
     /// Appenders hold it for reading from before their record is in the log until its rows are in
     /// the heads; whoever freezes the heads holds it for writing, so that the heads hold exactly
     /// what the log's finished segments do. The value counts the freezes.
     pub(crate) gate: RwLock<u64>,
     /// Rung when the heads should be written out.
     pub(crate) flush_wanted: Notify,
-    is_closed: AtomicBool,
+    pub(crate) is_closed: AtomicBool,
+    pub(crate) figures: Figures,
     /// Locked while the store is open.
-    _lock: File,
+    pub(crate) _lock: File,
+}
+
+/// What is counted for [`Store::stats`].
+#[derive(Debug)]
+pub(crate) struct Figures {
+    pub(crate) n_flushes: AtomicU64,
+    pub(crate) n_flush_failures: AtomicU64,
+    pub(crate) last_flush_ms: AtomicI64,
+    pub(crate) disk_bytes: AtomicU64,
+    pub(crate) n_damaged_parts: usize,
 }
 
 /// The oldest and newest time stamp that is taken, in milliseconds.
@@ -96,62 +109,6 @@ impl Intake {
 }
 
 impl Store {
-    /// Opens the store in `config.dir`, creates it if absent, and takes up where the last process
-    /// stopped.
-    ///
-    /// # Errors
-    /// Files that cannot be read or written, another process that has it open, damage.
-    pub fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
-        Self::open_on(config, clock, Arc::new(RealFs))
-    }
-
-    /// As [`Self::open`], with the log and all commits on the given disk.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn open_on(
-        config: StoreConfig,
-        clock: Arc<dyn Clock>,
-        fs: Arc<dyn Fs>,
-    ) -> Result<Arc<Self>, OpenError> {
-        let dir = &config.dir;
-        fs.create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.clone(), source })?;
-        let lock = lock(dir.join("LOCK"))?;
-        let series = Arc::new(Index::new(IdOrder::ByMetric));
-        let streams = Arc::new(Index::new(IdOrder::Sequential));
-        let view = View::default();
-        let options = WalOptions {
-            durability: config.durability,
-            group_interval: config.group_interval,
-            ..WalOptions::default()
-        };
-        let (wal, replay) = Wal::open(dir.join("wal"), &options, Arc::clone(&fs))?;
-        let replayed = replay.run(|_, record| {
-            let record = Record::decompress(record)?;
-            apply(record.parse()?, &series, &streams, &view);
-            Ok(())
-        })?;
-        tracing::info!(
-            n_segments = replayed.n_segments,
-            n_records = replayed.n_records,
-            "Replayed the log."
-        );
-        Ok(Arc::new(Self {
-            clock,
-            fs,
-            wal,
-            series,
-            streams,
-            view: Mutex::new(view),
-            metadata: Mutex::default(),
-            gate: RwLock::new(1),
-            flush_wanted: Notify::new(),
-            is_closed: AtomicBool::new(false),
-            _lock: lock,
-            config,
-        }))
-    }
-
     /// Appends samples; returns once they are durable (as configured) and visible to snapshots.
     /// Of appends that run at the same time either may count as the earlier.
     ///
@@ -196,7 +153,7 @@ impl Store {
         let heads = Arc::clone(&self.view().logs.active);
         for (entry, (id, ts, entries)) in intake.entries.iter().zip(columns.groups()) {
             entry.set_registered_in(*epoch);
-            mark_days(entry, ts.iter().map(|it| it.div_euclid(MS_PER_NS)));
+            mark_days(entry, ts.iter().map(|it| it.div_euclid(NS_PER_MS)));
             heads.append(id, ts, entries);
         }
         drop(epoch);
@@ -310,7 +267,7 @@ impl Store {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(AppendError::Closed);
         }
-        if self.head_bytes() > self.config.memory_bytes_max {
+        if self.view().head_bytes() > self.config.memory_bytes_max {
             self.flush_wanted.notify_one();
             return Err(AppendError::Busy { retry_after: RETRY_AFTER });
         }
@@ -326,18 +283,11 @@ impl Store {
         }
     }
 
-    fn head_bytes(&self) -> usize {
-        let view = self.view();
-        let samples: usize = view.samples.heads().map(|it| it.n_bytes()).sum();
-        let logs: usize = view.logs.heads().map(|it| it.n_bytes()).sum();
-        samples + logs
-    }
-
     fn bounds(&self) -> Bounds {
         let now = self.clock.now().to_ms().0;
         let ms = |it: Duration| i64::try_from(it.as_millis()).unwrap_or(i64::MAX);
         // What nanoseconds can say, so that days of samples and of logs are the same.
-        let representable = i64::MIN / MS_PER_NS;
+        let representable = i64::MIN / NS_PER_MS;
         let oldest = self.config.retention.map_or(representable, |it| now.saturating_sub(ms(it)));
         Bounds { oldest, newest: now.saturating_add(ms(self.config.future_max)) }
     }
@@ -369,62 +319,9 @@ impl Store {
     }
 }
 
-/// Puts a replayed record where an append would have put it.
-fn apply(content: Content<'_>, series: &Index, streams: &Index, view: &View) {
-    match content {
-        Content::Samples { registrations, columns } => {
-            let known = restore(series, registrations);
-            for (id, ts, bits) in columns.groups() {
-                view.samples.active.append(id, ts, bits);
-                if let Some(entry) = known.get(&id) {
-                    mark_days(entry, ts.iter().copied());
-                }
-            }
-        }
-        Content::Logs { registrations, columns } => {
-            let known = restore(streams, registrations);
-            for (id, ts, entries) in columns.groups() {
-                view.logs.active.append(id, ts, entries);
-                if let Some(entry) = known.get(&id) {
-                    mark_days(entry, ts.iter().map(|it| it.div_euclid(MS_PER_NS)));
-                }
-            }
-        }
-    }
-}
-
-fn restore(
-    index: &Index,
-    registrations: Vec<Registration>,
-) -> std::collections::HashMap<i64, Arc<Entry>> {
-    registrations.into_iter().map(|(id, labels)| (id, index.restore(id, labels))).collect()
-}
-
-/// Time stamps in milliseconds.
-fn mark_days(entry: &Entry, ts: impl Iterator<Item = i64> + Clone) {
-    if let (Some(first), Some(last)) = (ts.clone().min(), ts.max()) {
-        entry.mark_day(day_of_ms(first));
-        entry.mark_day(day_of_ms(last));
-    }
-}
-
 fn display<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     skep_proto::Labels::from_pairs(pairs)
         .map_or_else(|error| error.to_string(), |it| it.to_string())
-}
-
-/// Keeps other processes out for as long as the file is open.
-fn lock(path: PathBuf) -> Result<File, OpenError> {
-    let opened = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(source) => return Err(OpenError::Io { path, source }),
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::Locked { path }),
-        Err(std::fs::TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
-    }
 }
 
 impl From<skep_wal::AppendError> for AppendError {

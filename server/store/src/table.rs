@@ -19,6 +19,7 @@ use datafusion::{
 };
 
 use crate::{
+    encode::EncodeError,
     filter::RowFilter,
     heads::{LogHeads, SampleHeads, decode_metadata},
     merge::{Group, MergeExec, Table},
@@ -183,6 +184,32 @@ fn read_logs(
         batches.push(rows.finish()?);
     }
     Ok(batches)
+}
+
+/// One stream's wanted rows in batches, each with its first and last time stamp.
+pub(crate) fn read_log_stream(
+    heads: &LogHeads,
+    id: i64,
+    filter: &RowFilter,
+    mut take: impl FnMut(RecordBatch, i64, i64) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
+    let mut rows = LogBatchBuilder::default();
+    let mut result = Ok(());
+    let mut hand_on = |rows: &mut LogBatchBuilder| {
+        let (first, last) = (rows.ts.first().copied(), rows.ts.last().copied());
+        if let (Ok(()), Some(first), Some(last)) = (&result, first, last) {
+            let batch = rows.finish().map_err(EncodeError::Merge);
+            result = batch.and_then(|batch| take(batch, first, last));
+        }
+    };
+    heads.read(id, filter, |ts, line, metadata| {
+        rows.push(id, ts, line, decode_metadata(metadata).unwrap_or_default());
+        if rows.len() >= HEAD_BATCH_ROWS {
+            hand_on(&mut rows);
+        }
+    });
+    hand_on(&mut rows);
+    result
 }
 
 /// Log rows on their way into Arrow.

@@ -56,6 +56,14 @@ impl<H> TableView<H> {
     }
 }
 
+impl View {
+    pub(crate) fn head_bytes(&self) -> usize {
+        let samples: usize = self.samples.heads().map(|it| it.n_bytes()).sum();
+        let logs: usize = self.logs.heads().map(|it| it.n_bytes()).sum();
+        samples + logs
+    }
+}
+
 /// What a metric is, as its senders told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata {

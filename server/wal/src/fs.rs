@@ -24,6 +24,7 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// An empty file, truncated if it is there.
     fn create(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    fn size(&self, path: &Path) -> io::Result<u64>;
     /// Cuts a file to `size_bytes` and syncs it.
     fn truncate(&self, path: &Path, size_bytes: u64) -> io::Result<()>;
     /// Atomic; replaces the target.
@@ -77,6 +78,10 @@ impl Fs for RealFs {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
+    }
+
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        Ok(fs::metadata(path)?.len())
     }
 
     fn truncate(&self, path: &Path, size_bytes: u64) -> io::Result<()> {

@@ -233,6 +233,10 @@ impl Fs for SimFs {
         fs::read(path)
     }
 
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        crate::RealFs.size(path)
+    }
+
     fn truncate(&self, path: &Path, size_bytes: u64) -> io::Result<()> {
         let mut state = self.lock();
         let one_in = state.faults.sync_one_in;

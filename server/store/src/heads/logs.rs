@@ -1,7 +1,7 @@
 //! Log entries in memory, by stream.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -10,6 +10,7 @@ use std::{
 
 use super::{N_SHARDS, shard_of};
 use crate::{
+    day::{NS_PER_MS, days_of_ms},
     filter::RowFilter,
     record::{LogBody, RecordError, put_text, put_varint, take_text, take_varint},
 };
@@ -89,6 +90,19 @@ impl LogHeads {
         }
         ids.sort_unstable();
         ids
+    }
+
+    /// The days that have entries, in order.
+    pub(crate) fn days(&self) -> BTreeSet<i32> {
+        let mut days = BTreeSet::new();
+        for shard in &self.shards {
+            let shard = shard.lock().expect("nothing panics while it holds a head");
+            for columns in shard.values() {
+                let ms = columns.ts.iter().map(|it| it.div_euclid(NS_PER_MS));
+                days.append(&mut days_of_ms(ms));
+            }
+        }
+        days
     }
 
     /// Visits one stream's entries inside the filter's time range in order of time, identical

@@ -1,7 +1,7 @@
 //! Samples in memory, by series.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{N_SHARDS, shard_of};
-use crate::filter::RowFilter;
+use crate::{day::days_of_ms, filter::RowFilter};
 
 /// What a sample takes in its two columns.
 const SAMPLE_BYTES: usize = 16;
@@ -68,6 +68,18 @@ impl SampleHeads {
         }
         ids.sort_unstable();
         ids
+    }
+
+    /// The days that have samples, in order.
+    pub(crate) fn days(&self) -> BTreeSet<i32> {
+        let mut days = BTreeSet::new();
+        for shard in &self.shards {
+            let shard = shard.lock().expect("nothing panics while it holds a head");
+            for columns in shard.values() {
+                days.append(&mut days_of_ms(columns.ts.iter().copied()));
+            }
+        }
+        days
     }
 
     /// One series' samples inside the filter's time range; `None` where there are none.

@@ -1,0 +1,351 @@
+//! Which files of a table are live: a Delta Lake log, written by ourselves.
+//!
+//! `docs/formats/commit-log.md` describes it. A table's folder holds `_delta_log/%020d.json`, one
+//! a commit, contiguous from 0, each line an action. A commit file is written under another name,
+//! synced, and renamed, so it is there whole or not at all.
+
+mod action;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use skep_proto::names::column;
+use skep_wal::Fs;
+
+use action::Action;
+pub use action::ActionError;
+pub(crate) use action::TableSchema;
+
+use crate::part::PartInfo;
+
+const LOG_DIR: &str = "_delta_log";
+const UNFINISHED: &str = ".unfinished";
+
+/// One table's log and what is live by it.
+#[derive(Debug)]
+pub(crate) struct TableLog {
+    dir: PathBuf,
+    fs: Arc<dyn Fs>,
+    schema: TableSchema,
+    next_version: u64,
+    live: BTreeMap<String, PartInfo>,
+    covered: Covered,
+    /// A commit's name may not be on the disk yet.
+    is_unsynced: bool,
+}
+
+/// Up to which segment the write-ahead log is in the tables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Covered {
+    /// What it holds for this table.
+    pub(crate) table: u64,
+    /// What it holds at all: the last commit of a flush says so.
+    pub(crate) all: u64,
+}
+
+/// What changes at once.
+#[derive(Debug, Default)]
+pub(crate) struct Commit {
+    pub(crate) operation: &'static str,
+    pub(crate) add: Vec<PartInfo>,
+    pub(crate) remove: Vec<PartInfo>,
+    pub(crate) covered: Covered,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    #[error("cannot use {}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{} line {line} is not understood; was it written by another program?", path.display())]
+    Action { path: PathBuf, line: usize, source: ActionError },
+    #[error("{} is missing, and later commits are there; restore it from a backup", path.display())]
+    Missing { path: PathBuf },
+}
+
+impl TableLog {
+    /// Reads the log in `dir`, creates the table if there is none, and removes files that no
+    /// commit names.
+    pub(crate) fn open(
+        dir: PathBuf,
+        schema: TableSchema,
+        fs: Arc<dyn Fs>,
+        now_ms: i64,
+    ) -> Result<Self, CommitError> {
+        let log_dir = dir.join(LOG_DIR);
+        let mut log = Self {
+            dir,
+            fs,
+            schema,
+            next_version: 0,
+            live: BTreeMap::new(),
+            covered: Covered::default(),
+            is_unsynced: false,
+        };
+        log.fs.create_dir_all(&log_dir).map_err(io_error(&log_dir))?;
+        for entry in log.fs.list(&log_dir).map_err(io_error(&log_dir))? {
+            let path = log_dir.join(&entry.name);
+            if entry.name.ends_with(UNFINISHED) {
+                log.fs.remove(&path).map_err(io_error(&path))?;
+            } else if let Some(version) = parse_version(&entry.name) {
+                if version != log.next_version {
+                    return Err(CommitError::Missing { path: log.version_path(log.next_version) });
+                }
+                log.read_commit(&path)?;
+                log.next_version += 1;
+            }
+        }
+        if log.next_version == 0 {
+            log.create_table(now_ms)?;
+            log.sync()?;
+        }
+        log.remove_orphans()?;
+        Ok(log)
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn live(&self) -> impl Iterator<Item = &PartInfo> {
+        self.live.values()
+    }
+
+    pub(crate) fn covered(&self) -> Covered {
+        self.covered
+    }
+
+    pub(crate) fn path_of(&self, part: &PartInfo) -> PathBuf {
+        self.dir.join(&part.name)
+    }
+
+    /// Commits: from then on everybody who reads the log sees the change, and [`Self::live`] does.
+    /// It survives a crash once [`Self::sync`] has returned.
+    ///
+    /// # Errors
+    /// The disk; then nothing has changed.
+    pub(crate) fn commit(&mut self, commit: Commit, now_ms: i64) -> Result<(), CommitError> {
+        let mut actions = Vec::new();
+        for part in &commit.remove {
+            actions.push(Action::remove(part, now_ms));
+        }
+        for part in &commit.add {
+            actions.push(Action::add(part, now_ms, &self.schema));
+        }
+        let covered = self.covered.max(commit.covered);
+        actions.extend(Action::covered(self.covered, covered, now_ms));
+        actions.push(Action::commit_info(commit.operation, covered, now_ms));
+        self.publish(&actions)?;
+        for part in commit.remove {
+            self.live.remove(&part.name);
+        }
+        for part in commit.add {
+            self.live.insert(part.name.clone(), part);
+        }
+        self.covered = covered;
+        // An error is not lost: the flag stays until a sync succeeds.
+        drop(self.sync());
+        Ok(())
+    }
+
+    /// Returns once all commits are on the disk.
+    pub(crate) fn sync(&mut self) -> Result<(), CommitError> {
+        if self.is_unsynced {
+            let log_dir = self.dir.join(LOG_DIR);
+            self.fs.sync_dir(&log_dir).map_err(io_error(&log_dir))?;
+            self.is_unsynced = false;
+        }
+        Ok(())
+    }
+
+    fn create_table(&mut self, now_ms: i64) -> Result<(), CommitError> {
+        let actions = [
+            Action::protocol(),
+            Action::meta_data(&self.schema, now_ms),
+            Action::commit_info("CREATE TABLE", Covered::default(), now_ms),
+        ];
+        self.publish(&actions)
+    }
+
+    fn publish(&mut self, actions: &[Action]) -> Result<(), CommitError> {
+        let path = self.version_path(self.next_version);
+        let unfinished = path.with_extension(format!("json{UNFINISHED}"));
+        let written = self.fs.create(&unfinished).and_then(|mut file| {
+            let lines: String = actions.iter().map(Action::to_line).collect();
+            file.append(lines.as_bytes())?;
+            file.sync()?;
+            self.fs.rename(&unfinished, &path)
+        });
+        if let Err(source) = written {
+            if let Err(error) = self.fs.remove(&unfinished) {
+                tracing::debug!(%error, "Could not remove an unfinished commit.");
+            }
+            return Err(CommitError::Io { path, source });
+        }
+        self.next_version += 1;
+        self.is_unsynced = true;
+        Ok(())
+    }
+
+    fn read_commit(&mut self, path: &Path) -> Result<(), CommitError> {
+        let bytes = self.fs.read(path).map_err(io_error(path))?;
+        for (at, line) in bytes.split(|it| *it == b'\n').enumerate() {
+            if line.is_empty() {
+                continue;
+            }
+            let action = Action::parse(line).map_err(|source| CommitError::Action {
+                path: path.to_owned(),
+                line: at + 1,
+                source,
+            })?;
+            match action {
+                Action::Added(part) => drop(self.live.insert(part.name.clone(), part)),
+                Action::Removed(name) => drop(self.live.remove(&name)),
+                Action::Covers(covered) => self.covered = self.covered.max(covered),
+                Action::Other(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Files of a flush or merge that was not committed, or of one removed since.
+    fn remove_orphans(&self) -> Result<(), CommitError> {
+        for day in self.fs.list(&self.dir).map_err(io_error(&self.dir))? {
+            if !day.is_dir || !day.name.starts_with("day=") {
+                continue;
+            }
+            let day_dir = self.dir.join(&day.name);
+            for file in self.fs.list(&day_dir).map_err(io_error(&day_dir))? {
+                if !self.live.contains_key(&format!("{}/{}", day.name, file.name)) {
+                    let path = day_dir.join(&file.name);
+                    self.fs.remove(&path).map_err(io_error(&path))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn version_path(&self, version: u64) -> PathBuf {
+        self.dir.join(LOG_DIR).join(format!("{version:020}.json"))
+    }
+}
+
+impl Covered {
+    fn max(self, other: Self) -> Self {
+        Self { table: self.table.max(other.table), all: self.all.max(other.all) }
+    }
+}
+
+/// The partition column, in the schema but not in the files.
+pub(crate) const DAY: &str = "day";
+
+/// By what statistics are kept: the id column and the time stamp.
+pub(crate) const TS: &str = column::TS;
+
+fn parse_version(name: &str) -> Option<u64> {
+    name.strip_suffix(".json")?.parse().ok()
+}
+
+fn io_error(path: &Path) -> impl Fn(io::Error) -> CommitError + use<> {
+    let path = path.to_owned();
+    move |source| CommitError::Io { path: path.clone(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use skep_wal::RealFs;
+
+    use super::*;
+    use crate::{part::PartInfo, schema};
+
+    fn part(name: &str) -> PartInfo {
+        PartInfo {
+            name: name.to_owned(),
+            day: 20_779,
+            rank: 7,
+            level: 0,
+            size_bytes: 1234,
+            crc32c: 99,
+            n_rows: 10,
+            ids: (1 << 24, 3 << 24),
+            ts: (1_795_341_600_123, 1_795_341_700_456),
+        }
+    }
+
+    fn open(dir: &Path) -> Result<TableLog, CommitError> {
+        let schema = TableSchema::new("samples", &schema::SAMPLES_FILE, schema::SAMPLES_KEY);
+        TableLog::open(dir.to_owned(), schema, Arc::new(RealFs), 1_795_341_800_000)
+    }
+
+    #[track_caller]
+    fn check(path: &Path, expected: Expect) {
+        expected.assert_eq(&std::fs::read_to_string(path).unwrap());
+    }
+
+    #[test]
+    fn commits_are_delta_actions_and_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = open(dir.path()).unwrap();
+        std::fs::create_dir_all(dir.path().join("day=2026-11-22")).unwrap();
+        let (a, b) = (part("day=2026-11-22/a.parquet"), part("day=2026-11-22/b.parquet"));
+        for part in [&a, &b] {
+            std::fs::write(dir.path().join(&part.name), "x").unwrap();
+        }
+        let covered = Covered { table: 7, all: 0 };
+        let add = Commit { operation: "WRITE", add: vec![a.clone()], covered, ..Commit::default() };
+        log.commit(add, 1_795_341_900_000).unwrap();
+        let swap = Commit {
+            operation: "OPTIMIZE",
+            add: vec![b.clone()],
+            remove: vec![a],
+            covered: Covered { table: 7, all: 7 },
+        };
+        log.commit(swap, 1_795_341_900_000).unwrap();
+        let log_dir = dir.path().join(LOG_DIR);
+        check(
+            &log_dir.join("00000000000000000000.json"),
+            expect![[r#"
+            {"protocol":{"minReaderVersion":1,"minWriterVersion":2}}
+            {"metaData":{"configuration":{},"createdTime":1795341800000,"format":{"options":{},"provider":"parquet"},"id":"208e886b-1b14-15a3-9f2e-14b285e666ce","name":"samples","partitionColumns":["day"],"schemaString":"{\"fields\":[{\"metadata\":{},\"name\":\"series_id\",\"nullable\":false,\"type\":\"long\"},{\"metadata\":{},\"name\":\"ts\",\"nullable\":false,\"type\":\"timestamp\"},{\"metadata\":{},\"name\":\"mantissa\",\"nullable\":true,\"type\":\"long\"},{\"metadata\":{},\"name\":\"scale\",\"nullable\":true,\"type\":\"byte\"},{\"metadata\":{},\"name\":\"value_float\",\"nullable\":true,\"type\":\"double\"},{\"metadata\":{},\"name\":\"day\",\"nullable\":true,\"type\":\"date\"}],\"type\":\"struct\"}"}}
+            {"commitInfo":{"engineInfo":"skep/0.1.0","operation":"CREATE TABLE","operationParameters":{},"timestamp":1795341800000,"walSeq":0}}
+        "#]],
+        );
+        check(
+            &log_dir.join("00000000000000000001.json"),
+            expect![[r#"
+            {"add":{"dataChange":true,"modificationTime":1795341900000,"partitionValues":{"day":"2026-11-22"},"path":"day=2026-11-22/a.parquet","size":1234,"stats":"{\"maxValues\":{\"series_id\":50331648,\"ts\":\"2026-11-22T10:01:40.456Z\"},\"minValues\":{\"series_id\":16777216,\"ts\":\"2026-11-22T10:00:00.123Z\"},\"nullCount\":{\"series_id\":0,\"ts\":0},\"numRecords\":10}","tags":{"skep.crc32c":"99","skep.day":"20779","skep.id_max":"50331648","skep.id_min":"16777216","skep.level":"0","skep.rank":"7","skep.rows":"10","skep.ts_max":"1795341700456","skep.ts_min":"1795341600123"}}}
+            {"txn":{"appId":"skep-wal-table","lastUpdated":1795341900000,"version":7}}
+            {"commitInfo":{"engineInfo":"skep/0.1.0","operation":"WRITE","operationParameters":{},"timestamp":1795341900000,"walSeq":7}}
+        "#]],
+        );
+        check(
+            &log_dir.join("00000000000000000002.json"),
+            expect![[r#"
+            {"remove":{"dataChange":false,"deletionTimestamp":1795341900000,"extendedFileMetadata":true,"partitionValues":{"day":"2026-11-22"},"path":"day=2026-11-22/a.parquet","size":1234}}
+            {"add":{"dataChange":true,"modificationTime":1795341900000,"partitionValues":{"day":"2026-11-22"},"path":"day=2026-11-22/b.parquet","size":1234,"stats":"{\"maxValues\":{\"series_id\":50331648,\"ts\":\"2026-11-22T10:01:40.456Z\"},\"minValues\":{\"series_id\":16777216,\"ts\":\"2026-11-22T10:00:00.123Z\"},\"nullCount\":{\"series_id\":0,\"ts\":0},\"numRecords\":10}","tags":{"skep.crc32c":"99","skep.day":"20779","skep.id_max":"50331648","skep.id_min":"16777216","skep.level":"0","skep.rank":"7","skep.rows":"10","skep.ts_max":"1795341700456","skep.ts_min":"1795341600123"}}}
+            {"txn":{"appId":"skep-wal-all","lastUpdated":1795341900000,"version":7}}
+            {"commitInfo":{"engineInfo":"skep/0.1.0","operation":"OPTIMIZE","operationParameters":{},"timestamp":1795341900000,"walSeq":7}}
+        "#]],
+        );
+
+        let log = open(dir.path()).unwrap();
+        assert_eq!(log.live().collect::<Vec<_>>(), [&b]);
+        assert_eq!(log.covered(), Covered { table: 7, all: 7 });
+        assert!(!dir.path().join("day=2026-11-22/a.parquet").exists(), "orphans are removed");
+        assert!(dir.path().join("day=2026-11-22/b.parquet").exists());
+    }
+
+    #[test]
+    fn a_missing_commit_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = open(dir.path()).unwrap();
+        log.commit(Commit { operation: "WRITE", ..Commit::default() }, 0).unwrap();
+        std::fs::remove_file(log.version_path(0)).unwrap();
+        let error = open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("00000000000000000000.json is missing"), "{error}");
+    }
+}

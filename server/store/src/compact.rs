@@ -1,0 +1,308 @@
+//! Keeping a day's parts few, and letting go of days that are too old.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::{
+    array::{AsArray as _, RecordBatch},
+    datatypes::{Float64Type, Int64Type, TimestampMillisecondType},
+};
+use datafusion::{execution::TaskContext, physical_plan::ExecutionPlan as _};
+use futures::StreamExt as _;
+
+use crate::{
+    commit::{Commit, TableLog},
+    day::{day_of_ms, start_ms},
+    encode::{EncodeError, LogWriter, SampleWriter, SetRow, read_sets, write_sets},
+    filter::RowFilter,
+    flush::{FlushError, PartName, Tables},
+    heads::SampleRun,
+    index::IdOrder,
+    merge::{Group, MergeExec, Table},
+    part::{Part, PartInfo},
+    scan::part_source,
+    store::Store,
+};
+
+/// Parts of one table, day and level, neighbours in rank: merged, they are one of the next level.
+#[derive(Debug, PartialEq, Eq)]
+struct Merger {
+    day: i32,
+    parts: Vec<PartInfo>,
+}
+
+impl Merger {
+    /// Levels keep the cost down: a row is rewritten once a level, not once a flush.
+    fn plan<'a>(parts: impl Iterator<Item = &'a PartInfo>, parts_max: usize) -> Vec<Self> {
+        let mut levels: BTreeMap<(i32, u32), Vec<PartInfo>> = BTreeMap::new();
+        for part in parts {
+            levels.entry((part.day, part.level)).or_default().push(part.clone());
+        }
+        levels
+            .into_iter()
+            .filter(|(_, parts)| parts.len() > parts_max.max(1))
+            .map(|((day, _), mut parts)| {
+                parts.sort_by_key(|it| it.rank);
+                Self { day, parts }
+            })
+            .collect()
+    }
+
+    fn name(&self) -> PartName {
+        PartName {
+            day: self.day,
+            rank: self.parts.iter().map(|it| it.rank).max().unwrap_or(0),
+            level: self.parts.iter().map(|it| it.level).max().unwrap_or(0) + 1,
+        }
+    }
+}
+
+impl Store {
+    /// Merges the parts of each day that has too many, and drops days past retention. Queries go
+    /// on reading the old parts until they are done.
+    ///
+    /// # Errors
+    /// The disk; what was not done is done by a later call.
+    pub async fn compact(self: &Arc<Self>) -> Result<(), FlushError> {
+        let _one_at_a_time = self.compaction.lock().await;
+        self.drop_old_days().await?;
+        for table in [Table::Samples, Table::Logs] {
+            let mut tables = self.tables.lock().await;
+            let parts_max = self.config.parts_per_day_max;
+            let mergers = Merger::plan(tables.log(table).live(), parts_max);
+            drop(tables);
+            for merger in mergers {
+                self.merge_rows(table, merger).await?;
+            }
+        }
+        let mut tables = self.tables.lock().await;
+        let tables = &mut *tables;
+        self.merge_sets(&mut tables.series, IdOrder::ByMetric)?;
+        self.merge_sets(&mut tables.streams, IdOrder::Sequential)
+    }
+
+    async fn merge_rows(&self, table: Table, merger: Merger) -> Result<(), FlushError> {
+        let parts = self.live_parts(table, &merger);
+        if parts.len() != merger.parts.len() {
+            return Ok(());
+        }
+        let mut sources = Vec::new();
+        for part in &parts {
+            let source = part_source(table, part, &RowFilter::ALL).map_err(EncodeError::Merge)?;
+            sources.push(source);
+        }
+        let group = Group { filter: RowFilter::ALL, sources, parts };
+        let plan = MergeExec::new(table, vec![group], None).map_err(EncodeError::Merge)?;
+        let mut rows =
+            plan.execute(0, Arc::new(TaskContext::default())).map_err(EncodeError::Merge)?;
+        let name = merger.name();
+        let path = name.prepare(self.tables.lock().await.log(table), self.fs.as_ref())?;
+        let mut writer = MergeWriter::create(table, &path, self.fs.as_ref())?;
+        while let Some(batch) = rows.next().await {
+            writer.push(&batch.map_err(EncodeError::Merge)?)?;
+        }
+        let written = writer.finish()?;
+        drop(rows);
+        drop(plan);
+        let mut tables = self.tables.lock().await;
+        let log = tables.log(table);
+        let part = name.finish(log, written, self.fs.as_ref())?;
+        self.replace(log, table, merger.parts, vec![part])
+    }
+
+    /// Swaps parts for others, in the log and then for queries.
+    fn replace(
+        &self,
+        log: &mut TableLog,
+        table: Table,
+        remove: Vec<PartInfo>,
+        add: Vec<PartInfo>,
+    ) -> Result<(), FlushError> {
+        let operation = if add.is_empty() { "DELETE" } else { "OPTIMIZE" };
+        let gone = remove.clone();
+        let commit = Commit { operation, add: add.clone(), remove, ..Commit::default() };
+        log.commit(commit, self.clock.now().to_ms().0)?;
+        let new = self.open_parts(log, add);
+        let mut old = Vec::new();
+        {
+            let mut view = self.view();
+            let parts = match table {
+                Table::Samples => &mut view.samples.parts,
+                Table::Logs => &mut view.logs.parts,
+            };
+            parts.retain(|it| {
+                let is_gone = gone.iter().any(|gone| gone.name == it.info.name);
+                if is_gone {
+                    old.push(Arc::clone(it));
+                }
+                !is_gone
+            });
+            parts.extend(new);
+            parts.sort_by_key(|it| it.info.rank);
+        }
+        // A crash must not bring back a commit that names files which are gone.
+        log.sync()?;
+        old.iter().for_each(|it| it.mark_removed());
+        Ok(())
+    }
+
+    fn live_parts(&self, table: Table, merger: &Merger) -> Vec<Arc<Part>> {
+        let view = self.view();
+        let parts = match table {
+            Table::Samples => &view.samples.parts,
+            Table::Logs => &view.logs.parts,
+        };
+        let is_input = |it: &&Arc<Part>| merger.parts.contains(&it.info);
+        parts.iter().filter(is_input).map(Arc::clone).collect()
+    }
+
+    /// Label sets are small: one file a day is read and written whole.
+    fn merge_sets(&self, log: &mut TableLog, order: IdOrder) -> Result<(), FlushError> {
+        for merger in Merger::plan(log.live(), self.config.parts_per_day_max) {
+            let mut rows: BTreeMap<i64, SetRow> = BTreeMap::new();
+            for part in &merger.parts {
+                for row in read_sets(&log.path_of(part))? {
+                    rows.entry(row.id)
+                        .and_modify(|it| {
+                            it.first_seen = it.first_seen.min(row.first_seen);
+                            it.last_seen = it.last_seen.max(row.last_seen);
+                        })
+                        .or_insert(row);
+                }
+            }
+            let rows: Vec<_> = rows.into_values().collect();
+            let name = merger.name();
+            let path = name.prepare(log, self.fs.as_ref())?;
+            let written = write_sets(&path, order, &rows, self.fs.as_ref())?;
+            let part = name.finish(log, written, self.fs.as_ref())?;
+            self.swap_sets(log, merger.parts, vec![part], "OPTIMIZE")?;
+        }
+        Ok(())
+    }
+
+    fn swap_sets(
+        &self,
+        log: &mut TableLog,
+        remove: Vec<PartInfo>,
+        add: Vec<PartInfo>,
+        operation: &'static str,
+    ) -> Result<(), FlushError> {
+        let paths: Vec<_> = remove.iter().map(|it| log.path_of(it)).collect();
+        let commit = Commit { operation, add, remove, ..Commit::default() };
+        log.commit(commit, self.clock.now().to_ms().0)?;
+        log.sync()?;
+        for path in paths {
+            if let Err(error) = self.fs.remove(&path) {
+                tracing::warn!(%error, path = %path.display(), "Could not remove an old part.");
+            }
+        }
+        Ok(())
+    }
+
+    async fn drop_old_days(&self) -> Result<(), FlushError> {
+        let Some(retention) = self.config.retention else { return Ok(()) };
+        let retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+        let oldest = self.clock.now().to_ms().0.saturating_sub(retention_ms);
+        // A day goes when all of it is too old.
+        let first_kept = day_of_ms(oldest);
+        debug_assert!(start_ms(first_kept) <= oldest);
+        let mut tables = self.tables.lock().await;
+        let Tables { series, streams, samples, logs, .. } = &mut *tables;
+        for (table, log) in [(Table::Samples, samples), (Table::Logs, logs)] {
+            let old = days_before(log, first_kept);
+            if !old.is_empty() {
+                self.replace(log, table, old, Vec::new())?;
+            }
+        }
+        // Label sets last: rows without them could not be found.
+        for (log, index) in [(series, &self.series), (streams, &self.streams)] {
+            let old = days_before(log, first_kept);
+            if !old.is_empty() {
+                self.swap_sets(log, old, Vec::new(), "DELETE")?;
+                index.forget_days_before(first_kept);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn days_before(log: &TableLog, day: i32) -> Vec<PartInfo> {
+    log.live().filter(|it| it.day < day).cloned().collect()
+}
+
+/// Takes merged batches; a series' samples are gathered, since they share one scale.
+enum MergeWriter {
+    Samples { writer: SampleWriter, run: SampleRun },
+    Logs(LogWriter),
+}
+
+impl MergeWriter {
+    fn create(
+        table: Table,
+        path: &std::path::Path,
+        fs: &dyn skep_wal::Fs,
+    ) -> Result<Self, EncodeError> {
+        Ok(match table {
+            Table::Samples => {
+                let run = SampleRun { id: i64::MIN, ts: Vec::new(), bits: Vec::new() };
+                Self::Samples { writer: SampleWriter::create(path, fs)?, run }
+            }
+            Table::Logs => Self::Logs(LogWriter::create(path, fs)?),
+        })
+    }
+
+    fn push(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
+        let (writer, run) = match self {
+            Self::Logs(writer) => return writer.push(batch),
+            Self::Samples { writer, run } => (writer, run),
+        };
+        let ids = batch.column(0).as_primitive::<Int64Type>().values();
+        let ts = batch.column(1).as_primitive::<TimestampMillisecondType>().values();
+        let values = batch.column(2).as_primitive::<Float64Type>().values();
+        for ((&id, &ts), value) in ids.iter().zip(ts).zip(values) {
+            if run.id != id {
+                if !run.ts.is_empty() {
+                    writer.push(run)?;
+                }
+                run.id = id;
+                run.ts.clear();
+                run.bits.clear();
+            }
+            run.ts.push(ts);
+            run.bits.push(value.to_bits());
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<crate::encode::Written, EncodeError> {
+        match self {
+            Self::Samples { mut writer, run } => {
+                if !run.ts.is_empty() {
+                    writer.push(&run)?;
+                }
+                writer.finish()
+            }
+            Self::Logs(writer) => writer.finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(rank: u64, level: u32, day: i32) -> PartInfo {
+        let (ids, ts) = ((0, 0), (0, 0));
+        let (name, size_bytes, crc32c, n_rows) = (format!("{rank}-{level}"), 0, 0, 0);
+        PartInfo { name, day, rank, level, size_bytes, crc32c, n_rows, ids, ts }
+    }
+
+    #[test]
+    fn only_parts_of_one_day_and_level_are_merged_and_only_when_they_are_many() {
+        let parts = [part(5, 0, 1), part(1, 1, 1), part(4, 0, 1), part(6, 0, 1), part(7, 0, 2)];
+        let mergers = Merger::plan(parts.iter(), 2);
+        let expected = Merger { day: 1, parts: vec![part(4, 0, 1), part(5, 0, 1), part(6, 0, 1)] };
+        assert_eq!(mergers, [expected]);
+        assert_eq!((mergers[0].name().rank, mergers[0].name().level), (6, 1));
+        assert_eq!(Merger::plan(parts.iter(), 3), []);
+    }
+}

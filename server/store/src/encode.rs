@@ -1,0 +1,102 @@
+//! Writing rows into a Parquet file.
+
+mod decimal;
+mod file;
+mod logs;
+mod samples;
+mod sets;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use datafusion::error::DataFusionError;
+use parquet::{
+    basic::{Compression, ZstdLevel},
+    errors::ParquetError,
+    file::{
+        metadata::{KeyValue, SortingColumn},
+        properties::{WriterProperties, WriterPropertiesBuilder},
+    },
+};
+
+pub(crate) use file::PartFile;
+pub(crate) use logs::LogWriter;
+pub(crate) use samples::SampleWriter;
+pub(crate) use sets::{SetRow, read_sets, write_sets};
+
+/// At flush; the best size for its cost.
+const ZSTD_LEVEL: i32 = 3;
+
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    #[error("cannot write {}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("cannot write Parquet to {}", path.display())]
+    Parquet { path: PathBuf, source: ParquetError },
+    #[error("cannot read Parquet from {}", path.display())]
+    Read { path: PathBuf, source: ParquetError },
+    #[error("{} lacks column {column} or has it in another type", path.display())]
+    Column { path: PathBuf, column: &'static str },
+    #[error("cannot lay out rows for {}", path.display())]
+    Arrow { path: PathBuf, source: arrow::error::ArrowError },
+    #[error("cannot read the parts to merge")]
+    Merge(#[source] DataFusionError),
+}
+
+/// A file that is whole and on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) size_bytes: u64,
+    pub(crate) crc32c: u32,
+    pub(crate) n_rows: u64,
+    /// Smallest and greatest.
+    pub(crate) ids: (i64, i64),
+    pub(crate) ts: (i64, i64),
+}
+
+/// Smallest and greatest of what came by.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    ids: (i64, i64),
+    ts: (i64, i64),
+    n_rows: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { ids: (i64::MAX, i64::MIN), ts: (i64::MAX, i64::MIN), n_rows: 0 }
+    }
+}
+
+impl Bounds {
+    fn add(&mut self, id: i64, ts: i64) {
+        self.ids = (self.ids.0.min(id), self.ids.1.max(id));
+        self.ts = (self.ts.0.min(ts), self.ts.1.max(ts));
+        self.n_rows += 1;
+    }
+}
+
+/// What all tables share: compression, the sort order, where the file comes from.
+fn properties(n_sorted: i32) -> WriterPropertiesBuilder {
+    let zstd = ZstdLevel::try_new(ZSTD_LEVEL).map_or(Compression::UNCOMPRESSED, Compression::ZSTD);
+    let sorted = (0..n_sorted)
+        .map(|it| SortingColumn { column_idx: it, descending: false, nulls_first: false })
+        .collect();
+    WriterProperties::builder()
+        .set_created_by(concat!("skep ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_key_value_metadata(Some(vec![KeyValue::new("skep.format".to_owned(), "1".to_owned())]))
+        .set_compression(zstd)
+        .set_sorting_columns(Some(sorted))
+}
+
+fn parquet_error(path: &Path) -> impl Fn(ParquetError) -> EncodeError + use<> {
+    let path = path.to_owned();
+    move |source| EncodeError::Parquet { path: path.clone(), source }
+}
+
+fn arrow_error(path: &Path) -> impl Fn(arrow::error::ArrowError) -> EncodeError + use<> {
+    let path = path.to_owned();
+    move |source| EncodeError::Arrow { path: path.clone(), source }
+}

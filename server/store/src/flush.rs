@@ -1,0 +1,400 @@
+//! From heads to parts: freeze, write, commit, and let go of the log's segments.
+//!
+//! The order is what makes a crash at any point harmless. Label sets are committed and synced
+//! before the rows that need them; rows with the segment they cover, so that a replay skips what
+//! is in a part; segments go when every table's commit is on the disk.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use skep_wal::{Fs, SegmentSeq, WalError};
+
+use crate::{
+    commit::{Commit, CommitError, Covered, TableLog},
+    day::{MS_PER_DAY, NS_PER_MS, format_day, start_ms},
+    encode::{EncodeError, LogWriter, SampleWriter, SetRow, Written, write_sets},
+    filter::RowFilter,
+    heads::{LogHeads, SampleHeads},
+    index::{IdOrder, Index},
+    merge::Table,
+    metadata,
+    part::{Part, PartInfo},
+    store::Store,
+    table::read_log_stream,
+    view::{Metadata, TableView},
+};
+
+/// The four tables and what waits to be written to them.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) series: TableLog,
+    pub(crate) streams: TableLog,
+    pub(crate) samples: TableLog,
+    pub(crate) logs: TableLog,
+    /// Oldest first.
+    frozen: VecDeque<Frozen>,
+    /// Up to which segment everything is in parts, and up to which segments are gone.
+    covered: u64,
+    removed: u64,
+    /// What the metadata file holds.
+    metadata: Option<Arc<BTreeMap<String, Metadata>>>,
+}
+
+/// Heads that take no more rows, and the newest segment whose rows they hold.
+#[derive(Debug)]
+struct Frozen {
+    covered: u64,
+    /// `None` once they are committed.
+    samples: Option<Arc<SampleHeads>>,
+    logs: Option<Arc<LogHeads>>,
+}
+
+/// Why rows are still in memory. They stay there and in the log; the next flush tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    #[error("cannot rotate the log")]
+    Wal(#[from] WalError),
+    #[error("cannot write a part")]
+    Encode(#[from] EncodeError),
+    #[error("cannot commit")]
+    Commit(#[from] CommitError),
+    #[error("cannot use {}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("the writer of parts panicked")]
+    Panicked,
+}
+
+/// What a new part is called.
+pub(crate) struct PartName {
+    pub(crate) day: i32,
+    pub(crate) rank: u64,
+    pub(crate) level: u32,
+}
+
+impl PartName {
+    fn folder(&self) -> String {
+        format!("day={}", format_day(self.day))
+    }
+
+    fn file(&self) -> String {
+        format!("{}/{:010}-{}.parquet", self.folder(), self.rank, self.level)
+    }
+
+    /// The path of the new file, its folder made.
+    pub(crate) fn prepare(&self, log: &TableLog, fs: &dyn Fs) -> Result<PathBuf, FlushError> {
+        let folder = log.dir().join(self.folder());
+        fs.create_dir_all(&folder)
+            .map_err(|source| FlushError::Io { path: folder.clone(), source })?;
+        Ok(log.dir().join(self.file()))
+    }
+
+    /// Makes the file's name durable and says what to commit.
+    pub(crate) fn finish(
+        &self,
+        log: &TableLog,
+        written: Written,
+        fs: &dyn Fs,
+    ) -> Result<PartInfo, FlushError> {
+        for dir in [log.dir().join(self.folder()), log.dir().to_owned()] {
+            fs.sync_dir(&dir).map_err(|source| FlushError::Io { path: dir, source })?;
+        }
+        Ok(PartInfo {
+            name: self.file(),
+            day: self.day,
+            rank: self.rank,
+            level: self.level,
+            size_bytes: written.size_bytes,
+            crc32c: written.crc32c,
+            n_rows: written.n_rows,
+            ids: written.ids,
+            ts: written.ts,
+        })
+    }
+}
+
+impl Tables {
+    pub(crate) fn new(
+        series: TableLog,
+        streams: TableLog,
+        samples: TableLog,
+        logs: TableLog,
+    ) -> Self {
+        Self {
+            series,
+            streams,
+            samples,
+            logs,
+            frozen: VecDeque::new(),
+            covered: 0,
+            removed: 0,
+            metadata: None,
+        }
+    }
+
+    pub(crate) fn log(&mut self, table: Table) -> &mut TableLog {
+        match table {
+            Table::Samples => &mut self.samples,
+            Table::Logs => &mut self.logs,
+        }
+    }
+
+    /// Returns once every commit is on the disk.
+    pub(crate) fn sync(&mut self) -> Result<(), CommitError> {
+        self.series.sync()?;
+        self.streams.sync()?;
+        self.samples.sync()?;
+        self.logs.sync()
+    }
+
+    pub(crate) fn size_bytes(&self) -> u64 {
+        [&self.series, &self.streams, &self.samples, &self.logs]
+            .iter()
+            .flat_map(|it| it.live())
+            .map(|it| it.size_bytes)
+            .sum()
+    }
+}
+
+impl Store {
+    /// Writes everything in memory to parts; returns when it is readable there and durable.
+    ///
+    /// # Errors
+    /// The disk. Nothing is lost: rows stay in memory and in the log.
+    pub async fn flush(self: &Arc<Self>) -> Result<(), FlushError> {
+        let mut tables = Arc::clone(&self.tables).lock_owned().await;
+        self.freeze(&mut tables).await?;
+        let store = Arc::clone(self);
+        let written = tokio::task::spawn_blocking(move || {
+            let written = store.write_out(&mut tables);
+            (tables, written)
+        });
+        let (mut tables, written) = written.await.or(Err(FlushError::Panicked))?;
+        written?;
+        self.note_flush(tables.size_bytes());
+        if tables.covered > tables.removed {
+            self.wal.remove_through(SegmentSeq(tables.covered)).await?;
+            tables.removed = tables.covered;
+        }
+        Ok(())
+    }
+
+    /// Swaps the heads for empty ones, at a point where they hold exactly what the log's finished
+    /// segments do.
+    async fn freeze(&self, tables: &mut Tables) -> Result<(), FlushError> {
+        let mut epoch = self.gate.write().await;
+        {
+            let view = self.view();
+            if view.samples.active.n_samples() + view.logs.active.n_entries() == 0 {
+                return Ok(());
+            }
+        }
+        let covered = self.wal.rotate().await?.0 - 1;
+        *epoch += 1;
+        let mut view = self.view();
+        let samples = freeze(&mut view.samples, |it| it.n_samples() > 0);
+        let logs = freeze(&mut view.logs, |it| it.n_entries() > 0);
+        tables.frozen.push_back(Frozen { covered, samples, logs });
+        Ok(())
+    }
+
+    /// Writes what is frozen, oldest first.
+    fn write_out(&self, tables: &mut Tables) -> Result<(), FlushError> {
+        while let Some(mut frozen) = tables.frozen.pop_front() {
+            if let Err(error) = self.write_frozen(tables, &mut frozen) {
+                tables.frozen.push_front(frozen);
+                return Err(error);
+            }
+            tables.covered = frozen.covered;
+        }
+        let metadata = Arc::clone(&self.metadata());
+        if tables.metadata.as_ref().is_none_or(|it| !Arc::ptr_eq(it, &metadata)) {
+            metadata::save(&self.config.dir, &metadata, self.fs.as_ref())
+                .map_err(|(path, source)| FlushError::Io { path, source })?;
+            tables.metadata = Some(metadata);
+        }
+        tables.sync()?;
+        Ok(())
+    }
+
+    fn write_frozen(&self, tables: &mut Tables, frozen: &mut Frozen) -> Result<(), FlushError> {
+        // What earlier flushes held must be on the disk before a commit says that all of it is.
+        tables.sync()?;
+        let rank = frozen.covered;
+        let now_ms = self.clock.now().to_ms().0;
+        if let Some(heads) = &frozen.samples {
+            let (parts, sets) = self.write_samples(&tables.samples, heads, rank)?;
+            self.commit_sets(&mut tables.series, &self.series, IdOrder::ByMetric, sets, rank)?;
+            let all = if frozen.logs.is_none() { rank } else { 0 };
+            let commit = Commit {
+                operation: "WRITE",
+                add: parts.clone(),
+                covered: Covered { table: rank, all },
+                ..Commit::default()
+            };
+            tables.samples.commit(commit, now_ms)?;
+            let parts = self.open_parts(&tables.samples, parts);
+            self.view().samples.replace_frozen(heads, parts);
+            frozen.samples = None;
+        }
+        if let Some(heads) = &frozen.logs {
+            let (parts, sets) = self.write_logs(&tables.logs, heads, rank)?;
+            self.commit_sets(&mut tables.streams, &self.streams, IdOrder::Sequential, sets, rank)?;
+            tables.samples.sync()?;
+            let commit = Commit {
+                operation: "WRITE",
+                add: parts.clone(),
+                covered: Covered { table: rank, all: rank },
+                ..Commit::default()
+            };
+            tables.logs.commit(commit, now_ms)?;
+            let parts = self.open_parts(&tables.logs, parts);
+            self.view().logs.replace_frozen(heads, parts);
+            frozen.logs = None;
+        }
+        Ok(())
+    }
+
+    /// One part a day, and which series are in it.
+    fn write_samples(
+        &self,
+        log: &TableLog,
+        heads: &SampleHeads,
+        rank: u64,
+    ) -> Result<(Vec<PartInfo>, Vec<DaySets>), FlushError> {
+        let (mut parts, mut sets) = (Vec::new(), Vec::new());
+        let ids = heads.ids();
+        for day in heads.days() {
+            let name = PartName { day, rank, level: 0 };
+            let path = name.prepare(log, self.fs.as_ref())?;
+            let mut writer = SampleWriter::create(&path, self.fs.as_ref())?;
+            let filter = RowFilter::between(start_ms(day), start_ms(day) + MS_PER_DAY - 1);
+            let mut seen = Vec::new();
+            for run in ids.iter().filter_map(|id| heads.read(*id, &filter)) {
+                writer.push(&run)?;
+                if let (Some(first), Some(last)) = (run.ts.first(), run.ts.last()) {
+                    seen.push((run.id, *first, *last));
+                }
+            }
+            parts.push(name.finish(log, writer.finish()?, self.fs.as_ref())?);
+            sets.push(DaySets { day, seen });
+        }
+        Ok((parts, sets))
+    }
+
+    fn write_logs(
+        &self,
+        log: &TableLog,
+        heads: &LogHeads,
+        rank: u64,
+    ) -> Result<(Vec<PartInfo>, Vec<DaySets>), FlushError> {
+        let (mut parts, mut sets) = (Vec::new(), Vec::new());
+        let ids = heads.ids();
+        for day in heads.days() {
+            let name = PartName { day, rank, level: 0 };
+            let path = name.prepare(log, self.fs.as_ref())?;
+            let mut writer = LogWriter::create(&path, self.fs.as_ref())?;
+            let start_ns = start_ms(day).saturating_mul(NS_PER_MS);
+            let end_ns = start_ns.saturating_add(MS_PER_DAY * NS_PER_MS - 1);
+            let filter = RowFilter::between(start_ns, end_ns);
+            let mut seen = Vec::new();
+            for &id in &ids {
+                let mut ts = (i64::MAX, i64::MIN);
+                read_log_stream(heads, id, &filter, |batch, first, last| {
+                    ts = (ts.0.min(first), ts.1.max(last));
+                    writer.push(&batch)
+                })?;
+                if ts.0 <= ts.1 {
+                    seen.push((id, ts.0.div_euclid(NS_PER_MS), ts.1.div_euclid(NS_PER_MS)));
+                }
+            }
+            parts.push(name.finish(log, writer.finish()?, self.fs.as_ref())?);
+            sets.push(DaySets { day, seen });
+        }
+        Ok((parts, sets))
+    }
+
+    /// Writes and syncs the rows of label sets that are new on their day.
+    fn commit_sets(
+        &self,
+        log: &mut TableLog,
+        index: &Index,
+        order: IdOrder,
+        sets: Vec<DaySets>,
+        rank: u64,
+    ) -> Result<(), FlushError> {
+        let by_id = index.by_id();
+        let (mut add, mut written) = (Vec::new(), Vec::new());
+        for DaySets { day, seen } in sets {
+            let entries: Vec<_> =
+                seen.iter().filter_map(|(id, ..)| by_id.get(id)).map(Arc::clone).collect();
+            let entries = index.unwritten(day, &entries);
+            if entries.is_empty() {
+                continue;
+            }
+            let seen: BTreeMap<i64, (i64, i64)> =
+                seen.into_iter().map(|(id, first, last)| (id, (first, last))).collect();
+            let rows: Vec<_> = entries
+                .iter()
+                .filter_map(|it| {
+                    let &(first_seen, last_seen) = seen.get(&it.id)?;
+                    Some(SetRow {
+                        id: it.id,
+                        labels: Arc::clone(&it.labels),
+                        first_seen,
+                        last_seen,
+                    })
+                })
+                .collect();
+            let name = PartName { day, rank, level: 0 };
+            let path = name.prepare(log, self.fs.as_ref())?;
+            let part = write_sets(&path, order, &rows, self.fs.as_ref())?;
+            add.push(name.finish(log, part, self.fs.as_ref())?);
+            written.push((day, entries));
+        }
+        if !add.is_empty() {
+            let commit = Commit { operation: "WRITE", add, ..Commit::default() };
+            log.commit(commit, self.clock.now().to_ms().0)?;
+            for (day, entries) in written {
+                index.mark_written(day, &entries);
+            }
+        }
+        log.sync()?;
+        Ok(())
+    }
+
+    pub(crate) fn open_parts(&self, log: &TableLog, parts: Vec<PartInfo>) -> Vec<Arc<Part>> {
+        let open = |info: PartInfo| {
+            let path = log.path_of(&info);
+            Arc::new(Part::new(info, path, Arc::clone(&self.fs)))
+        };
+        parts.into_iter().map(open).collect()
+    }
+}
+
+/// The label sets of one day: id, oldest and newest row in milliseconds; in order of id.
+struct DaySets {
+    day: i32,
+    seen: Vec<(i64, i64, i64)>,
+}
+
+fn freeze<H: Default>(table: &mut TableView<H>, has_rows: fn(&H) -> bool) -> Option<Arc<H>> {
+    if !has_rows(&table.active) {
+        return None;
+    }
+    let frozen = std::mem::take(&mut table.active);
+    table.frozen.push(Arc::clone(&frozen));
+    Some(frozen)
+}
+
+impl<H> TableView<H> {
+    /// Rows move from heads to parts in one step.
+    fn replace_frozen(&mut self, heads: &Arc<H>, parts: Vec<Arc<Part>>) {
+        self.frozen.retain(|it| !Arc::ptr_eq(it, heads));
+        self.parts.extend(parts);
+        self.parts.sort_by_key(|it| it.info.rank);
+    }
+}

@@ -1,0 +1,345 @@
+//! The store against an in-memory model, over a disk that fails and loses power.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use arrow::{
+    array::{AsArray as _, RecordBatch},
+    datatypes::{Float64Type, Int64Type, TimestampMillisecondType, TimestampNanosecondType},
+};
+use datafusion::{catalog::TableProvider, execution::SessionState, prelude::SessionContext};
+use futures::TryStreamExt as _;
+use skep_proto::{
+    Clock, LogRow, LogRows, Matcher, Sample, SampleRows, TimeRange, TimestampMs, TimestampNs,
+};
+use skep_wal::sim::{Faults, Seeded, SimFs};
+
+use crate::{Store, StoreConfig};
+
+const N_SEEDS: u64 = 160;
+const N_STEPS: usize = 40;
+/// 2026-11-22 23:59 UTC, so that steps cross into another day.
+const START_MS: i64 = 1_795_391_940_000;
+const METRICS: [&str; 3] = ["up", "node_load1", "node_cpu_seconds_total"];
+const HOSTS: [&str; 3] = ["a", "b", "c"];
+
+#[derive(Debug)]
+struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> TimestampNs {
+        TimestampMs(self.0.load(Ordering::Relaxed)).to_ns()
+    }
+}
+
+type LogRowKey = (String, i64, String, Vec<(String, String)>);
+
+/// What must be there. A row whose append failed may be there or not.
+#[derive(Debug, Default)]
+struct Model {
+    samples: BTreeMap<(String, i64), u64>,
+    /// Values that may have taken the place of the one above, or of none.
+    samples_maybe: BTreeMap<(String, i64), BTreeSet<u64>>,
+    logs: BTreeSet<LogRowKey>,
+    logs_maybe: BTreeSet<LogRowKey>,
+}
+
+impl Model {
+    fn sample(&mut self, series: String, ts: i64, bits: u64, is_acked: bool) {
+        let key = (series, ts);
+        if is_acked {
+            self.samples_maybe.remove(&key);
+            self.samples.insert(key, bits);
+        } else {
+            self.samples_maybe.entry(key).or_default().insert(bits);
+        }
+    }
+
+    fn log(&mut self, row: LogRowKey, is_acked: bool) {
+        if is_acked {
+            self.logs.insert(row);
+        } else {
+            self.logs_maybe.insert(row);
+        }
+    }
+
+    #[track_caller]
+    fn check(&mut self, samples: &[((String, i64), u64)], logs: &[LogRowKey], context: &str) {
+        let mut found = BTreeMap::new();
+        for (key, bits) in samples {
+            assert!(found.insert(key.clone(), *bits).is_none(), "{context}: {key:?} is twice");
+            let maybe = self.samples_maybe.get(key);
+            let is_known =
+                self.samples.get(key) == Some(bits) || maybe.is_some_and(|it| it.contains(bits));
+            assert!(is_known, "{context}: {key:?} has {bits:#x}, which nobody wrote last");
+        }
+        for key in self.samples.keys() {
+            assert!(found.contains_key(key), "{context}: acknowledged {key:?} is gone");
+        }
+        let distinct: BTreeSet<_> = logs.iter().cloned().collect();
+        assert_eq!(distinct.len(), logs.len(), "{context}: an entry is twice");
+        for row in &self.logs {
+            assert!(distinct.contains(row), "{context}: acknowledged {row:?} is gone");
+        }
+        for row in &distinct {
+            let is_known = self.logs.contains(row) || self.logs_maybe.contains(row);
+            assert!(is_known, "{context}: nobody wrote {row:?}");
+        }
+    }
+}
+
+fn series_name(metric: &str, host: &str) -> String {
+    format!("{metric}{{host=\"{host}\"}}")
+}
+
+struct World {
+    store: Option<Arc<Store>>,
+    config: StoreConfig,
+    clock: Arc<TestClock>,
+    disk: SimFs,
+    random: Seeded,
+    model: Model,
+}
+
+impl World {
+    fn open(&mut self, context: &str) {
+        self.disk.set_faults(Faults::default());
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let opened = Store::open_on(self.config.clone(), clock, Arc::new(self.disk.clone()));
+        self.store = Some(opened.unwrap_or_else(|error| panic!("{context}: {error:?}")));
+    }
+
+    fn ts(&mut self) -> i64 {
+        START_MS + 5_000 * self.random.below(60) as i64
+    }
+
+    fn value(&mut self) -> f64 {
+        match self.random.below(6) {
+            0 => skep_proto::stale_marker(),
+            1 => -0.0,
+            2 => std::f64::consts::PI * self.random.below(100) as f64,
+            3 => self.random.below(1000) as f64 / 100.0,
+            _ => self.random.below(1000) as f64,
+        }
+    }
+
+    async fn append_samples(&mut self, store: &Arc<Store>) {
+        let mut written = Vec::new();
+        let mut rows = SampleRows::default();
+        for _ in 0..1 + self.random.below(4) {
+            let metric = METRICS[self.random.below(3)];
+            let host = HOSTS[self.random.below(3)];
+            let samples: Vec<_> = (0..1 + self.random.below(4))
+                .map(|_| Sample { ts: TimestampMs(self.ts()), value: self.value() })
+                .collect();
+            for sample in &samples {
+                written.push((series_name(metric, host), sample.ts.0, sample.value.to_bits()));
+            }
+            rows.push([("__name__", metric), ("host", host)], samples);
+        }
+        let is_acked = store.append_samples(&rows).await.is_ok();
+        for (series, ts, bits) in written {
+            self.model.sample(series, ts, bits, is_acked);
+        }
+    }
+
+    async fn append_logs(&mut self, store: &Arc<Store>) {
+        let mut written = Vec::new();
+        let mut rows = LogRows::default();
+        for _ in 0..1 + self.random.below(3) {
+            let host = HOSTS[self.random.below(3)];
+            let entries: Vec<_> = (0..1 + self.random.below(4))
+                .map(|_| {
+                    let ts = self.ts() * 1_000_000 + self.random.below(3) as i64;
+                    let line = format!("line {}", self.random.below(4));
+                    let level = ["info", "error"][self.random.below(2)];
+                    written.push((
+                        format!("{{host=\"{host}\"}}"),
+                        ts,
+                        line.clone(),
+                        vec![("level".to_owned(), level.to_owned())],
+                    ));
+                    LogRow {
+                        ts: TimestampNs(ts),
+                        line: line.into(),
+                        metadata: vec![("level".into(), level.into())],
+                    }
+                })
+                .collect();
+            rows.streams.push((vec![("host".into(), host.into())], entries));
+        }
+        let is_acked = store.append_logs(&rows).await.is_ok();
+        for row in written {
+            self.model.log(row, is_acked);
+        }
+    }
+
+    async fn check(&mut self, store: &Arc<Store>, context: &str) {
+        let samples = read_samples(store).await;
+        let logs = read_logs(store).await;
+        self.model.check(&samples, &logs, context);
+        let host = HOSTS[self.random.below(3)];
+        let selected =
+            store.snapshot().series().select(&[Matcher::equal("host", host)], TimeRange::ALL);
+        let selected: BTreeSet<_> = selected.iter().map(|(_, it)| it.to_string()).collect();
+        for ((series, _), _) in samples {
+            let is_wanted = series.contains(&format!("host=\"{host}\""));
+            assert_eq!(selected.contains(&series), is_wanted, "{context}: {series}");
+        }
+    }
+
+    async fn step(&mut self, context: &str) {
+        let Some(store) = self.store.clone() else {
+            self.open(context);
+            let store = self.store.clone().unwrap();
+            self.check(&store, context).await;
+            return;
+        };
+        let action = self.random.below(20);
+        println!("{context}: action {action}");
+        match action {
+            0..6 => self.append_samples(&store).await,
+            6..10 => self.append_logs(&store).await,
+            10..13 => println!("flush: {:?}", store.flush().await),
+            13 => println!("compact: {:?}", store.compact().await),
+            14 => self.check(&store, context).await,
+            15..17 => self.disk.set_faults(Faults {
+                write_one_in: [0, 5, 20][self.random.below(3)],
+                sync_one_in: [0, 5, 20][self.random.below(3)],
+                name_one_in: [0, 5, 20][self.random.below(3)],
+                is_full: self.random.is_one_in(6),
+            }),
+            17 => self.disk.set_faults(Faults::default()),
+            18 => {
+                drop(store);
+                self.store = None;
+                self.disk.crash().unwrap();
+            }
+            _ => {
+                if self.random.is_one_in(2) {
+                    store.close().await;
+                }
+                drop(store);
+                self.store = None;
+            }
+        }
+    }
+}
+
+async fn collect(table: Arc<dyn TableProvider>) -> Vec<RecordBatch> {
+    static CONTEXT: LazyLock<SessionContext> = LazyLock::new(SessionContext::new);
+    static STATE: LazyLock<SessionState> = LazyLock::new(|| CONTEXT.state());
+    let plan = table.scan(&*STATE, None, &[], None).await.unwrap();
+    plan.execute(0, CONTEXT.task_ctx()).unwrap().try_collect().await.unwrap()
+}
+
+async fn read_samples(store: &Arc<Store>) -> Vec<((String, i64), u64)> {
+    let snapshot = store.snapshot();
+    let names: BTreeMap<i64, String> = snapshot
+        .series()
+        .select(&[], TimeRange::ALL)
+        .into_iter()
+        .map(|(id, labels)| (id.0, labels.to_string()))
+        .collect();
+    let mut rows = Vec::new();
+    let mut last = None;
+    for batch in collect(snapshot.samples()).await {
+        let ids = batch.column(0).as_primitive::<Int64Type>();
+        let ts = batch.column(1).as_primitive::<TimestampMillisecondType>();
+        let values = batch.column(2).as_primitive::<Float64Type>();
+        for i in 0..batch.num_rows() {
+            let key = (ids.value(i), ts.value(i));
+            assert!(last < Some(key), "out of order: {last:?} before {key:?}");
+            last = Some(key);
+            let name = names.get(&key.0).expect("a sample's series is in the index").clone();
+            rows.push(((name, key.1), values.value(i).to_bits()));
+        }
+    }
+    rows
+}
+
+async fn read_logs(store: &Arc<Store>) -> Vec<LogRowKey> {
+    let snapshot = store.snapshot();
+    let names: BTreeMap<i64, String> = snapshot
+        .streams()
+        .select(&[], TimeRange::ALL)
+        .into_iter()
+        .map(|(id, labels)| (id.0, labels.to_string()))
+        .collect();
+    let mut rows = Vec::new();
+    let mut last = None;
+    for batch in collect(snapshot.logs()).await {
+        let ids = batch.column(0).as_primitive::<Int64Type>();
+        let ts = batch.column(1).as_primitive::<TimestampNanosecondType>();
+        let lines = batch.column(2).as_string::<i32>();
+        let metadata = batch.column(3).as_map();
+        for i in 0..batch.num_rows() {
+            let key = (ids.value(i), ts.value(i));
+            assert!(last <= Some(key), "out of order: {last:?} before {key:?}");
+            last = Some(key);
+            let entries = metadata.value(i);
+            let (keys, values) =
+                (entries.column(0).as_string::<i32>(), entries.column(1).as_string::<i32>());
+            let pairs = keys
+                .iter()
+                .zip(values)
+                .map(|(key, value)| (key.unwrap().to_owned(), value.unwrap().to_owned()))
+                .collect();
+            let name = names.get(&key.0).expect("an entry's stream is in the index").clone();
+            rows.push((name, key.1, lines.value(i).to_owned(), pairs));
+        }
+    }
+    rows
+}
+
+fn config(dir: &std::path::Path) -> StoreConfig {
+    StoreConfig {
+        group_interval: Duration::ZERO,
+        parts_per_day_max: 2,
+        ..StoreConfig::new(dir.join("data"))
+    }
+}
+
+fn run_seed(seed: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World {
+        store: None,
+        config: config(dir.path()),
+        clock: Arc::new(TestClock(AtomicI64::new(START_MS))),
+        disk: SimFs::new(seed),
+        random: Seeded::new(seed ^ 0x5eed),
+        model: Model::default(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        for step in 0..N_STEPS {
+            world.step(&format!("seed {seed} step {step}")).await;
+        }
+        world.store = None;
+        world.disk.crash().unwrap();
+        let context = format!("seed {seed} at the end");
+        world.open(&context);
+        let store = world.store.clone().unwrap();
+        world.check(&store, &context).await;
+    });
+}
+
+/// `SKEP_SEED` and `SKEP_SEEDS` choose others: to look for failures, and into them.
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
+    let first = number("SKEP_SEED").unwrap_or(0);
+    first..first + number("SKEP_SEEDS").unwrap_or(N_SEEDS)
+}
+
+#[test]
+fn what_was_acknowledged_is_there_once_after_faults_and_crashes() {
+    for seed in seeds() {
+        run_seed(seed);
+    }
+}

@@ -1,0 +1,233 @@
+//! Taking up where the last process stopped: tables, label sets, then the log.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, AtomicU64},
+    },
+};
+
+use skep_proto::Clock;
+use skep_wal::{Fs, RealFs, SegmentSeq, Wal, WalOptions};
+use tokio::sync::{Notify, RwLock};
+
+use crate::{
+    commit::{CommitError, Covered, TableLog, TableSchema},
+    config::StoreConfig,
+    day::{NS_PER_MS, day_of_ms},
+    encode::read_sets,
+    error::OpenError,
+    flush::Tables,
+    index::{Entry, IdOrder, Index},
+    metadata,
+    part::Part,
+    record::{Content, Record, Registration},
+    schema,
+    store::{Figures, Store},
+    view::View,
+};
+
+impl Store {
+    /// Opens the store in `config.dir`, creates it if absent, and takes up where the last process
+    /// stopped.
+    ///
+    /// # Errors
+    /// Files that cannot be read or written, another process that has it open, damage.
+    pub fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+        Self::open_on(config, clock, Arc::new(RealFs))
+    }
+
+    /// As [`Self::open`], with everything written through the given disk.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(
+        mut config: StoreConfig,
+        clock: Arc<dyn Clock>,
+        fs: Arc<dyn Fs>,
+    ) -> Result<Arc<Self>, OpenError> {
+        config.dir = std::path::absolute(&config.dir)
+            .map_err(|source| OpenError::Io { path: config.dir.clone(), source })?;
+        let dir = config.dir.as_path();
+        fs.create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+        let lock = lock(dir.join("LOCK"))?;
+        let tables = open_tables(dir, &fs, clock.now().to_ms().0)?;
+        let series = load_index(&tables.series, IdOrder::ByMetric)?;
+        let streams = load_index(&tables.streams, IdOrder::Sequential)?;
+        let (samples, n_damaged_samples) = load_parts(&tables.samples, &fs);
+        let (logs, n_damaged_logs) = load_parts(&tables.logs, &fs);
+        let mut view = View::default();
+        view.samples.parts = samples;
+        view.logs.parts = logs;
+        let covered = (tables.samples.covered(), tables.logs.covered());
+        let wal = replay(&config, &fs, covered, &series, &streams, &view)?;
+        let figures = Figures {
+            n_flushes: AtomicU64::new(0),
+            n_flush_failures: AtomicU64::new(0),
+            last_flush_ms: AtomicI64::new(0),
+            disk_bytes: AtomicU64::new(tables.size_bytes()),
+            n_damaged_parts: n_damaged_samples + n_damaged_logs,
+        };
+        let metadata = Mutex::new(Arc::new(metadata::load(dir, fs.as_ref())));
+        Ok(Arc::new(Self {
+            clock,
+            fs,
+            wal,
+            series,
+            streams,
+            view: Mutex::new(view),
+            metadata,
+            tables: Arc::new(tokio::sync::Mutex::new(tables)),
+            compaction: tokio::sync::Mutex::new(()),
+            gate: RwLock::new(1),
+            flush_wanted: Notify::new(),
+            is_closed: AtomicBool::new(false),
+            figures,
+            _lock: lock,
+            config,
+        }))
+    }
+}
+
+fn open_tables(dir: &Path, fs: &Arc<dyn Fs>, now_ms: i64) -> Result<Tables, CommitError> {
+    let open = |name: &'static str, schema, key| {
+        let schema = TableSchema::new(name, schema, key);
+        TableLog::open(dir.join(name), schema, Arc::clone(fs), now_ms)
+    };
+    Ok(Tables::new(
+        open("series", &schema::SERIES_FILE, schema::SAMPLES_KEY)?,
+        open("streams", &schema::STREAMS_FILE, schema::STREAMS_KEY)?,
+        open("samples", &schema::SAMPLES_FILE, schema::SAMPLES_KEY)?,
+        open("logs", &schema::LOGS, schema::LOGS_KEY)?,
+    ))
+}
+
+fn load_index(log: &TableLog, order: IdOrder) -> Result<Arc<Index>, OpenError> {
+    let index = Index::new(order);
+    for part in log.live() {
+        let entries: Vec<_> = read_sets(&log.path_of(part))?
+            .into_iter()
+            .map(|row| {
+                let entry = index.restore(row.id, row.labels);
+                entry.mark_day(part.day);
+                entry
+            })
+            .collect();
+        index.mark_written(part.day, &entries);
+    }
+    Ok(Arc::new(index))
+}
+
+/// The parts that are there as the commit log says, oldest first, and how many are not.
+fn load_parts(log: &TableLog, fs: &Arc<dyn Fs>) -> (Vec<Arc<Part>>, usize) {
+    let mut parts = Vec::new();
+    let mut n_damaged = 0;
+    for info in log.live() {
+        let path = log.path_of(info);
+        match fs.size(&path) {
+            Ok(size_bytes) if size_bytes == info.size_bytes => {
+                parts.push(Arc::new(Part::new(info.clone(), path, Arc::clone(fs))));
+            }
+            Ok(size_bytes) => {
+                n_damaged += 1;
+                tracing::error!(
+                    path = %path.display(), size_bytes, size_bytes_expected = info.size_bytes,
+                    "A part has the wrong size; queries go on without it. Restore it from a backup."
+                );
+            }
+            Err(error) => {
+                n_damaged += 1;
+                tracing::error!(
+                    %error, path = %path.display(),
+                    "A part cannot be read; queries go on without it. Restore it from a backup."
+                );
+            }
+        }
+    }
+    parts.sort_by_key(|it| it.info.rank);
+    (parts, n_damaged)
+}
+
+/// Opens the log and puts what no part holds yet into the heads.
+fn replay(
+    config: &StoreConfig,
+    fs: &Arc<dyn Fs>,
+    (samples, logs): (Covered, Covered),
+    series: &Index,
+    streams: &Index,
+    view: &View,
+) -> Result<Wal, OpenError> {
+    let all = samples.all.max(logs.all);
+    let options = WalOptions {
+        durability: config.durability,
+        group_interval: config.group_interval,
+        committed: SegmentSeq(all),
+        ..WalOptions::default()
+    };
+    let (wal, replay) = Wal::open(config.dir.join("wal"), &options, Arc::clone(fs))?;
+    let replayed = replay.run(|seq, record| {
+        let record = Record::decompress(record)?;
+        match record.parse()? {
+            Content::Samples { registrations, columns } if seq.0 > samples.table => {
+                let known = restore(series, registrations);
+                for (id, ts, bits) in columns.groups() {
+                    view.samples.active.append(id, ts, bits);
+                    if let Some(entry) = known.get(&id) {
+                        mark_days(entry, ts.iter().copied());
+                    }
+                }
+            }
+            Content::Logs { registrations, columns } if seq.0 > logs.table => {
+                let known = restore(streams, registrations);
+                for (id, ts, entries) in columns.groups() {
+                    view.logs.active.append(id, ts, entries);
+                    if let Some(entry) = known.get(&id) {
+                        mark_days(entry, ts.iter().map(|it| it.div_euclid(NS_PER_MS)));
+                    }
+                }
+            }
+            Content::Samples { .. } | Content::Logs { .. } => {}
+        }
+        Ok(())
+    })?;
+    if replayed.n_records > 0 {
+        tracing::info!(
+            n_segments = replayed.n_segments,
+            n_records = replayed.n_records,
+            n_bytes = replayed.n_bytes,
+            "Replayed the log."
+        );
+    }
+    Ok(wal)
+}
+
+fn restore(
+    index: &Index,
+    registrations: Vec<Registration>,
+) -> std::collections::HashMap<i64, Arc<Entry>> {
+    registrations.into_iter().map(|(id, labels)| (id, index.restore(id, labels))).collect()
+}
+
+/// Notes on which days a label set has rows; time stamps in milliseconds.
+pub(crate) fn mark_days(entry: &Entry, ts: impl Iterator<Item = i64> + Clone) {
+    if let (Some(first), Some(last)) = (ts.clone().min(), ts.max()) {
+        entry.mark_day(day_of_ms(first));
+        entry.mark_day(day_of_ms(last));
+    }
+}
+
+/// Keeps other processes out for as long as the file is open.
+fn lock(path: PathBuf) -> Result<File, OpenError> {
+    let opened = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(source) => return Err(OpenError::Io { path, source }),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::Locked { path }),
+        Err(std::fs::TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
+    }
+}

@@ -1,0 +1,125 @@
+//! The store's background work and its end.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+
+/// After a failure, so that a full disk is not hammered.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// Figures for metrics and status pages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    pub n_series: usize,
+    pub n_streams: usize,
+    /// In memory, overwritten and repeated ones included.
+    pub n_head_samples: usize,
+    pub n_head_entries: usize,
+    pub head_bytes: usize,
+    /// Live parts of samples and logs.
+    pub n_parts: usize,
+    /// All tables, as of the last flush.
+    pub disk_bytes: u64,
+    pub wal_bytes: u64,
+    pub n_wal_segments: usize,
+    pub n_wal_syncs: u64,
+    pub n_wal_failures: u64,
+    pub n_flushes: u64,
+    pub n_flush_failures: u64,
+    /// Unix time in milliseconds; 0 for never.
+    pub last_flush_ms: i64,
+    /// Files that the commit log names and that are missing or of another size.
+    pub n_damaged_parts: usize,
+}
+
+impl Store {
+    /// Flushes by size and age, merges parts and drops old days, until told to stop. The caller
+    /// then calls [`Self::close`].
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.flush_wanted.notified() => {}
+                () = tokio::time::sleep(self.config.flush_age) => {}
+            }
+            let mut is_done = true;
+            if let Err(error) = self.flush().await {
+                self.figures.n_flush_failures.fetch_add(1, Ordering::Relaxed);
+                let error = report(&error);
+                tracing::warn!(error, "Could not flush; the rows stay in memory and in the log.");
+                is_done = false;
+            }
+            if is_done && let Err(error) = self.compact().await {
+                let error = report(&error);
+                tracing::warn!(error, "Could not merge parts; trying again later.");
+                is_done = false;
+            }
+            if !is_done {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(RETRY_DELAY) => self.flush_wanted.notify_one(),
+                }
+            }
+        }
+    }
+
+    /// Refuses further appends, writes everything to parts and stops the log. What cannot be
+    /// written stays in the log for the next start.
+    pub async fn close(self: &Arc<Self>) {
+        self.is_closed.store(true, Ordering::Release);
+        if let Err(error) = self.flush().await {
+            let error = report(&error);
+            tracing::warn!(error, "Could not flush at the end; the next start replays the log.");
+        }
+        let store = Arc::clone(self);
+        if tokio::task::spawn_blocking(move || store.wal.close()).await.is_err() {
+            tracing::error!("The log could not be closed.");
+        }
+    }
+
+    pub fn stats(&self) -> StoreStats {
+        let wal = self.wal.stats();
+        let figures = &self.figures;
+        let view = self.view();
+        StoreStats {
+            n_series: self.series.n_entries(),
+            n_streams: self.streams.n_entries(),
+            n_head_samples: view.samples.heads().map(|it| it.n_samples()).sum(),
+            n_head_entries: view.logs.heads().map(|it| it.n_entries()).sum(),
+            head_bytes: view.head_bytes(),
+            n_parts: view.samples.parts.len() + view.logs.parts.len(),
+            disk_bytes: figures.disk_bytes.load(Ordering::Relaxed),
+            wal_bytes: wal.n_bytes,
+            n_wal_segments: wal.n_segments,
+            n_wal_syncs: wal.n_syncs,
+            n_wal_failures: wal.n_failures,
+            n_flushes: figures.n_flushes.load(Ordering::Relaxed),
+            n_flush_failures: figures.n_flush_failures.load(Ordering::Relaxed),
+            last_flush_ms: figures.last_flush_ms.load(Ordering::Relaxed),
+            n_damaged_parts: figures.n_damaged_parts,
+        }
+    }
+
+    pub(crate) fn note_flush(&self, disk_bytes: u64) {
+        self.figures.n_flushes.fetch_add(1, Ordering::Relaxed);
+        self.figures.disk_bytes.store(disk_bytes, Ordering::Relaxed);
+        self.figures.last_flush_ms.store(self.clock.now().to_ms().0, Ordering::Relaxed);
+    }
+}
+
+/// An error with its causes, in one line.
+fn report(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(it) = cause {
+        text.push_str(": ");
+        text.push_str(&it.to_string());
+        cause = it.source();
+    }
+    text
+}
