@@ -22,9 +22,12 @@ use crate::{
     lex::{Keyword, Kind, Lexer, Preprocessor, Token, quote},
 };
 
-/// A tree higher than this is refused instead of exhausting the stack; a chain of operators counts,
-/// since it nests to the left.
-const HEIGHT_MAX: usize = 100;
+/// A tree higher than this is refused instead of exhausting the stack. A chain of operators counts
+/// as one level: it is evaluated in a loop.
+const HEIGHT_MAX: usize = 80;
+
+/// Bounds what chains of operators add to the depth of the tree, for the walks that do recurse.
+const N_OPERATORS_MAX: usize = 200;
 
 /// Bounds what one text may cost to parse.
 const QUERY_BYTES_MAX: usize = 1 << 20;
@@ -89,6 +92,7 @@ struct Parser<'a> {
     depth: usize,
     /// Of the expression read last.
     height: usize,
+    n_operators: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -102,8 +106,16 @@ impl<'a> Parser<'a> {
         }
         let start = Token { kind: Kind::Eof, span: Span::default(), text: "" };
         let lexer = Lexer::new(query);
-        let mut parser =
-            Self { query, lexer, options, token: start, last_end: 0, depth: 0, height: 0 };
+        let mut parser = Self {
+            query,
+            lexer,
+            options,
+            token: start,
+            last_end: 0,
+            depth: 0,
+            height: 0,
+            n_operators: 0,
+        };
         parser.advance()?;
         Ok(parser)
     }
@@ -160,23 +172,33 @@ impl<'a> Parser<'a> {
         Err(self.error_at(self.token.span, message))
     }
 
+    fn check_size(&self) -> Result<(), ParseError> {
+        if self.n_operators > N_OPERATORS_MAX {
+            let message = format!("expression has more than {N_OPERATORS_MAX} operators");
+            return Err(self.error_at(self.token.span, message));
+        }
+        self.check_depth(self.height)
+    }
+
     /// Everything that binds tighter than `min`.
     fn expr(&mut self, min: u8) -> Result<Expr, ParseError> {
         self.depth += 1;
         self.check_depth(self.depth)?;
         let mut lhs = self.prefix()?;
+        let mut operand_height = self.height;
         while let Kind::Operator(op) = self.token.kind {
             if op.precedence() <= min {
                 break;
             }
             self.advance()?;
-            let height = self.height;
             lhs = self.binary(lhs, op)?;
-            self.height = self.height.max(height) + 1;
-            if let Err(too_high) = self.check_depth(self.height) {
+            operand_height = operand_height.max(self.height);
+            self.height = operand_height + 1;
+            self.n_operators += 1;
+            if let Err(too_much) = self.check_size() {
                 // A mistake in what was read tells more than the limit.
                 check::check(self.query, &mut lhs)?;
-                return Err(too_high);
+                return Err(too_much);
             }
         }
         self.depth -= 1;
