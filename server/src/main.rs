@@ -1,2 +1,131 @@
-//! Entry.
-fn main() {}
+//! `skep-server`: the command line.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
+
+use std::{
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use skep_front::{PasswordHash, TokenHash};
+
+mod catalog;
+mod config;
+mod ready;
+mod run;
+mod telemetry;
+mod web;
+
+use config::Config;
+
+/// Bad configuration, as in sysexits.h.
+const EXIT_CONFIG: u8 = 78;
+
+/// Stores metrics and logs of a small fleet, answers PromQL and LogQL, and serves a page.
+#[derive(Parser)]
+#[command(name = "skep-server", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serve until SIGTERM or SIGINT.
+    Run {
+        /// The configuration, in TOML.
+        #[arg(long, value_name = "PATH", default_value = "/etc/skep/server.toml")]
+        config: PathBuf,
+        /// Once all listeners are open, write their addresses here as JSON.
+        #[arg(long, value_name = "PATH")]
+        ready_file: Option<PathBuf>,
+        /// How log lines look.
+        #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+        log_format: LogFormat,
+    },
+    /// Read a configuration and say what is wrong with it.
+    Check {
+        #[arg(value_name = "PATH", default_value = "/etc/skep/server.toml")]
+        config: PathBuf,
+    },
+    /// Read a password from standard input and print the `password_hash` for a `[[users]]` entry.
+    HashPassword,
+    /// Read a token from standard input and print the `sha256` for a `[[tokens]]` entry.
+    HashToken,
+    /// Make a token: prints it once, and the `sha256` for a `[[tokens]]` entry.
+    NewToken,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Run { config, ready_file, log_format } => {
+            let config = match load(&config) {
+                Ok(config) => config,
+                Err(error) => return bad_config(&error),
+            };
+            telemetry::start(log_format);
+            run::run(config, ready_file.as_deref())
+        }
+        Verb::Check { config } => match load(&config) {
+            Ok(_) => {
+                println!("{} is good", config.display());
+                Ok(())
+            }
+            Err(error) => return bad_config(&error),
+        },
+        Verb::HashPassword => hash_password(),
+        Verb::HashToken => hash_token(),
+        Verb::NewToken => {
+            let (token, hash) = TokenHash::generate();
+            println!("token:  {token}\nsha256: {}", hash.to_hex());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(path: &Path) -> anyhow::Result<Config> {
+    let text = std::fs::read_to_string(path).with_context(|| {
+        format!("cannot read the configuration {} (--config names another)", path.display())
+    })?;
+    Config::parse(&text).with_context(|| format!("{}", path.display()))
+}
+
+fn bad_config(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(EXIT_CONFIG)
+}
+
+fn hash_password() -> anyhow::Result<()> {
+    println!("{}", PasswordHash::of(&secret()?)?.as_str());
+    Ok(())
+}
+
+fn hash_token() -> anyhow::Result<()> {
+    println!("{}", TokenHash::of(&secret()?).to_hex());
+    Ok(())
+}
+
+/// Standard input without its line end.
+fn secret() -> anyhow::Result<String> {
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).context("reading standard input")?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    anyhow::ensure!(!secret.is_empty(), "standard input is empty; pipe the secret into it");
+    Ok(secret.to_owned())
+}

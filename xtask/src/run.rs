@@ -111,9 +111,9 @@ impl Stack {
         let agent = if args.no_agent {
             None
         } else {
-            let url = member(&addresses, "url");
+            let (url, ca_file) = (member(&addresses, "url"), member(&addresses, "ca_file"));
             let directory = journal.as_ref().map(Journal::directory);
-            let config = config::agent(data, url, directory.as_deref())?;
+            let config = config::agent(data, url, ca_file, directory.as_deref())?;
             let mut agent = Child::start(
                 "agent",
                 &bin_dir.join("skep-agent"),

@@ -83,7 +83,12 @@ scopes = ["ingest", "query", "admin"]
 }
 
 /// Writes the agent's config and returns where.
-pub(crate) fn agent(data: &Path, url: &str, journal: Option<&Path>) -> anyhow::Result<PathBuf> {
+pub(crate) fn agent(
+    data: &Path,
+    url: &str,
+    ca_file: &str,
+    journal: Option<&Path>,
+) -> anyhow::Result<PathBuf> {
     let journal = match journal {
         Some(directory) => {
             format!("enabled = true\ndirectory = {:?}", directory.display().to_string())
@@ -98,14 +103,13 @@ interval = "5s"
 [server]
 url = {url:?}
 token_file = {token:?}
-ca_file = {ca:?}
+ca_file = {ca_file:?}
 
 [journal]
 {journal}
 "#,
         data_dir = data.join("agent").display().to_string(),
         token = data.join("token").display().to_string(),
-        ca = data.join("server/ca/root.pem").display().to_string(),
     );
     let path = data.join("agent.toml");
     write_private(&path, &text)?;

@@ -1,0 +1,82 @@
+//! The server's life, as the data path: listen, open the store, serve; then the same in reverse.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use skep_front::{Front, Routers};
+use skep_proto::SystemClock;
+use skep_query::Engine;
+use skep_store::Store;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{catalog::StoreCatalog, config::Config, ready, web};
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) fn run(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?
+        .block_on(serve(config, ready_file))
+}
+
+async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    stop_on_signals(&shutdown)?;
+    let Config { data_dir, front, store, query } = config;
+
+    let front = Front::bind(front, Arc::new(skep_front::SystemClock))
+        .await
+        .context("opening the listeners")?;
+    let store = Store::open(store, Arc::new(SystemClock))
+        .await
+        .with_context(|| format!("opening the store in {}", data_dir.display()))?;
+    let engine = Engine::new(Arc::new(StoreCatalog(Arc::clone(&store))), query)
+        .context("starting the query engine")?;
+    let upkeep = tokio::spawn(Arc::clone(&store).run(shutdown.clone()));
+
+    let api = skep_api::State::new(Arc::clone(&store), engine);
+    let routers = Routers {
+        page: web::router(),
+        metrics: skep_api::prometheus_router(api.clone()).merge(skep_api::ops_router(api.clone())),
+        logs: skep_api::loki_router(api),
+    };
+    let bound = front.bound().clone();
+    info!(
+        https = ?bound.https,
+        http_redirect = ?bound.http_redirect,
+        plain = ?bound.plain,
+        data_dir = %data_dir.display(),
+        "Server is up."
+    );
+    if let Some(path) = ready_file {
+        ready::write(path, &bound, &data_dir)
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
+    let served = front.run(routers, shutdown.clone()).await.context("serving");
+
+    // Whatever ended the front ends the rest.
+    shutdown.cancel();
+    upkeep.await.context("the store's upkeep panicked")?;
+    store.close().await.context("closing the store")?;
+    info!("Server has stopped.");
+    served
+}
+
+/// The first signal begins an orderly stop; the drain has a deadline of its own.
+fn stop_on_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("watching for SIGINT")?;
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        warn!("Stopping.");
+        shutdown.cancel();
+    });
+    Ok(())
+}
