@@ -8,13 +8,14 @@ use skep_front::{
     Domain, LoopbackAddr, PasswordHash, PlainAuth, PlainListener, Scope, Scopes, Token, TokenHash,
     User,
 };
+use skep_store::Durability;
 
 /// Valid settings of every stage.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) front: skep_front::Config,
-    pub(crate) store: skep_store::Config,
+    pub(crate) store: skep_store::StoreConfig,
     pub(crate) query: skep_query::Limits,
 }
 
@@ -98,9 +99,21 @@ fn yes() -> bool {
 struct RawStore {
     /// A duration, or "off": keep everything, whatever its age.
     retention: Option<String>,
-    flush_interval: Option<String>,
-    commit_interval: Option<String>,
+    /// "fsync": a write is on the disk before it is acknowledged; "interval": soon after.
+    durability: Option<RawDurability>,
+    sync_interval: Option<String>,
+    group_interval: Option<String>,
     memory_max: Option<String>,
+    flush_bytes: Option<String>,
+    flush_age: Option<String>,
+    future_max: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawDurability {
+    Fsync,
+    Interval,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -200,6 +213,54 @@ fn bytes(key: &str, text: &str) -> anyhow::Result<usize> {
         anyhow::anyhow!("{key} {text:?} is not a size ({why}); write one like \"512MiB\"")
     })?;
     usize::try_from(size.as_u64()).with_context(|| format!("{key} {text:?} is too large"))
+}
+
+/// A season: disks of homes are small.
+const RETENTION_DEFAULT: Duration = Duration::from_hours(24 * 90);
+const KEEP_ALL: &str = "off";
+/// What a power cut may cost who asked for `durability = "interval"`.
+const SYNC_INTERVAL_DEFAULT: &str = "1s";
+
+fn store(raw: &Raw) -> anyhow::Result<skep_store::StoreConfig> {
+    let mut config = skep_store::StoreConfig::new(&raw.data_dir);
+    let raw = &raw.store;
+    config.retention = match raw.retention.as_deref() {
+        None => Some(RETENTION_DEFAULT),
+        Some(KEEP_ALL) => None,
+        Some(it) => Some(duration("store.retention", it)?),
+    };
+    match raw.durability {
+        Some(RawDurability::Fsync) => config.durability = Durability::Fsync,
+        Some(RawDurability::Interval) => {
+            let every = raw.sync_interval.as_deref().unwrap_or(SYNC_INTERVAL_DEFAULT);
+            config.durability = Durability::Interval(duration("store.sync_interval", every)?);
+        }
+        None => {}
+    }
+    if let Some(it) = &raw.group_interval {
+        config.group_interval = duration("store.group_interval", it)?;
+    }
+    if let Some(it) = &raw.memory_max {
+        config.memory_bytes_max = bytes("store.memory_max", it)?;
+    }
+    if let Some(it) = &raw.flush_bytes {
+        config.flush_bytes = bytes("store.flush_bytes", it)?;
+    }
+    if let Some(it) = &raw.flush_age {
+        config.flush_age = duration("store.flush_age", it)?;
+    }
+    if let Some(it) = &raw.future_max {
+        config.future_max = duration("store.future_max", it)?;
+    }
+    if config.flush_bytes >= config.memory_bytes_max {
+        bail!(
+            "store.flush_bytes is {}, not below store.memory_max, {}: every write would be refused \
+             before the first flush",
+            config.flush_bytes,
+            config.memory_bytes_max
+        );
+    }
+    Ok(config)
 }
 
 fn query(raw: &RawQuery) -> anyhow::Result<skep_query::Limits> {

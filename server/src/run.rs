@@ -30,8 +30,10 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
     let front = Front::bind(front, Arc::new(skep_front::SystemClock))
         .await
         .context("opening the listeners")?;
-    let store = Store::open(store, Arc::new(SystemClock))
+    // Replay reads whole segments from the disk.
+    let store = tokio::task::spawn_blocking(move || Store::open(store, Arc::new(SystemClock)))
         .await
+        .context("opening the store panicked")?
         .with_context(|| format!("opening the store in {}", data_dir.display()))?;
     let engine = Engine::new(Arc::new(StoreCatalog(Arc::clone(&store))), query)
         .context("starting the query engine")?;
