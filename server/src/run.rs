@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
+use skep_api::{Api, ApiConfig};
 use skep_front::{Front, Routers};
 use skep_proto::SystemClock;
 use skep_query::Engine;
@@ -39,11 +40,11 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
         .context("starting the query engine")?;
     let upkeep = tokio::spawn(Arc::clone(&store).run(shutdown.clone()));
 
-    let api = skep_api::State::new(Arc::clone(&store), engine);
+    let api = Api::new(engine, Arc::clone(&store), Arc::new(SystemClock), ApiConfig::default());
     let routers = Routers {
         page: web::router(),
-        metrics: skep_api::prometheus_router(api.clone()).merge(skep_api::ops_router(api.clone())),
-        logs: skep_api::loki_router(api),
+        metrics: skep_api::prometheus_router(&api).merge(skep_api::ops_router(&api)),
+        logs: skep_api::loki_router(&api),
     };
     let bound = front.bound().clone();
     info!(
