@@ -26,8 +26,9 @@ pub(crate) fn quiet(command: &mut Command) -> anyhow::Result<String> {
     let output =
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot run `{line}`"))?;
     if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        bail!("`{line}` failed with {}:\n{}", output.status, text.trim_end());
+        // Some programs, tsc among them, tell their errors on standard output.
+        let [out, err] = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
+        bail!("`{line}` failed with {}:\n{}{}", output.status, out, err.trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
