@@ -1,1 +1,116 @@
-//! Stage.
+//! What Prometheus', Loki's and Grafana's clients expect to see: the only place that knows HTTP
+//! shapes. Three routers, which the server mounts behind its front; errors become statuses in
+//! [`error`] alone.
+
+mod error;
+mod json;
+mod label_name;
+mod loki;
+mod number;
+mod ops;
+mod params;
+mod prometheus;
+mod telemetry;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state};
+use skep_proto::{Clock, TimestampMs};
+use skep_query::Engine;
+use skep_store::Store;
+use tokio::sync::Semaphore;
+use tower_http::compression::CompressionLayer;
+
+use crate::telemetry::Telemetry;
+
+/// What the endpoints may cost and what they say of themselves.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// Bounds of one write.
+    pub receive: skep_receive::Limits,
+    /// `query.concurrency`: queries at work at once; more wait.
+    pub n_queries_max: usize,
+    /// `receive.concurrency`: writes at work at once; more are told to come again.
+    pub n_writes_max: usize,
+    /// What `buildinfo` tells.
+    pub version: String,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            receive: skep_receive::Limits::default(),
+            // Prometheus' `--query.max-concurrency`.
+            n_queries_max: 20,
+            n_writes_max: 64,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// What every endpoint works with.
+#[derive(Debug)]
+pub struct Api {
+    engine: Engine,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    receive: skep_receive::Limits,
+    queries: Semaphore,
+    writes: Semaphore,
+    version: String,
+    started: TimestampMs,
+    telemetry: Telemetry,
+}
+
+impl Api {
+    pub fn new(
+        engine: Engine,
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        config: ApiConfig,
+    ) -> Arc<Self> {
+        let started = clock.now().to_ms();
+        Arc::new(Self {
+            engine,
+            store,
+            clock,
+            receive: config.receive,
+            queries: Semaphore::new(config.n_queries_max),
+            writes: Semaphore::new(config.n_writes_max),
+            version: config.version,
+            started,
+            telemetry: Telemetry::default(),
+        })
+    }
+
+    fn now(&self) -> TimestampMs {
+        self.clock.now().to_ms()
+    }
+}
+
+/// Prometheus' API below `/api/v1/`, remote-write included.
+pub fn prometheus_router(api: &Arc<Api>) -> Router {
+    finish(prometheus::router(), api)
+}
+
+/// Loki's API below `/loki/api/v1/`, push included, and `/ready`.
+pub fn loki_router(api: &Arc<Api>) -> Router {
+    finish(loki::router(), api)
+}
+
+/// `/-/*` and the server's own `/metrics`.
+pub fn ops_router(api: &Arc<Api>) -> Router {
+    finish(ops::router(), api)
+}
+
+fn finish(router: Router<Arc<Api>>, api: &Arc<Api>) -> Router {
+    router
+        .layer(DefaultBodyLimit::max(api.receive.body_bytes_max))
+        .layer(from_fn_with_state(Arc::clone(api), watch::count))
+        .layer(CompressionLayer::new())
+        .with_state(Arc::clone(api))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+//! What went wrong, as a status and a body: JSON for Prometheus' API, text for Loki's and for
+//! writes. The only place that maps errors to HTTP.
+
+use std::error::Error;
+
+use axum::{
+    extract::rejection::BytesRejection,
+    response::{IntoResponse, Response},
+};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
+use skep_store::AppendError;
+
+use crate::{Api, json};
+
+/// Seconds a sender is told to wait when the store is busy.
+const RETRY_AFTER_SECONDS: u16 = 1;
+
+/// An error of any endpoint; alone it answers in Prometheus' JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    kind: Kind,
+    /// What the client reads; causes are only logged.
+    message: String,
+}
+
+/// Prometheus' `errorType`, and the classes only writes have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    BadData,
+    Execution,
+    Canceled,
+    Timeout,
+    Internal,
+    TooLarge,
+    UnsupportedMedia,
+    Unprocessable,
+    Busy,
+    Full,
+    NotImplemented,
+    Unavailable,
+}
+
+impl Kind {
+    fn prometheus(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::BadData => (StatusCode::BAD_REQUEST, "bad_data"),
+            Self::Execution | Self::Unprocessable => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "execution")
+            }
+            Self::Canceled => (client_closed(), "canceled"),
+            Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "bad_data"),
+            Self::UnsupportedMedia => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_data"),
+            Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "unavailable"),
+            Self::Full => (StatusCode::INSUFFICIENT_STORAGE, "unavailable"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "internal"),
+        }
+    }
+
+    /// Loki answers what cannot be executed as a bad request, and a timeout as a gateway's.
+    fn loki(self) -> StatusCode {
+        match self {
+            Self::Execution | Self::UnsupportedMedia => StatusCode::BAD_REQUEST,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            other => other.prometheus().0,
+        }
+    }
+}
+
+/// nginx' code for a client that went away, which Prometheus and Loki use.
+fn client_closed() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+impl ApiError {
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub(crate) fn bad_data(message: impl Into<String>) -> Self {
+        Self::new(Kind::BadData, message)
+    }
+
+    /// `invalid parameter "name": …`.
+    pub(crate) fn invalid(parameter: &str, fault: impl std::fmt::Display) -> Self {
+        Self::bad_data(format!("invalid parameter {parameter:?}: {fault}"))
+    }
+
+    pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
+        Self::new(Kind::NotImplemented, message)
+    }
+
+    /// The client reads that it is our fault, the log why.
+    pub(crate) fn internal(error: &dyn Error) -> Self {
+        let chain = chain(error);
+        tracing::error!(error = chain, "Request failed.");
+        Self::new(Kind::Internal, "internal error; the server's log has the cause")
+    }
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(it) = source {
+        text.push_str(": ");
+        text.push_str(&it.to_string());
+        source = it.source();
+    }
+    text
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, error_type) = self.kind.prometheus();
+        let mut body = String::from("{\"status\":\"error\",\"errorType\":");
+        json::push_string(&mut body, error_type);
+        body.push_str(",\"error\":");
+        json::push_string(&mut body, &self.message);
+        body.push('}');
+        (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
+
+/// An error of Loki's API: its message as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LokiError(pub(crate) ApiError);
+
+impl From<ApiError> for LokiError {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for LokiError {
+    fn into_response(self) -> Response {
+        let status = self.0.kind.loki();
+        text(status, self.0)
+    }
+}
+
+/// An error of a write: its message as text, and when to come again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WriteError(pub(crate) ApiError);
+
+impl From<ApiError> for WriteError {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for WriteError {
+    fn into_response(self) -> Response {
+        let (status, _) = self.0.kind.prometheus();
+        text(status, self.0)
+    }
+}
+
+fn text(status: StatusCode, mut error: ApiError) -> Response {
+    if !error.message.ends_with('\n') {
+        error.message.push('\n');
+    }
+    let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    let mut response = (status, headers, error.message).into_response();
+    if error.kind == Kind::Busy {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    }
+    response
+}
+
+impl From<skep_receive::Error> for ApiError {
+    fn from(error: skep_receive::Error) -> Self {
+        let kind = match &error {
+            skep_receive::Error::TooLarge(_) => Kind::TooLarge,
+            skep_receive::Error::UnsupportedMedia(_) => Kind::UnsupportedMedia,
+            skep_receive::Error::BadData(skep_receive::BadData::NoStreams) => Kind::Unprocessable,
+            skep_receive::Error::BadData(_) => Kind::BadData,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<skep_receive::UnsupportedMedia> for ApiError {
+    fn from(error: skep_receive::UnsupportedMedia) -> Self {
+        Self::new(Kind::UnsupportedMedia, error.to_string())
+    }
+}
+
+impl From<skep_promql::StorageError> for ApiError {
+    fn from(error: skep_promql::StorageError) -> Self {
+        use skep_promql::StorageError;
+        match error {
+            StorageError::Limit(message) => Self::new(Kind::Execution, message),
+            StorageError::Timeout => {
+                Self::new(Kind::Timeout, "query timed out in expression evaluation")
+            }
+            StorageError::Canceled => {
+                Self::new(Kind::Canceled, "query was canceled in expression evaluation")
+            }
+            StorageError::Internal(source) => Self::internal(source.as_ref()),
+        }
+    }
+}
+
+impl From<skep_promql::EvalError> for ApiError {
+    fn from(error: skep_promql::EvalError) -> Self {
+        use skep_promql::EvalError;
+        match error {
+            EvalError::Unsupported(_) => Self::bad_data(error.to_string()),
+            EvalError::BadQuery(message) => Self::invalid("query", message),
+            EvalError::Vector(_) | EvalError::Execution(_) | EvalError::Samples { .. } => {
+                Self::new(Kind::Execution, error.to_string())
+            }
+            EvalError::Timeout => Self::from(skep_promql::StorageError::Timeout),
+            EvalError::Storage(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<skep_query::PromqlError> for ApiError {
+    fn from(error: skep_query::PromqlError) -> Self {
+        match error {
+            skep_query::PromqlError::Parse(error) => Self::invalid("query", error),
+            skep_query::PromqlError::Eval(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<skep_logql::QueryError> for ApiError {
+    fn from(error: skep_logql::QueryError) -> Self {
+        match error {
+            skep_logql::QueryError::Storage(error) => Self::from(error),
+            other => Self::bad_data(other.to_string()),
+        }
+    }
+}
+
+impl From<skep_logql::ParseError> for ApiError {
+    fn from(error: skep_logql::ParseError) -> Self {
+        Self::bad_data(error.to_string())
+    }
+}
+
+impl From<BytesRejection> for ApiError {
+    fn from(error: BytesRejection) -> Self {
+        if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::new(Kind::TooLarge, "request body too large; send smaller batches");
+        }
+        Self::bad_data(error.body_text())
+    }
+}
+
+impl ApiError {
+    pub(crate) fn timeout(message: impl Into<String>) -> Self {
+        Self::new(Kind::Timeout, message)
+    }
+
+    pub(crate) fn busy(message: impl Into<String>) -> Self {
+        Self::new(Kind::Busy, message)
+    }
+
+    /// Why nothing of a write was stored.
+    pub(crate) fn from_append(api: &Api, error: &AppendError) -> Self {
+        let kind = match error {
+            AppendError::Busy { .. } => Kind::Busy,
+            AppendError::Full => Kind::Full,
+            AppendError::TooLarge { .. } => Kind::TooLarge,
+            AppendError::Closed => Kind::Unavailable,
+            AppendError::Internal(_) => return Self::internal(error),
+        };
+        if matches!(kind, Kind::Busy | Kind::Full) {
+            api.telemetry.writes_deferred.add(1);
+        }
+        Self::new(kind, error.to_string())
+    }
+}

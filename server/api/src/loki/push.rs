@@ -1,0 +1,49 @@
+//! Push: bytes to rows to the store, acknowledged once they are durable.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
+use skep_receive::loki_push::{decode, decompress, negotiate};
+
+use crate::{
+    Api,
+    error::{ApiError, LokiError},
+    watch::write_turn,
+};
+
+pub(super) async fn push(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<StatusCode, LokiError> {
+    let _turn = write_turn(&api)?;
+    let text = |name| headers.get(name).and_then(|it: &HeaderValue| it.to_str().ok());
+    let format = negotiate(text(CONTENT_TYPE), text(CONTENT_ENCODING)).map_err(ApiError::from)?;
+    let body = body.map_err(ApiError::from)?;
+    api.telemetry.bytes_received.add(body.len());
+    let plain = decompress(format, &body, &api.receive).map_err(ApiError::from)?;
+    let decoded = decode(format, &plain, &api.receive).map_err(ApiError::from)?;
+    let appended = api
+        .store
+        .append_logs(&decoded.rows)
+        .await
+        .map_err(|error| ApiError::from_append(&api, &error))?;
+    api.telemetry.entries_received.add(appended.n_accepted);
+    api.telemetry.entries_refused.add(appended.n_rejected + decoded.refused.n_values);
+    let mut faults: Vec<String> = Vec::new();
+    if !decoded.refused.is_empty() {
+        faults.push(decoded.refused.to_string());
+    }
+    faults.extend(appended.first_rejection.as_ref().map(ToString::to_string));
+    if faults.is_empty() {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(ApiError::bad_data(faults.join("\n")).into())
+}

@@ -1,0 +1,101 @@
+//! Numbers as Go prints them, which is what Prometheus' and Loki's clients read.
+
+use std::fmt::Write as _;
+
+use skep_proto::TimestampMs;
+
+/// A sample's value as in Prometheus' JSON: positional, with an exponent only below 1e-6 and from
+/// 1e21 on.
+pub(crate) fn push_value(out: &mut String, value: f64) {
+    let magnitude = value.abs();
+    if value == 0.0 || !value.is_finite() || (1e-6..1e21).contains(&magnitude) {
+        return push_positional(out, value);
+    }
+    let start = out.len();
+    push(out, format_args!("{value:e}"));
+    // Go writes two digits of exponent at least, and its sign.
+    let Some(exponent_at) = out.get(start..).and_then(|it| it.find('e')).map(|it| start + it + 1)
+    else {
+        return;
+    };
+    let exponent = out.split_off(exponent_at);
+    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', &*exponent), |it| ('-', it));
+    push(out, format_args!("{sign}{digits:0>2}"));
+}
+
+/// As in Loki's JSON: never an exponent.
+pub(crate) fn push_positional(out: &mut String, value: f64) {
+    if value.is_nan() {
+        out.push_str("NaN");
+    } else if value.is_infinite() {
+        out.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
+    } else {
+        push(out, format_args!("{value}"));
+    }
+}
+
+/// Seconds since the epoch with up to three decimals.
+pub(crate) fn push_seconds(out: &mut String, TimestampMs(ms): TimestampMs) {
+    if ms < 0 {
+        out.push('-');
+    }
+    let ms = ms.unsigned_abs();
+    push(out, format_args!("{}", ms / 1000));
+    if ms % 1000 != 0 {
+        push(out, format_args!(".{:03}", ms % 1000));
+    }
+}
+
+pub(crate) fn push_int(out: &mut String, value: i64) {
+    push(out, format_args!("{value}"));
+}
+
+pub(crate) fn push_count(out: &mut String, value: usize) {
+    push(out, format_args!("{value}"));
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a String never fails");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_as_go_prints_them() {
+        let print = |value| {
+            let mut out = String::new();
+            push_value(&mut out, value);
+            out
+        };
+        for (value, expected) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0 / 3.0, "0.3333333333333333"),
+            (123_456_789_012_345_678.0, "123456789012345680"),
+            (1e-6, "0.000001"),
+            (1e-7, "1e-07"),
+            (-2.5e-9, "-2.5e-09"),
+            (1e21, "1e+21"),
+            (1.5e300, "1.5e+300"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(print(value), expected);
+        }
+    }
+
+    #[test]
+    fn seconds_have_decimals_only_where_needed() {
+        let print = |ms| {
+            let mut out = String::new();
+            push_seconds(&mut out, TimestampMs(ms));
+            out
+        };
+        assert_eq!(print(1_717_378_500_000), "1717378500");
+        assert_eq!(print(1_717_378_500_005), "1717378500.005");
+        assert_eq!(print(-1), "-0.001");
+    }
+}

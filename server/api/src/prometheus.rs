@@ -1,0 +1,57 @@
+//! Prometheus' HTTP API: one file a group of endpoints, one line an endpoint.
+
+mod answer;
+mod exemplars;
+mod format;
+mod labels;
+mod metadata;
+mod params;
+mod query;
+mod rules;
+mod status;
+mod write;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{StatusCode, header::CONTENT_TYPE};
+
+use crate::Api;
+
+/// `/api/v1/*`, remote-write included.
+pub(crate) fn router() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/api/v1/query", get(query::instant).post(query::instant))
+        .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route("/api/v1/explain", get(query::explain).post(query::explain))
+        .route("/api/v1/query_exemplars", get(exemplars::list).post(exemplars::list))
+        .route("/api/v1/format_query", get(format::format_query).post(format::format_query))
+        .route("/api/v1/parse_query", get(format::parse_query).post(format::parse_query))
+        .route("/api/v1/series", get(labels::series).post(labels::series))
+        .route("/api/v1/labels", get(labels::names).post(labels::names))
+        .route("/api/v1/label/{name}/values", get(labels::values))
+        .route("/api/v1/metadata", get(metadata::list))
+        .route("/api/v1/targets", get(status::targets))
+        .route("/api/v1/targets/metadata", get(status::empty_list))
+        .route("/api/v1/scrape_pools", get(status::scrape_pools))
+        .route("/api/v1/rules", get(rules::rules))
+        .route("/api/v1/alerts", get(rules::alerts))
+        .route("/api/v1/alertmanagers", get(rules::alertmanagers))
+        .route("/api/v1/notifications", get(status::empty_list))
+        .route("/api/v1/status/buildinfo", get(status::buildinfo))
+        .route("/api/v1/status/runtimeinfo", get(status::runtimeinfo))
+        .route("/api/v1/status/flags", get(status::flags))
+        .route("/api/v1/status/config", get(status::config))
+        .route("/api/v1/status/tsdb", get(status::tsdb))
+        .route("/api/v1/write", post(write::write))
+        .method_not_allowed_fallback(method_not_allowed)
+}
+
+async fn method_not_allowed() -> Response {
+    let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    (StatusCode::METHOD_NOT_ALLOWED, headers, "Method Not Allowed\n").into_response()
+}

@@ -1,0 +1,98 @@
+//! Instant and range queries, and what they did.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::header::CONTENT_TYPE;
+use skep_promql::{Grid, GridError};
+use skep_proto::TimestampMs;
+use skep_query::{PromqlOptions, PromqlStats};
+
+use super::{
+    answer::{self, Shape},
+    params::{limit, lookback_ms, parse_duration_ms, parse_time, time_or, timeout},
+};
+use crate::{Api, error::ApiError, params::Params, watch::query_turn};
+
+pub(super) async fn instant(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let limit = limit(&params)?;
+    let at = time_or(&params, "time", api.now())?;
+    let options = options(&params)?;
+    let _turn = query_turn(&api).await?;
+    let answer = api.engine.promql_instant(params.get("query"), at, options).await?;
+    let stats = stats(&params, &answer.stats);
+    let shape = Shape::Instant(at);
+    Ok(answer::result(answer.value, shape, limit, &answer.annotations, stats.as_deref()))
+}
+
+pub(super) async fn range(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let limit = limit(&params)?;
+    let grid = grid(&params)?;
+    let options = options(&params)?;
+    let _turn = query_turn(&api).await?;
+    let answer = api.engine.promql_range(params.get("query"), grid, options).await?;
+    let stats = stats(&params, &answer.stats);
+    Ok(answer::result(answer.value, Shape::Range, limit, &answer.annotations, stats.as_deref()))
+}
+
+/// The query's tree and each leaf's plan as text; a range query where `step` is given.
+pub(super) async fn explain(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let grid = match params.given("step") {
+        Some(_) => grid(&params)?,
+        None => Grid::instant(time_or(&params, "time", api.now())?),
+    };
+    let options = options(&params)?;
+    let _turn = query_turn(&api).await?;
+    let explanation = api.engine.promql_explain(params.get("query"), grid, options).await?;
+    let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((headers, explanation.to_string()).into_response())
+}
+
+fn options(params: &Params) -> Result<PromqlOptions, ApiError> {
+    Ok(PromqlOptions { timeout: timeout(params)?, lookback_ms: lookback_ms(params)? })
+}
+
+fn grid(params: &Params) -> Result<Grid, ApiError> {
+    let time = |name| -> Result<TimestampMs, ApiError> {
+        parse_time(params.get(name)).map_err(|fault| ApiError::invalid(name, fault))
+    };
+    let (start, end) = (time("start")?, time("end")?);
+    if end < start {
+        return Err(ApiError::invalid("end", "end timestamp must not be before start time"));
+    }
+    let step_ms =
+        parse_duration_ms(params.get("step")).map_err(|fault| ApiError::invalid("step", fault))?;
+    Grid::range(start, end, step_ms).map_err(|error| match error {
+        GridError::Step => ApiError::invalid("step", error),
+        GridError::Order => ApiError::invalid("end", error),
+        GridError::Points { .. } => ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the \
+             query resolution (?step=XX)",
+        ),
+    })
+}
+
+/// Prometheus' query statistics as far as there is a counterpart; `stats` of any value asks.
+fn stats(params: &Params, stats: &PromqlStats) -> Option<String> {
+    params.given("stats")?;
+    let PromqlStats { n_samples, parse_time, eval_time } = stats;
+    let (parse, eval) = (parse_time.as_secs_f64(), eval_time.as_secs_f64());
+    let total = parse + eval;
+    Some(format!(
+        "{{\"timings\":{{\"evalTotalTime\":{eval},\"resultSortTime\":0,\"queryPreparationTime\":\
+         {parse},\"innerEvalTime\":{eval},\"execQueueTime\":0,\"execTotalTime\":{total}}},\
+         \"samples\":{{\"totalQueryableSamples\":{n_samples},\"peakSamples\":{n_samples}}}}}"
+    ))
+}

@@ -1,0 +1,69 @@
+//! Remote-write: bytes to rows to the store, acknowledged once they are durable.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    response::{IntoResponse, Response},
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
+use skep_proto::names::header;
+use skep_receive::remote_write::{Version, decode, decompress, negotiate};
+
+use crate::{
+    Api,
+    error::{ApiError, WriteError},
+    watch::write_turn,
+};
+
+pub(super) async fn write(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, WriteError> {
+    let _turn = write_turn(&api)?;
+    let text = |name| headers.get(name).and_then(|it: &HeaderValue| it.to_str().ok());
+    let format = negotiate(text(CONTENT_TYPE), text(CONTENT_ENCODING)).map_err(ApiError::from)?;
+    let body = body.map_err(ApiError::from)?;
+    api.telemetry.bytes_received.add(body.len());
+    let plain = decompress(format, &body, &api.receive).map_err(ApiError::from)?;
+    let decoded = decode(format, &plain, &api.receive).map_err(ApiError::from)?;
+    let appended = api
+        .store
+        .append_samples(&decoded.rows)
+        .await
+        .map_err(|error| ApiError::from_append(&api, &error))?;
+    api.telemetry.samples_received.add(appended.n_accepted);
+    api.telemetry.samples_refused.add(appended.n_rejected + decoded.refused.n_values);
+    let mut faults: Vec<String> = Vec::new();
+    if !decoded.refused.is_empty() {
+        faults.push(decoded.refused.to_string());
+    }
+    faults.extend(appended.first_rejection.as_ref().map(ToString::to_string));
+    let mut response = if faults.is_empty() {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        WriteError(ApiError::bad_data(faults.join("\n"))).into_response()
+    };
+    if format.version == Version::V2 {
+        tell_written(response.headers_mut(), appended.n_accepted);
+    }
+    Ok(response)
+}
+
+/// 2.0's senders compare these with what they sent; histograms and exemplars are not stored yet.
+fn tell_written(headers: &mut HeaderMap, n_samples: usize) {
+    for (name, count) in [
+        (header::SAMPLES_WRITTEN, n_samples),
+        (header::HISTOGRAMS_WRITTEN, 0),
+        (header::EXEMPLARS_WRITTEN, 0),
+    ] {
+        if let Ok(name) = HeaderName::try_from(name) {
+            headers.insert(name, HeaderValue::from(count));
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The contract of each endpoint, asked of real routers over a real store.
+
+mod loki;
+mod prometheus;
+
+use std::sync::Arc;
+
+use axum::{Router, body::Body};
+use http::{Method, Request, header};
+use skep_proto::{
+    Clock, Labels, LogEntry, MetricKind, Sample, TimestampMs, TimestampNs, loki_push,
+    remote_write::{self, SeriesBatch},
+};
+use skep_query::{Catalog, Engine, Limits, Snapshot};
+use skep_store::{Store, StoreConfig};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use crate::{Api, ApiConfig, loki_router, ops_router, prometheus_router};
+
+/// 3 June 2024, 00:00 UTC.
+const BASE_MS: i64 = 1_717_372_800_000;
+
+/// Stands still an hour after the data begins.
+#[derive(Debug)]
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> TimestampNs {
+        TimestampMs(BASE_MS + 3_600_000).to_ns()
+    }
+}
+
+#[derive(Debug)]
+struct OfStore(Arc<Store>);
+
+impl Catalog for OfStore {
+    fn snapshot(&self) -> Snapshot {
+        let snapshot = self.0.snapshot();
+        Snapshot {
+            series: snapshot.series(),
+            samples: snapshot.samples(),
+            streams: snapshot.streams(),
+            logs: snapshot.logs(),
+        }
+    }
+}
+
+/// A server without a network.
+struct Server {
+    router: Router,
+    _dir: TempDir,
+}
+
+/// What a client sees.
+struct Answer {
+    status: u16,
+    headers: http::HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    /// `200 body` on one line.
+    fn text(&self) -> String {
+        format!("{} {}", self.status, self.body.trim_end())
+    }
+}
+
+impl Server {
+    fn new() -> Self {
+        Self::with(ApiConfig::default())
+    }
+
+    fn with(config: ApiConfig) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock);
+        let store = Store::open(StoreConfig::new(dir.path()), Arc::clone(&clock)).unwrap();
+        let catalog = Arc::new(OfStore(Arc::clone(&store)));
+        let engine = Engine::new(catalog, Limits::default()).unwrap();
+        let api = Api::new(engine, store, clock, config);
+        let router = prometheus_router(&api).merge(loki_router(&api)).merge(ops_router(&api));
+        Self { router, _dir: dir }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        }
+    }
+
+    async fn get(&self, path_and_query: &str) -> Answer {
+        self.send(Request::get(path_and_query).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post_form(&self, path: &str, form: &str) -> Answer {
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(form.to_owned()));
+        self.send(request.unwrap()).await
+    }
+
+    async fn post(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let mut request = Request::builder().method(Method::POST).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
+    /// Four samples a minute of two cores, and one of memory.
+    async fn write_samples(&self) -> Answer {
+        let series = |name: &str, core: &str, per_sample: f64| SeriesBatch {
+            labels: labels(&[("__name__", name), ("core", core), ("host", "a")]),
+            samples: (0..40)
+                .map(|i: i32| Sample {
+                    ts: TimestampMs(BASE_MS + i64::from(i) * 15_000),
+                    value: f64::from(i) * per_sample,
+                })
+                .collect(),
+            kind: MetricKind::Counter,
+            help: "Seconds.".into(),
+        };
+        let batch = [
+            series("cpu_seconds_total", "0", 1.5),
+            series("cpu_seconds_total", "1", 3.0),
+            series("memory_bytes", "", 1024.0),
+        ];
+        let headers =
+            [("Content-Type", remote_write::CONTENT_TYPE_V2), ("Content-Encoding", "snappy")];
+        self.post("/api/v1/write", &headers, remote_write::encode_v2(&batch)).await
+    }
+
+    /// Three lines of one stream, one of another.
+    async fn push_lines(&self) -> Answer {
+        let entry = |second: i64, line: &str, metadata: &[(&str, &str)]| LogEntry {
+            ts: TimestampMs(BASE_MS + second * 1_000).to_ns(),
+            line: line.to_owned(),
+            metadata: metadata.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        };
+        let streams = [
+            (
+                labels(&[("host", "a"), ("unit", "ssh.service")]),
+                vec![
+                    entry(1, "level=info msg=\"in\"", &[]),
+                    entry(2, "level=warn msg=\"bad\"", &[("pid", "7")]),
+                    entry(3, "level=info msg=\"out\"", &[]),
+                ],
+            ),
+            (labels(&[("host", "b"), ("unit", "cron.service")]), vec![entry(2, "tick", &[])]),
+        ];
+        let headers = [("Content-Type", loki_push::CONTENT_TYPE)];
+        self.post("/loki/api/v1/push", &headers, loki_push::encode(&streams)).await
+    }
+}
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied()).unwrap()
+}

@@ -1,0 +1,268 @@
+//! Prometheus' API.
+
+use expect_test::{Expect, expect};
+
+use super::{BASE_MS, Server};
+use crate::ApiConfig;
+
+const START: i64 = BASE_MS / 1_000;
+
+async fn server() -> Server {
+    let server = Server::new();
+    assert_eq!(server.write_samples().await.text(), "204 ");
+    server
+}
+
+/// Each line of `paths` is asked for; `@n` is n seconds after the data begins.
+async fn check(paths: &str, expect: Expect) {
+    let server = server().await;
+    let mut out = String::new();
+    for path in paths.lines().map(str::trim).filter(|it| !it.is_empty()) {
+        let mut asked = String::new();
+        let mut rest = path;
+        while let Some((before, after)) = rest.split_once('@') {
+            let digits = after.find(|it: char| !it.is_ascii_digit()).unwrap_or(after.len());
+            let (offset, after) = after.split_at(digits);
+            asked.push_str(before);
+            asked.push_str(&(START + offset.parse::<i64>().unwrap()).to_string());
+            rest = after;
+        }
+        asked.push_str(rest);
+        let answer = server.get(&format!("/api/v1/{asked}")).await;
+        out.push_str(&format!("{path}\n  {}\n", answer.text()));
+    }
+    expect.assert_eq(&out);
+}
+
+#[tokio::test]
+async fn what_was_written_is_answered() {
+    check(
+        "query?query=cpu_seconds_total&time=@600
+         query?query=rate(cpu_seconds_total[1m])&time=@300
+         query?query=sum+by(host)(rate(cpu_seconds_total[1m]))&time=@300
+         query?query=memory_bytes[30s]&time=@60
+         query?query=1.5&time=@0.25
+         query?query=%22text%22&time=@0
+         query?query=nosuch&time=@0
+         query?query=cpu_seconds_total&time=@600&limit=1
+         query_range?query=sum(cpu_seconds_total)&start=@0&end=@60&step=30
+         query_range?query=2&start=@0&end=@1&step=1s",
+        expect![[r#"
+            query?query=cpu_seconds_total&time=@600
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"cpu_seconds_total","core":"0","host":"a"},"value":[1717373400,"58.5"]},{"metric":{"__name__":"cpu_seconds_total","core":"1","host":"a"},"value":[1717373400,"117"]}]}}
+            query?query=rate(cpu_seconds_total[1m])&time=@300
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"core":"0","host":"a"},"value":[1717373100,"0.09999999999999999"]},{"metric":{"core":"1","host":"a"},"value":[1717373100,"0.19999999999999998"]}]}}
+            query?query=sum+by(host)(rate(cpu_seconds_total[1m]))&time=@300
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":"a"},"value":[1717373100,"0.3"]}]}}
+            query?query=memory_bytes[30s]&time=@60
+              200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"memory_bytes","host":"a"},"values":[[1717372845,"3072"],[1717372860,"4096"]]}]}}
+            query?query=1.5&time=@0.25
+              200 {"status":"success","data":{"resultType":"scalar","result":[1717372800.250,"1.5"]}}
+            query?query=%22text%22&time=@0
+              200 {"status":"success","data":{"resultType":"string","result":[1717372800,"text"]}}
+            query?query=nosuch&time=@0
+              200 {"status":"success","data":{"resultType":"vector","result":[]}}
+            query?query=cpu_seconds_total&time=@600&limit=1
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"cpu_seconds_total","core":"0","host":"a"},"value":[1717373400,"58.5"]}]},"warnings":["results truncated due to limit"]}
+            query_range?query=sum(cpu_seconds_total)&start=@0&end=@60&step=30
+              200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1717372800,"0"],[1717372830,"9"],[1717372860,"18"]]}]}}
+            query_range?query=2&start=@0&end=@1&step=1s
+              200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1717372800,"2"],[1717372801,"2"]]}]}}
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn listings_come_from_the_index() {
+    check(
+        "series?match[]=cpu_seconds_total&match[]={core=%221%22}
+         labels
+         labels?match[]=memory_bytes
+         label/core/values
+         label/U__core/values
+         label/__name__/values?limit=1
+         metadata
+         metadata?metric=nosuch
+         query_exemplars?query=up",
+        expect![[r#"
+            series?match[]=cpu_seconds_total&match[]={core=%221%22}
+              200 {"status":"success","data":[{"__name__":"cpu_seconds_total","core":"0","host":"a"},{"__name__":"cpu_seconds_total","core":"1","host":"a"}]}
+            labels
+              200 {"status":"success","data":["__name__","core","host"]}
+            labels?match[]=memory_bytes
+              200 {"status":"success","data":["__name__","host"]}
+            label/core/values
+              200 {"status":"success","data":["0","1"]}
+            label/U__core/values
+              200 {"status":"success","data":["0","1"]}
+            label/__name__/values?limit=1
+              200 {"status":"success","data":["cpu_seconds_total"],"warnings":["results truncated due to limit"]}
+            metadata
+              200 {"status":"success","data":{"cpu_seconds_total":[{"type":"counter","unit":"","help":"Seconds."}],"memory_bytes":[{"type":"counter","unit":"","help":"Seconds."}]}}
+            metadata?metric=nosuch
+              200 {"status":"success","data":{}}
+            query_exemplars?query=up
+              200 {"status":"success","data":[]}
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn faults_are_told_in_prometheus_words() {
+    check(
+        "query?query=
+         query?query=sum(
+         query?query=up&time=abc
+         query?query=up&timeout=-1s
+         query?query=up&limit=-1
+         query?query=up&lookback_delta=-5m
+         query?query=cpu_seconds_total-on(host)cpu_seconds_total&time=@600
+         query_range?query=up
+         query_range?query=up&start=@9&end=@0&step=1
+         query_range?query=up&start=@0&end=@9&step=0
+         query_range?query=up&start=@0&end=@11000&step=1
+         query_range?query=up[1m]&start=@0&end=@9&step=1
+         series
+         series?match[]={}
+         labels?match[]=(
+         labels?limit=x
+         rules?type=bogus
+         parse_query?query=up",
+        expect![[r#"
+            query?query=
+              400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": unknown position: parse error: no expression found in input"}
+            query?query=sum(
+              400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:5: parse error: unclosed left parenthesis"}
+            query?query=up&time=abc
+              400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"time\": invalid time value for 'time': cannot parse \"abc\" to a valid timestamp"}
+            query?query=up&timeout=-1s
+              400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"timeout\": cannot parse \"-1s\" to a valid duration"}
+            query?query=up&limit=-1
+              400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"limit\": limit must be non-negative"}
+            query?query=up&lookback_delta=-5m
+              400 {"status":"error","errorType":"bad_data","error":"error parsing lookback delta duration: cannot parse \"-5m\" to a valid duration"}
+            query?query=cpu_seconds_total-on(host)cpu_seconds_total&time=@600
+              422 {"status":"error","errorType":"execution","error":"found duplicate series for the match group {host=\"a\"} on the right hand-side of the operation: [{__name__=\"cpu_seconds_total\", core=\"0\", host=\"a\"}, {__name__=\"cpu_seconds_total\", core=\"1\", host=\"a\"}];many-to-many matching not allowed: matching labels must be unique on one side"}
+            query_range?query=up
+              400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"start\": cannot parse \"\" to a valid timestamp"}
+            query_range?query=up&start=@9&end=@0&step=1
+              400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"end\": end timestamp must not be before start time"}
+            query_range?query=up&start=@0&end=@9&step=0
+              400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer"}
+            query_range?query=up&start=@0&end=@11000&step=1
+              400 {"status":"error","errorType":"bad_data","error":"exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"}
+            query_range?query=up[1m]&start=@0&end=@9&step=1
+              400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": invalid expression type \"range vector\" for range query, must be Scalar or instant Vector"}
+            series
+              400 {"status":"error","errorType":"bad_data","error":"no match[] parameter provided"}
+            series?match[]={}
+              400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"}
+            labels?match[]=(
+              400 {"status":"error","errorType":"bad_data","error":"1:1: parse error: unexpected \"(\""}
+            labels?limit=x
+              400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax"}
+            rules?type=bogus
+              400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"type\": not supported value \"bogus\""}
+            parse_query?query=up
+              501 {"status":"error","errorType":"internal","error":"parse_query: the tree as JSON is not supported yet; /api/v1/format_query prints the query"}
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_has_prometheus_empty_shape() {
+    check(
+        "rules
+         alerts
+         targets
+         status/buildinfo
+         status/runtimeinfo
+         status/flags
+         status/config
+         status/tsdb?limit=1",
+        expect![[r#"
+            rules
+              200 {"status":"success","data":{"groups":[]}}
+            alerts
+              200 {"status":"success","data":{"alerts":[]}}
+            targets
+              200 {"status":"success","data":{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}}
+            status/buildinfo
+              200 {"status":"success","data":{"version":"0.1.0","revision":"","branch":"","buildUser":"","buildDate":"","goVersion":""}}
+            status/runtimeinfo
+              200 {"status":"success","data":{"startTime":"2024-06-03T01:00:00Z","CWD":"","hostname":"","serverTime":"2024-06-03T01:00:00Z","reloadConfigSuccess":true,"lastConfigTime":"2024-06-03T01:00:00Z","corruptionCount":0,"goroutineCount":0,"GOMAXPROCS":0,"GOMEMLIMIT":0,"GOGC":"","GODEBUG":"","storageRetention":""}}
+            status/flags
+              200 {"status":"success","data":{}}
+            status/config
+              200 {"status":"success","data":{"yaml":""}}
+            status/tsdb?limit=1
+              200 {"status":"success","data":{"headStats":{"numSeries":3,"numLabelPairs":5,"chunkCount":0,"minTime":0,"maxTime":0},"seriesCountByMetricName":[{"name":"cpu_seconds_total","value":2}],"labelValueCountByLabelName":[{"name":"__name__","value":2}],"memoryInBytesByLabelName":[{"name":"__name__","value":29}],"seriesCountByLabelValuePair":[{"name":"host=a","value":3}]}}
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_explained_query_shows_its_leaf() {
+    let server = server().await;
+    let answer = server.get(&format!("/api/v1/explain?query=sum(memory_bytes)&time={START}")).await;
+    assert!(answer.body.contains("SeriesWindowExec: series=1, window=Last"), "{}", answer.body);
+    assert!(answer.body.contains("1 samples read"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_form_is_as_good_as_a_query_string() {
+    let server = server().await;
+    let form = format!("query=memory_bytes&time={START}");
+    let posted = server.post_form("/api/v1/query", &form).await;
+    assert_eq!(posted.text(), server.get(&format!("/api/v1/query?{form}")).await.text());
+    assert_eq!(posted.headers["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn writes_tell_what_was_written_and_refuse_what_is_no_write() {
+    let server = Server::new();
+    let written = server.write_samples().await;
+    assert_eq!(written.headers["x-prometheus-remote-write-samples-written"], "120");
+    let headers = [("Content-Type", "text/plain")];
+    let refused = server.post("/api/v1/write", &headers, b"x".to_vec()).await;
+    assert_eq!(
+        refused.text(),
+        "415 expected application/x-protobuf as the first (media) part, got text/plain content-type"
+    );
+    let damaged = server.post("/api/v1/write", &[], b"damaged".to_vec()).await;
+    assert_eq!(damaged.text(), "400 snappy: corrupt input");
+    assert_eq!(server.get("/api/v1/write").await.text(), "405 Method Not Allowed");
+}
+
+#[tokio::test]
+async fn a_write_beyond_the_limits_is_told_to_shrink_or_come_again() {
+    let mut config = ApiConfig::default();
+    config.receive.body_bytes_max = 10;
+    let server = Server::with(config);
+    assert_eq!(server.write_samples().await.status, 413);
+    let server = Server::with(ApiConfig { n_writes_max: 0, ..ApiConfig::default() });
+    let busy = server.write_samples().await;
+    assert_eq!(busy.status, 429);
+    assert_eq!(busy.headers["retry-after"], "1");
+}
+
+#[tokio::test]
+async fn the_server_counts_what_it_answers() {
+    let server = server().await;
+    server.get(&format!("/api/v1/query?query=memory_bytes&time={START}")).await;
+    server.get("/api/v1/query?query=(").await;
+    let text = server.get("/metrics").await.body;
+    for line in [
+        "skep_api_requests_total{handler=\"/api/v1/query\",code=\"200\"} 1",
+        "skep_api_requests_total{handler=\"/api/v1/query\",code=\"400\"} 1",
+        "skep_receive_samples_total 120",
+        "skep_query_seconds_count 2",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert_eq!(server.get("/-/ready").await.text(), "200 Skep is ready.");
+}
