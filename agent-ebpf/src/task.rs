@@ -55,6 +55,8 @@ impl Memory for Probe {
 }
 
 /// The id of a task's control group in the cgroup2 tree: the inode of its directory.
+///
+/// At a switch `bpf_get_current_cgroup_id` would say the same, but costs 30 ns more.
 #[inline(always)]
 pub unsafe fn group<M: Memory>(task: *const u8) -> u64 {
     let css_set: *const u8 = unsafe { M::load(task, TASK_CGROUPS.load()) };
