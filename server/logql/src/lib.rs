@@ -13,6 +13,7 @@ mod parse;
 pub mod pipeline;
 mod print;
 mod range;
+mod template;
 mod units;
 
 pub use collect::LogCollector;

@@ -3,6 +3,7 @@
 //! A stage is one file and one arm of [`compile_stage`].
 
 mod color;
+mod format;
 mod hints;
 mod ip;
 mod json;
@@ -116,9 +117,8 @@ fn compile_stage(stage: &Stage) -> Result<Box<dyn RunStage>, QueryError> {
         Stage::LabelFilter(filter) => Box::new(label_filter::LabelFilterStage::compile(filter)?),
         Stage::Drop(picks) => Box::new(pick::DropStage::new(picks)),
         Stage::Keep(picks) => Box::new(pick::KeepStage::new(picks)),
-        Stage::LineFormat(_) | Stage::LabelFormat(_) => {
-            return Err(crate::Unsupported(format!("the stage {}", stage.name())).into());
-        }
+        Stage::LineFormat(text) => Box::new(format::LineFormatStage::compile(text, stage)?),
+        Stage::LabelFormat(formats) => Box::new(format::LabelFormatStage::compile(formats, stage)?),
     })
 }
 
@@ -215,12 +215,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_stage_that_is_missing_is_named() {
-        let query = r#"{a="b"} | line_format "x""#;
+    fn a_template_function_that_is_missing_is_named() {
+        let query = r#"{a="b"} | line_format "{{ fromJson __line__ }}""#;
         let Expr::Log(log) = crate::parse(query).unwrap() else { panic!() };
         assert_eq!(
             Pipeline::compile(&log.stages).unwrap_err().to_string(),
-            "the stage line_format is not supported yet"
+            "the template function fromJson is not supported yet"
         );
     }
 }

@@ -177,7 +177,7 @@ fn stage_texts(stages: &[Stage]) -> Vec<String> {
     texts
 }
 
-fn stage_text(stage: &Stage) -> String {
+pub(crate) fn stage_text(stage: &Stage) -> String {
     match stage {
         Stage::LineFilter(filter) => line_filter_text(filter),
         Stage::Json => "| json".to_owned(),

@@ -92,7 +92,12 @@ impl Pattern {
 
     /// A pattern for `|>`, which captures nothing.
     pub(crate) fn parse_filter(text: &str) -> Result<Self, PatternError> {
-        let pattern = Self::parse(text)?;
+        // Two captures side by side are one where nothing is kept of them.
+        let mut joined = text.to_owned();
+        while joined.contains("<_><_>") {
+            joined = joined.replace("<_><_>", "<_>");
+        }
+        let pattern = Self::parse(&joined)?;
         if pattern.names().next().is_some() { Err(PatternError::Named) } else { Ok(pattern) }
     }
 

@@ -28,9 +28,9 @@ pub(super) fn slices(
             break;
         }
         if backward {
-            high = from - 1
+            high = from - 1;
         } else {
-            low = to + 1
+            low = to + 1;
         }
         width = width.saturating_mul(2);
     }
