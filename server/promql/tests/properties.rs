@@ -315,7 +315,7 @@ async fn the_deepest_query_that_is_accepted_fits_the_stack() {
         [&nested, &chained, &called, &to_the_right, &windows];
     for make in kinds {
         let accepted = (1..600).rev().find(|n| parse(&make(*n)).is_ok()).unwrap();
-        assert!(accepted >= 25, "only {accepted} levels");
+        assert!(accepted >= 15, "only {accepted} levels");
         ask(&memory(), &make(accepted), &EvalOptions::default()).await.unwrap();
         let printed = format_query(&make(accepted), ParseOptions::default()).unwrap();
         assert!(printed.contains("c_total"));
