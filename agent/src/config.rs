@@ -441,6 +441,23 @@ mod tests {
     }
 
     #[test]
+    fn the_guides_example_is_right() {
+        let guide = include_str!("../../docs/guide/agent.md");
+        let example = guide.split("```toml\n").nth(1).and_then(|it| it.split("```").next());
+        let config = config(example.expect("the guide has an example")).unwrap();
+        assert_eq!(config.host, "bee-1");
+        // What is written as an example of a default is the default.
+        let least = Config::from_raw(toml::from_str(SERVER).unwrap(), "bee-1").unwrap();
+        assert_eq!(config.data_dir, least.data_dir);
+        assert_eq!(config.interval, least.interval);
+        assert_eq!(config.remote_write, least.remote_write);
+        assert_eq!(config.journal.max_age, least.journal.max_age);
+        assert_eq!(config.spool_bytes_max, least.spool_bytes_max);
+        assert_eq!(config.spool_age_max, least.spool_age_max);
+        assert_eq!(config.roots.udev, least.roots.udev);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_what_to_write() {
         check_refused(
             &format!("interval = \"15\"\n{SERVER}"),

@@ -108,6 +108,7 @@ impl Agent {
             clock,
             labels: config.labels.clone(),
             version: config.remote_write,
+            interval: config.interval,
         };
         let ticking = tokio::spawn(ticks.run(Ticker::new(config.interval), stop.clone()));
 
@@ -249,33 +250,45 @@ struct Ticks {
     clock: Arc<dyn Clock>,
     labels: Vec<(String, String)>,
     version: RemoteWriteVersion,
+    interval: Duration,
 }
 
 impl Ticks {
     async fn run(self, mut ticker: Ticker, stop: CancellationToken) {
         let ticks = Arc::new(self);
+        let mut is_reported = false;
         loop {
             let tick = ticker.next(ticks.clock.now());
-            match tick.irregular {
-                Irregular::No => {}
-                Irregular::Missed { n_ticks } => {
-                    warn!(n_ticks, "Left collections out: too slow, or the clock was set.");
-                    ticks.own.count_ticks_missed(n_ticks);
-                }
-                Irregular::SetBack { by } => warn!(?by, "The clock was set back."),
+            if !is_reported {
+                ticks.report(tick.irregular);
+                is_reported = tick.irregular != Irregular::No;
             }
+            // Not longer at once: the clock may be set right while we wait for an unused stamp.
+            let wait = tick.wait.min(ticks.interval);
             tokio::select! {
-                () = tokio::time::sleep(tick.wait) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = stop.cancelled() => return,
             }
             if !ticker.take(tick.at, ticks.clock.now()) {
                 continue;
             }
+            is_reported = false;
             let working = Arc::clone(&ticks);
             let collected = tokio::task::spawn_blocking(move || working.collect(tick.at)).await;
             if let Err(error) = collected {
                 error!(%error, "A collection had panicked.");
             }
+        }
+    }
+
+    fn report(&self, irregular: Irregular) {
+        match irregular {
+            Irregular::No => {}
+            Irregular::Missed { n_ticks } => {
+                warn!(n_ticks, "Left collections out: too slow, or the clock was set.");
+                self.own.count_ticks_missed(n_ticks);
+            }
+            Irregular::SetBack { by } => warn!(?by, "The clock was set back."),
         }
     }
 

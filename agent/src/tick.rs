@@ -1,11 +1,14 @@
 //! When to collect, and which time stamp a collection gets. Pure: the clock is asked elsewhere.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use skep_proto::{TimestampMs, TimestampNs};
 
 /// Timers and the wall clock do not run quite alike.
 const EARLY_MS_MAX: i64 = 100;
+
+/// Bounds what is remembered of a clock that jumps to and fro.
+const USED_RANGES_MAX: usize = 16;
 
 /// Ticks are the multiples of the interval since the epoch, so that all hosts collect at once and
 /// every sample of a series is exactly one interval behind the one before: that is what the
@@ -14,6 +17,9 @@ const EARLY_MS_MAX: i64 = 100;
 pub(crate) struct Ticker {
     interval_ms: i64,
     last: Option<TimestampMs>,
+    /// Stamps that have been given away, oldest range first; both ends are included. A clock that
+    /// only goes forward makes one.
+    used: VecDeque<(i64, i64)>,
 }
 
 /// The next collection.
@@ -33,7 +39,8 @@ pub(crate) enum Irregular {
     Missed {
         n_ticks: u64,
     },
-    /// The clock was set back by at least one interval: stamps start over from there.
+    /// The clock was set back by at least one interval. Stamps go on from there, but for those
+    /// that have been used.
     SetBack {
         by: Duration,
     },
@@ -43,33 +50,25 @@ impl Ticker {
     /// `interval` must not be zero.
     pub(crate) fn new(interval: Duration) -> Self {
         let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
-        Self { interval_ms, last: None }
+        Self { interval_ms, last: None, used: VecDeque::new() }
     }
 
-    /// The tick to wait for. No stamp comes twice unless the clock was set back by an interval or
-    /// more.
+    /// The tick to wait for. No stamp comes twice.
     pub(crate) fn next(&self, now: TimestampNs) -> Tick {
         let upcoming = (now.0.div_euclid(1_000_000) / self.interval_ms + 1) * self.interval_ms;
-        let (at, irregular) = match self.last {
-            None => (upcoming, Irregular::No),
-            Some(last) => {
-                let n_intervals = (upcoming - last.0) / self.interval_ms;
-                match n_intervals {
-                    1 => (upcoming, Irregular::No),
-                    // The clock was set back a little: wait a little longer.
-                    0 => (last.0 + self.interval_ms, Irregular::No),
-                    2.. => {
-                        let n_ticks = u64::try_from(n_intervals - 1).unwrap_or(0);
-                        (upcoming, Irregular::Missed { n_ticks })
-                    }
-                    _ => {
-                        let by = u64::try_from(last.0 - upcoming).unwrap_or(0);
-                        (upcoming, Irregular::SetBack { by: Duration::from_millis(by) })
-                    }
-                }
+        let irregular = match self.last.map(|last| (upcoming - last.0) / self.interval_ms) {
+            // The clock was set back a little: wait a little longer.
+            None | Some(0 | 1) => Irregular::No,
+            Some(n_intervals @ 2..) => {
+                Irregular::Missed { n_ticks: u64::try_from(n_intervals - 1).unwrap_or(0) }
+            }
+            Some(n_intervals) => {
+                let by_ms = n_intervals.saturating_neg().saturating_mul(self.interval_ms);
+                let by = Duration::from_millis(u64::try_from(by_ms).unwrap_or(0));
+                Irregular::SetBack { by }
             }
         };
-        let at = TimestampMs(at);
+        let at = TimestampMs(self.first_unused(upcoming));
         let wait = u64::try_from(at.to_ns().0.saturating_sub(now.0)).unwrap_or(0);
         Tick { at, wait: Duration::from_nanos(wait), irregular }
     }
@@ -80,9 +79,33 @@ impl Ticker {
         let late_ms = now.to_ms().0.saturating_sub(at.0);
         let is_due = (-EARLY_MS_MAX..self.interval_ms).contains(&late_ms);
         if is_due {
-            self.last = Some(at);
+            self.use_up(at);
         }
         is_due
+    }
+
+    fn first_unused(&self, mut at: i64) -> i64 {
+        // Ranges do not overlap, so that each is left behind at most once.
+        for _ in 0..self.used.len() {
+            let Some((_, last)) = self.used.iter().find(|range| (range.0..=range.1).contains(&at))
+            else {
+                break;
+            };
+            at = last + self.interval_ms;
+        }
+        at
+    }
+
+    fn use_up(&mut self, at: TimestampMs) {
+        let follows = self.last.is_some_and(|last| at.0 == last.0 + self.interval_ms);
+        match self.used.back_mut() {
+            Some(range) if follows => range.1 = at.0,
+            _ => self.used.push_back((at.0, at.0)),
+        }
+        if self.used.len() > USED_RANGES_MAX {
+            self.used.pop_front();
+        }
+        self.last = Some(at);
     }
 }
 
@@ -142,11 +165,32 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_aligns_anew() {
+    fn a_clock_set_back_aligns_anew_and_leaves_out_what_was_used() {
         let mut ticker = ticker();
         check(&mut ticker, 1_000.0, 1_005, Irregular::No);
-        let by = Duration::from_secs(1005 - 525);
-        check(&mut ticker, 520.0, 525, Irregular::SetBack { by });
-        check(&mut ticker, 525.5, 540, Irregular::No);
+        check(&mut ticker, 1_006.0, 1_020, Irregular::No);
+        let by = Duration::from_secs(1_020 - 975);
+        check(&mut ticker, 970.0, 975, Irregular::SetBack { by });
+        check(&mut ticker, 975.5, 990, Irregular::No);
+        check(&mut ticker, 990.5, 1_035, Irregular::No);
+        check(&mut ticker, 1_035.5, 1_050, Irregular::No);
+    }
+
+    #[test]
+    fn no_stamp_comes_twice_however_the_clock_jumps() {
+        let mut ticker = ticker();
+        let mut seen = std::collections::BTreeSet::new();
+        let mut now_s = 10_000_i64;
+        for step in 0..2_000_i64 {
+            // A jump every hundred steps, six to and fro.
+            now_s += if step % 300 == 299 { 700 * (step % 7 - 3) } else { 7 };
+            let now = TimestampNs(now_s * 1_000_000_000);
+            let tick = ticker.next(now);
+            assert!(tick.at.to_ns() > now);
+            if tick.wait <= Duration::from_secs(7) && ticker.take(tick.at, tick.at.to_ns()) {
+                assert!(seen.insert(tick.at), "{:?} came twice", tick.at);
+            }
+        }
+        assert!(seen.len() > 300, "only {} ticks", seen.len());
     }
 }
