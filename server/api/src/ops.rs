@@ -6,17 +6,34 @@ use axum::{
     Router,
     extract::State,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use http::header::CONTENT_TYPE;
 
-use crate::Api;
+use crate::{
+    Api,
+    error::{ApiError, WriteError},
+};
 
 pub(crate) fn router() -> Router<Arc<Api>> {
     Router::new()
         .route("/-/healthy", get(async || text("Skep is healthy.\n")))
         .route("/-/ready", get(async || text("Skep is ready.\n")))
+        .route("/-/flush", post(flush))
+        .route("/-/compact", post(compact))
         .route("/metrics", get(metrics))
+}
+
+/// Writes what is in memory to parts; answers once queries read it from there.
+async fn flush(State(api): State<Arc<Api>>) -> Result<Response, WriteError> {
+    api.store.flush().await.map_err(|error| ApiError::internal(&error))?;
+    Ok(text("flushed\n"))
+}
+
+/// Merges parts where a day has many.
+async fn compact(State(api): State<Arc<Api>>) -> Result<Response, WriteError> {
+    api.store.compact().await.map_err(|error| ApiError::internal(&error))?;
+    Ok(text("compacted\n"))
 }
 
 async fn metrics(State(api): State<Arc<Api>>) -> Response {

@@ -266,3 +266,14 @@ async fn the_server_counts_what_it_answers() {
     }
     assert_eq!(server.get("/-/ready").await.text(), "200 Skep is ready.");
 }
+
+#[tokio::test]
+async fn an_answer_is_the_same_before_and_after_a_flush() {
+    let server = server().await;
+    let query = format!("/api/v1/query?query=memory_bytes[10m]&time={}", START + 600);
+    let before = server.get(&query).await.text();
+    assert_eq!(server.post("/-/flush", &[], Vec::new()).await.text(), "200 flushed");
+    assert_eq!(server.get(&query).await.text(), before);
+    assert_eq!(server.post("/-/compact", &[], Vec::new()).await.text(), "200 compacted");
+    assert_eq!(server.get(&query).await.text(), before);
+}
