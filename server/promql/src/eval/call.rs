@@ -362,14 +362,13 @@ fn distinct_without_names(mut rows: Vec<Row>) -> Result<Vec<Row>, VectorError> {
     Ok(rows)
 }
 
-/// Whether every step has the same parameters.
+/// Whether one look gives the values of every step.
 fn is_constant(window: &Window) -> bool {
     let is_flat = |it: &Vec<f64>| it.array_windows::<2>().all(|[a, b]| a.to_bits() == b.to_bits());
     match window {
-        // Its target time moves with the steps unless the whole call stands still.
-        Window::PredictLinear { ahead_seconds: it } | Window::QuantileOverTime { quantile: it } => {
-            is_flat(it)
-        }
+        // Counts from the step, which moves even where `@` holds the window still.
+        Window::PredictLinear { .. } => false,
+        Window::QuantileOverTime { quantile } => is_flat(quantile),
         Window::DoubleExponentialSmoothing { smoothing, trend } => {
             is_flat(smoothing) && is_flat(trend)
         }

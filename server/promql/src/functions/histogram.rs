@@ -158,9 +158,10 @@ fn rank_at(value: f64, buckets: &[Bucket]) -> f64 {
             return below;
         }
         if value < bucket.upper_bound {
-            // An open bucket says nothing about where in it its observations lie.
+            // An open bucket says nothing about where in it its observations lie: none of them
+            // count as between the bounds.
             if start == f64::NEG_INFINITY {
-                return below;
+                return bucket.count;
             }
             if bucket.upper_bound == f64::INFINITY {
                 return below;

@@ -43,6 +43,7 @@ fn of_slice(window: &Window, slice: &Slice<'_>) -> Option<f64> {
         Window::PresentOverTime => 1.0,
         Window::StddevOverTime => variance(slice.values).sqrt(),
         Window::StdvarOverTime => variance(slice.values),
+        Window::MadOverTime if slice.values.iter().any(|it| it.is_nan()) => f64::NAN,
         Window::MadOverTime => {
             let mut values = slice.values.to_vec();
             let median = quantile(0.5, &mut values);
