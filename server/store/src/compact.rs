@@ -231,7 +231,7 @@ fn days_before(log: &TableLog, day: i32) -> Vec<PartInfo> {
 
 /// Takes merged batches; a series' samples are gathered, since they share one scale.
 enum MergeWriter {
-    Samples { writer: SampleWriter, run: SampleRun },
+    Samples { writer: Box<SampleWriter>, run: SampleRun },
     Logs(LogWriter),
 }
 
@@ -244,7 +244,7 @@ impl MergeWriter {
         Ok(match table {
             Table::Samples => {
                 let run = SampleRun { id: i64::MIN, ts: Vec::new(), bits: Vec::new() };
-                Self::Samples { writer: SampleWriter::create(path, fs)?, run }
+                Self::Samples { writer: Box::new(SampleWriter::create(path, fs)?), run }
             }
             Table::Logs => Self::Logs(LogWriter::create(path, fs)?),
         })

@@ -103,7 +103,7 @@ impl Index {
     pub(crate) fn resolve<'a>(
         &self,
         hash: u64,
-        pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
+        pairs: &(impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone),
     ) -> Result<Arc<Entry>, skep_proto::LabelError> {
         let mut shard = self.shard(hash);
         let is_it = |it: &Arc<Entry>| it.hash == hash && is_same(&it.labels, pairs.clone());

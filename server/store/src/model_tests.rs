@@ -22,7 +22,7 @@ use skep_wal::sim::{Faults, Seeded, SimFs};
 
 use crate::{Store, StoreConfig};
 
-const N_SEEDS: u64 = 160;
+const N_SEEDS: u64 = 200;
 const N_STEPS: usize = 40;
 /// 2026-11-22 23:59 UTC, so that steps cross into another day.
 const START_MS: i64 = 1_795_391_940_000;

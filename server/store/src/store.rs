@@ -199,7 +199,7 @@ impl Store {
                 continue;
             }
             let hash = hash_sorted_pairs(pairs.iter().copied());
-            match self.series.resolve(hash, pairs.iter().copied()) {
+            match self.series.resolve(hash, &pairs.iter().copied()) {
                 Ok(entry) => {
                     columns.ids.push(entry.id);
                     columns.n_samples.push(n_samples);
@@ -245,7 +245,7 @@ impl Store {
             if n_entries == 0 {
                 continue;
             }
-            match self.streams.resolve(hash_sorted_pairs(pairs.clone()), pairs) {
+            match self.streams.resolve(hash_sorted_pairs(pairs.clone()), &pairs) {
                 Ok(entry) => {
                     columns.ids.push(entry.id);
                     columns.n_entries.push(n_entries);

@@ -89,9 +89,9 @@ impl TableSchema {
             .schema
             .fields()
             .iter()
-            .map(|it| delta_field(it.name(), delta_type(it.data_type()), it.is_nullable()))
+            .map(|it| delta_field(it.name(), &delta_type(it.data_type()), it.is_nullable()))
             .collect();
-        fields.push(delta_field(DAY, json!("date"), true));
+        fields.push(delta_field(DAY, &json!("date"), true));
         json!({ "type": "struct", "fields": fields })
     }
 }
@@ -104,7 +104,7 @@ fn table_id(name: &str, now_ms: i64) -> String {
     [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
 }
 
-fn delta_field(name: &str, of: Value, is_nullable: bool) -> Value {
+fn delta_field(name: &str, of: &Value, is_nullable: bool) -> Value {
     json!({ "name": name, "type": of, "nullable": is_nullable, "metadata": {} })
 }
 

@@ -67,9 +67,9 @@ mod tests {
         #[test]
         fn what_has_a_mantissa_comes_back_bit_for_bit(bits in any::<u64>(), m in any::<i32>(), s in 0_usize..9) {
             for value in [f64::from_bits(bits), f64::from(m) / POWERS_OF_TEN[s]] {
-                for scale in 0..POWERS_OF_TEN.len() {
+                for (scale, power) in POWERS_OF_TEN.iter().enumerate() {
                     if let Some(mantissa) = mantissa(value, scale) {
-                        let back = mantissa as f64 / POWERS_OF_TEN[scale];
+                        let back = mantissa as f64 / power;
                         prop_assert_eq!(back.to_bits(), value.to_bits());
                     }
                 }

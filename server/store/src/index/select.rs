@@ -112,7 +112,7 @@ mod tests {
             let index = Arc::new(Index::new(IdOrder::ByMetric));
             for set in &sets {
                 let labels = Labels::from_pairs(set.clone()).unwrap();
-                let entry = index.resolve(labels.stable_hash(), labels.iter()).unwrap();
+                let entry = index.resolve(labels.stable_hash(), &labels.iter()).unwrap();
                 entry.mark_day(3);
             }
             let selected: Vec<String> = IndexSnapshot::new(&index)
