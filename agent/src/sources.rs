@@ -200,13 +200,13 @@ pub(crate) fn collect_all(
         let seconds = started.elapsed().as_secs_f64();
         out.family(
             "node_scrape_collector_duration_seconds",
-            "node_exporter: Duration of a collector scrape.",
+            "Time the collector took, in seconds.",
             MetricKind::Gauge,
         )
         .point([("collector", source.name)], seconds);
         out.family(
             "node_scrape_collector_success",
-            "node_exporter: Whether a collector succeeded.",
+            "1 if the collector yielded its metrics, else 0.",
             MetricKind::Gauge,
         )
         .point([("collector", source.name)], f64::from(u8::from(result.is_ok())));

@@ -17,7 +17,11 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
             .ok_or(SourceError::Missing { file: "/proc/net/arp", what: "a device" })?;
         *counts.entry(device).or_default() += 1;
     }
-    let family = out.family("node_arp_entries", "ARP entries by device", MetricKind::Gauge);
+    let family = out.family(
+        "node_arp_entries",
+        "Neighbours in the device's IPv4 ARP table.",
+        MetricKind::Gauge,
+    );
     for (device, count) in counts {
         if context.settings.arp.takes(device) {
             family.point([("device", device)], as_f64(count));
@@ -44,11 +48,11 @@ mod tests {
         host.file("proc/net/arp", &text).check(
             collect,
             &expect![[r##"
-            # HELP node_arp_entries ARP entries by device
-            # TYPE node_arp_entries gauge
-            node_arp_entries{device="eth0"} 2
-            node_arp_entries{device="eth1"} 1
-        "##]],
+                # HELP node_arp_entries Neighbours in the device's IPv4 ARP table.
+                # TYPE node_arp_entries gauge
+                node_arp_entries{device="eth0"} 2
+                node_arp_entries{device="eth1"} 1
+            "##]],
         );
         host.file("proc/net/arp", &format!("{HEAD}10.0.0.1\n")).check(
             collect,

@@ -7,44 +7,48 @@ const FILE: &str = "/proc/net/stat/nf_conntrack";
 
 /// Columns of the statistics that are told, with their help.
 const COLUMNS: [(&str, &str, &str); 8] = [
-    ("found", "node_nf_conntrack_stat_found", "Number of searched entries which were successful."),
+    (
+        "found",
+        "node_nf_conntrack_stat_found",
+        "Lookups of a connection that found one in the table.",
+    ),
     (
         "invalid",
         "node_nf_conntrack_stat_invalid",
-        "Number of packets seen which can not be tracked.",
+        "Packets that belong to no connection and cannot open one.",
     ),
     (
         "ignore",
         "node_nf_conntrack_stat_ignore",
-        "Number of packets seen which are already connected to a conntrack entry.",
+        "Packets that had their connection assigned before they were looked at.",
     ),
-    ("insert", "node_nf_conntrack_stat_insert", "Number of entries inserted into the list."),
+    ("insert", "node_nf_conntrack_stat_insert", "Connections added to the table."),
     (
         "insert_failed",
         "node_nf_conntrack_stat_insert_failed",
-        "Number of entries for which list insertion was attempted but failed.",
+        "Connections that could not be added, mostly because an equal one was there already.",
     ),
-    ("drop", "node_nf_conntrack_stat_drop", "Number of packets dropped due to conntrack failure."),
+    (
+        "drop",
+        "node_nf_conntrack_stat_drop",
+        "Packets dropped because no new connection could be set up for them.",
+    ),
     (
         "early_drop",
         "node_nf_conntrack_stat_early_drop",
-        "Number of dropped conntrack entries to make room for new ones, if maximum table size was reached.",
+        "Connections evicted before their time, because the table was full.",
     ),
     (
         "search_restart",
         "node_nf_conntrack_stat_search_restart",
-        "Number of conntrack table lookups which had to be restarted due to hashtable resizes.",
+        "Lookups begun anew because the table was resized meanwhile.",
     ),
 ];
 
 pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), SourceError> {
     for (file, name, help) in [
-        (
-            "count",
-            "node_nf_conntrack_entries",
-            "Number of currently allocated flow entries for connection tracking.",
-        ),
-        ("max", "node_nf_conntrack_entries_limit", "Maximum size of connection tracking table."),
+        ("count", "node_nf_conntrack_entries", "Connections that are tracked now."),
+        ("max", "node_nf_conntrack_entries_limit", "Connections that can be tracked at most."),
     ] {
         let Ok(text) = context.roots.read_proc(&format!("sys/net/netfilter/nf_conntrack_{file}"))
         else {
@@ -109,19 +113,19 @@ mod tests {
                  00000021  00000000 00000010 00000000 00000002 000056a4\n",
             )
             .check(collect, &expect![[r#"
-                # HELP node_nf_conntrack_entries Number of currently allocated flow entries for connection tracking.
+                # HELP node_nf_conntrack_entries Connections that are tracked now.
                 # TYPE node_nf_conntrack_entries gauge
                 node_nf_conntrack_entries 123
-                # HELP node_nf_conntrack_entries_limit Maximum size of connection tracking table.
+                # HELP node_nf_conntrack_entries_limit Connections that can be tracked at most.
                 # TYPE node_nf_conntrack_entries_limit gauge
                 node_nf_conntrack_entries_limit 65536
-                # HELP node_nf_conntrack_stat_found Number of searched entries which were successful.
+                # HELP node_nf_conntrack_stat_found Lookups of a connection that found one in the table.
                 # TYPE node_nf_conntrack_stat_found gauge
                 node_nf_conntrack_stat_found 26
-                # HELP node_nf_conntrack_stat_ignore Number of packets seen which are already connected to a conntrack entry.
+                # HELP node_nf_conntrack_stat_ignore Packets that had their connection assigned before they were looked at.
                 # TYPE node_nf_conntrack_stat_ignore gauge
                 node_nf_conntrack_stat_ignore 44846
-                # HELP node_nf_conntrack_stat_invalid Number of packets seen which can not be tracked.
+                # HELP node_nf_conntrack_stat_invalid Packets that belong to no connection and cannot open one.
                 # TYPE node_nf_conntrack_stat_invalid gauge
                 node_nf_conntrack_stat_invalid 5
             "#]]);

@@ -40,7 +40,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         let (modes, guest_modes) = seconds.split_at(MODES.len());
         let family = out.family(
             "node_cpu_seconds_total",
-            "Seconds the CPUs spent in each mode.",
+            "CPU time since boot by what it was spent on, in seconds.",
             MetricKind::Counter,
         );
         for (mode, seconds) in MODES.iter().zip(modes) {
@@ -49,7 +49,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         if settings.guest {
             let family = out.family(
                 "node_cpu_guest_seconds_total",
-                "Seconds the CPUs spent in guests (VMs) for each mode.",
+                "CPU time that virtual machines ran, in seconds; the same mode of node_cpu_seconds_total contains it.",
                 MetricKind::Counter,
             );
             for (mode, seconds) in GUEST_MODES.iter().zip(guest_modes) {

@@ -10,23 +10,35 @@ const HERTZ_PER_KILOHERTZ: f64 = 1000.0;
 /// Files and the metrics they become. The first three are the hardware's figures, the first of all
 /// is readable by root only.
 const FREQUENCIES: [(&str, &str, &str); 6] = [
-    ("cpuinfo_cur_freq", "node_cpu_frequency_hertz", "Current CPU thread frequency in hertz."),
-    ("cpuinfo_min_freq", "node_cpu_frequency_min_hertz", "Minimum CPU thread frequency in hertz."),
-    ("cpuinfo_max_freq", "node_cpu_frequency_max_hertz", "Maximum CPU thread frequency in hertz."),
+    (
+        "cpuinfo_cur_freq",
+        "node_cpu_frequency_hertz",
+        "Frequency the CPU runs at according to the hardware, in hertz.",
+    ),
+    (
+        "cpuinfo_min_freq",
+        "node_cpu_frequency_min_hertz",
+        "Lowest frequency the CPU is made for, in hertz.",
+    ),
+    (
+        "cpuinfo_max_freq",
+        "node_cpu_frequency_max_hertz",
+        "Highest frequency the CPU is made for, in hertz.",
+    ),
     (
         "scaling_cur_freq",
         "node_cpu_scaling_frequency_hertz",
-        "Current scaled CPU thread frequency in hertz.",
+        "Frequency of the CPU according to the scaling driver, mostly the last it asked for, in hertz.",
     ),
     (
         "scaling_min_freq",
         "node_cpu_scaling_frequency_min_hertz",
-        "Minimum scaled CPU thread frequency in hertz.",
+        "Lowest frequency the scaling policy allows, in hertz.",
     ),
     (
         "scaling_max_freq",
         "node_cpu_scaling_frequency_max_hertz",
-        "Maximum scaled CPU thread frequency in hertz.",
+        "Highest frequency the scaling policy allows, in hertz.",
     ),
 ];
 
@@ -51,7 +63,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
             let is_enabled = f64::from(u8::from(it == governor));
             out.family(
                 "node_cpu_scaling_governor",
-                "Current enabled CPU frequency governor.",
+                "1 for the frequency governor in use, 0 for each other one there is.",
                 MetricKind::Gauge,
             )
             .point([("cpu", cpu), ("governor", it)], is_enabled);
@@ -84,17 +96,17 @@ mod tests {
         host.check(
             collect,
             &expect![[r##"
-            # HELP node_cpu_frequency_max_hertz Maximum CPU thread frequency in hertz.
-            # TYPE node_cpu_frequency_max_hertz gauge
-            node_cpu_frequency_max_hertz{cpu="0"} 3.7e+09
-            # HELP node_cpu_scaling_frequency_hertz Current scaled CPU thread frequency in hertz.
-            # TYPE node_cpu_scaling_frequency_hertz gauge
-            node_cpu_scaling_frequency_hertz{cpu="0"} 1.699981e+09
-            # HELP node_cpu_scaling_governor Current enabled CPU frequency governor.
-            # TYPE node_cpu_scaling_governor gauge
-            node_cpu_scaling_governor{cpu="0",governor="performance"} 0
-            node_cpu_scaling_governor{cpu="0",governor="powersave"} 1
-        "##]],
+                # HELP node_cpu_frequency_max_hertz Highest frequency the CPU is made for, in hertz.
+                # TYPE node_cpu_frequency_max_hertz gauge
+                node_cpu_frequency_max_hertz{cpu="0"} 3.7e+09
+                # HELP node_cpu_scaling_frequency_hertz Frequency of the CPU according to the scaling driver, mostly the last it asked for, in hertz.
+                # TYPE node_cpu_scaling_frequency_hertz gauge
+                node_cpu_scaling_frequency_hertz{cpu="0"} 1.699981e+09
+                # HELP node_cpu_scaling_governor 1 for the frequency governor in use, 0 for each other one there is.
+                # TYPE node_cpu_scaling_governor gauge
+                node_cpu_scaling_governor{cpu="0",governor="performance"} 0
+                node_cpu_scaling_governor{cpu="0",governor="powersave"} 1
+            "##]],
         );
         assert_eq!(Host::default().text(collect), "");
     }

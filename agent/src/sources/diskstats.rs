@@ -19,83 +19,93 @@ const COLUMNS: [(&str, &str, MetricKind, f64); 17] = {
     [
         (
             "node_disk_reads_completed_total",
-            "The total number of reads completed successfully.",
+            "Read requests the device has completed.",
             Counter,
             1.0,
         ),
-        ("node_disk_reads_merged_total", "The total number of reads merged.", Counter, 1.0),
         (
-            "node_disk_read_bytes_total",
-            "The total number of bytes read successfully.",
+            "node_disk_reads_merged_total",
+            "Reads that were joined with an adjacent one into one request.",
             Counter,
-            SECTOR_BYTES,
+            1.0,
         ),
+        ("node_disk_read_bytes_total", "Bytes read from the device.", Counter, SECTOR_BYTES),
         (
             "node_disk_read_time_seconds_total",
-            "The total number of seconds spent by all reads.",
+            "Seconds that read requests took, added up over all of them.",
             Counter,
             SECONDS_PER_TICK,
         ),
         (
             "node_disk_writes_completed_total",
-            "The total number of writes completed successfully.",
+            "Write requests the device has completed.",
             Counter,
             1.0,
         ),
-        ("node_disk_writes_merged_total", "The number of writes merged.", Counter, 1.0),
         (
-            "node_disk_written_bytes_total",
-            "The total number of bytes written successfully.",
+            "node_disk_writes_merged_total",
+            "Writes that were joined with an adjacent one into one request.",
             Counter,
-            SECTOR_BYTES,
+            1.0,
         ),
+        ("node_disk_written_bytes_total", "Bytes written to the device.", Counter, SECTOR_BYTES),
         (
             "node_disk_write_time_seconds_total",
-            "This is the total number of seconds spent by all writes.",
+            "Seconds that write requests took, added up over all of them.",
             Counter,
             SECONDS_PER_TICK,
         ),
-        ("node_disk_io_now", "The number of I/Os currently in progress.", Gauge, 1.0),
+        (
+            "node_disk_io_now",
+            "Requests that were issued to the device and are not complete.",
+            Gauge,
+            1.0,
+        ),
         (
             "node_disk_io_time_seconds_total",
-            "Total seconds spent doing I/Os.",
+            "Seconds in which the device had at least one request to work on.",
             Counter,
             SECONDS_PER_TICK,
         ),
         (
             "node_disk_io_time_weighted_seconds_total",
-            "The weighted # of seconds spent doing I/Os.",
+            "Seconds that requests were under way, each counted by itself: the rate is the mean queue length.",
             Counter,
             SECONDS_PER_TICK,
         ),
         (
             "node_disk_discards_completed_total",
-            "The total number of discards completed successfully.",
+            "Discard (TRIM) requests the device has completed.",
             Counter,
             1.0,
         ),
-        ("node_disk_discards_merged_total", "The total number of discards merged.", Counter, 1.0),
+        (
+            "node_disk_discards_merged_total",
+            "Discards that were joined with an adjacent one into one request.",
+            Counter,
+            1.0,
+        ),
         (
             "node_disk_discarded_sectors_total",
-            "The total number of sectors discarded successfully.",
+            "Sectors of 512 bytes that were discarded.",
             Counter,
             1.0,
         ),
         (
             "node_disk_discard_time_seconds_total",
-            "This is the total number of seconds spent by all discards.",
+            "Seconds that discard requests took, added up over all of them.",
             Counter,
             SECONDS_PER_TICK,
         ),
         (
             "node_disk_flush_requests_total",
-            "The total number of flush requests completed successfully",
+            "Flushes of its write cache the device has completed.",
             Counter,
             1.0,
         ),
         (
             "node_disk_flush_requests_time_seconds_total",
-            "This is the total number of seconds spent by all flush requests.",
+            "Seconds that flushes of the write cache took, added up over all of them.",
             Counter,
             SECONDS_PER_TICK,
         ),
@@ -104,16 +114,20 @@ const COLUMNS: [(&str, &str, MetricKind, f64); 17] = {
 
 /// Gauges of ATA disks by the udev property they come from.
 const ATA: [(&str, &str, &str); 3] = [
-    ("ID_ATA_WRITE_CACHE", "node_disk_ata_write_cache", "ATA disk has a write cache."),
+    (
+        "ID_ATA_WRITE_CACHE",
+        "node_disk_ata_write_cache",
+        "1 if the ATA disk has a write cache, else 0.",
+    ),
     (
         "ID_ATA_WRITE_CACHE_ENABLED",
         "node_disk_ata_write_cache_enabled",
-        "ATA disk has its write cache enabled.",
+        "1 if the ATA disk uses its write cache, else 0.",
     ),
     (
         "ID_ATA_ROTATION_RATE_RPM",
         "node_disk_ata_rotation_rate_rpm",
-        "ATA disk rotation rate in RPMs (0 for SSDs).",
+        "Rotations per minute of the ATA disk, 0 if nothing in it turns.",
     ),
 ];
 
@@ -170,43 +184,48 @@ fn disk_info(out: &mut Exposition, ids: [&str; 3], udev: &Udev<'_>, rotational: 
         .into_iter()
         .find(|it| !it.is_empty())
         .unwrap_or_default();
-    out.family("node_disk_info", "Info of /sys/block/<block_device>.", MetricKind::Gauge).point(
-        [
-            ("device", device),
-            ("major", major),
-            ("minor", minor),
-            ("path", &udev.get("ID_PATH")),
-            ("wwn", &udev.get("ID_WWN")),
-            ("model", &udev.get("ID_MODEL")),
-            ("serial", &serial),
-            ("revision", &udev.get("ID_REVISION")),
-            ("rotational", rotational),
-        ],
-        1.0,
-    );
+    out.family("node_disk_info", "Always 1; the labels tell which disk it is.", MetricKind::Gauge)
+        .point(
+            [
+                ("device", device),
+                ("major", major),
+                ("minor", minor),
+                ("path", &udev.get("ID_PATH")),
+                ("wwn", &udev.get("ID_WWN")),
+                ("model", &udev.get("ID_MODEL")),
+                ("serial", &serial),
+                ("revision", &udev.get("ID_REVISION")),
+                ("rotational", rotational),
+            ],
+            1.0,
+        );
 }
 
 /// What lies on the disk, and what ATA disks tell besides.
 fn layers(out: &mut Exposition, device: &str, udev: &Udev<'_>) {
     let fs_type = udev.get("ID_FS_TYPE");
     if !fs_type.is_empty() {
-        out.family("node_disk_filesystem_info", "Info about disk filesystem.", MetricKind::Gauge)
-            .point(
-                [
-                    ("device", device),
-                    ("type", &fs_type),
-                    ("usage", &udev.get("ID_FS_USAGE")),
-                    ("uuid", &udev.get("ID_FS_UUID")),
-                    ("version", &udev.get("ID_FS_VERSION")),
-                ],
-                1.0,
-            );
+        out.family(
+            "node_disk_filesystem_info",
+            "Always 1; the labels tell which file system lies on the device.",
+            MetricKind::Gauge,
+        )
+        .point(
+            [
+                ("device", device),
+                ("type", &fs_type),
+                ("usage", &udev.get("ID_FS_USAGE")),
+                ("uuid", &udev.get("ID_FS_UUID")),
+                ("version", &udev.get("ID_FS_VERSION")),
+            ],
+            1.0,
+        );
     }
     let name = udev.get("DM_NAME");
     if !name.is_empty() {
         out.family(
             "node_disk_device_mapper_info",
-            "Info about disk device mapper.",
+            "Always 1; the labels tell which device-mapper volume it is.",
             MetricKind::Gauge,
         )
         .point(
@@ -242,58 +261,58 @@ mod tests {
         Host::default()
             .file("proc/diskstats", "8 32 sdc 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\n")
             .check(collect, &expect![[r##"
-                # HELP node_disk_discard_time_seconds_total This is the total number of seconds spent by all discards.
+                # HELP node_disk_discard_time_seconds_total Seconds that discard requests took, added up over all of them.
                 # TYPE node_disk_discard_time_seconds_total counter
                 node_disk_discard_time_seconds_total{device="sdc"} 0.015
-                # HELP node_disk_discarded_sectors_total The total number of sectors discarded successfully.
+                # HELP node_disk_discarded_sectors_total Sectors of 512 bytes that were discarded.
                 # TYPE node_disk_discarded_sectors_total counter
                 node_disk_discarded_sectors_total{device="sdc"} 14
-                # HELP node_disk_discards_completed_total The total number of discards completed successfully.
+                # HELP node_disk_discards_completed_total Discard (TRIM) requests the device has completed.
                 # TYPE node_disk_discards_completed_total counter
                 node_disk_discards_completed_total{device="sdc"} 12
-                # HELP node_disk_discards_merged_total The total number of discards merged.
+                # HELP node_disk_discards_merged_total Discards that were joined with an adjacent one into one request.
                 # TYPE node_disk_discards_merged_total counter
                 node_disk_discards_merged_total{device="sdc"} 13
-                # HELP node_disk_flush_requests_time_seconds_total This is the total number of seconds spent by all flush requests.
+                # HELP node_disk_flush_requests_time_seconds_total Seconds that flushes of the write cache took, added up over all of them.
                 # TYPE node_disk_flush_requests_time_seconds_total counter
                 node_disk_flush_requests_time_seconds_total{device="sdc"} 0.017
-                # HELP node_disk_flush_requests_total The total number of flush requests completed successfully
+                # HELP node_disk_flush_requests_total Flushes of its write cache the device has completed.
                 # TYPE node_disk_flush_requests_total counter
                 node_disk_flush_requests_total{device="sdc"} 16
-                # HELP node_disk_info Info of /sys/block/<block_device>.
+                # HELP node_disk_info Always 1; the labels tell which disk it is.
                 # TYPE node_disk_info gauge
                 node_disk_info{device="sdc",major="8",minor="32",path="",wwn="",model="",serial="",revision="",rotational="0"} 1
-                # HELP node_disk_io_now The number of I/Os currently in progress.
+                # HELP node_disk_io_now Requests that were issued to the device and are not complete.
                 # TYPE node_disk_io_now gauge
                 node_disk_io_now{device="sdc"} 9
-                # HELP node_disk_io_time_seconds_total Total seconds spent doing I/Os.
+                # HELP node_disk_io_time_seconds_total Seconds in which the device had at least one request to work on.
                 # TYPE node_disk_io_time_seconds_total counter
                 node_disk_io_time_seconds_total{device="sdc"} 0.01
-                # HELP node_disk_io_time_weighted_seconds_total The weighted # of seconds spent doing I/Os.
+                # HELP node_disk_io_time_weighted_seconds_total Seconds that requests were under way, each counted by itself: the rate is the mean queue length.
                 # TYPE node_disk_io_time_weighted_seconds_total counter
                 node_disk_io_time_weighted_seconds_total{device="sdc"} 0.011
-                # HELP node_disk_read_bytes_total The total number of bytes read successfully.
+                # HELP node_disk_read_bytes_total Bytes read from the device.
                 # TYPE node_disk_read_bytes_total counter
                 node_disk_read_bytes_total{device="sdc"} 1536
-                # HELP node_disk_read_time_seconds_total The total number of seconds spent by all reads.
+                # HELP node_disk_read_time_seconds_total Seconds that read requests took, added up over all of them.
                 # TYPE node_disk_read_time_seconds_total counter
                 node_disk_read_time_seconds_total{device="sdc"} 0.004
-                # HELP node_disk_reads_completed_total The total number of reads completed successfully.
+                # HELP node_disk_reads_completed_total Read requests the device has completed.
                 # TYPE node_disk_reads_completed_total counter
                 node_disk_reads_completed_total{device="sdc"} 1
-                # HELP node_disk_reads_merged_total The total number of reads merged.
+                # HELP node_disk_reads_merged_total Reads that were joined with an adjacent one into one request.
                 # TYPE node_disk_reads_merged_total counter
                 node_disk_reads_merged_total{device="sdc"} 2
-                # HELP node_disk_write_time_seconds_total This is the total number of seconds spent by all writes.
+                # HELP node_disk_write_time_seconds_total Seconds that write requests took, added up over all of them.
                 # TYPE node_disk_write_time_seconds_total counter
                 node_disk_write_time_seconds_total{device="sdc"} 0.008
-                # HELP node_disk_writes_completed_total The total number of writes completed successfully.
+                # HELP node_disk_writes_completed_total Write requests the device has completed.
                 # TYPE node_disk_writes_completed_total counter
                 node_disk_writes_completed_total{device="sdc"} 5
-                # HELP node_disk_writes_merged_total The number of writes merged.
+                # HELP node_disk_writes_merged_total Writes that were joined with an adjacent one into one request.
                 # TYPE node_disk_writes_merged_total counter
                 node_disk_writes_merged_total{device="sdc"} 6
-                # HELP node_disk_written_bytes_total The total number of bytes written successfully.
+                # HELP node_disk_written_bytes_total Bytes written to the device.
                 # TYPE node_disk_written_bytes_total counter
                 node_disk_written_bytes_total{device="sdc"} 3584
             "##]]);
@@ -337,27 +356,27 @@ mod tests {
             )
             .file("udev/b254:0", "E:ID_SERIAL=virtio\n")
             .check(collect, &expect![[r##"
-                # HELP node_disk_ata_rotation_rate_rpm ATA disk rotation rate in RPMs (0 for SSDs).
+                # HELP node_disk_ata_rotation_rate_rpm Rotations per minute of the ATA disk, 0 if nothing in it turns.
                 # TYPE node_disk_ata_rotation_rate_rpm gauge
                 node_disk_ata_rotation_rate_rpm{device="sda"} 7200
-                # HELP node_disk_ata_write_cache ATA disk has a write cache.
+                # HELP node_disk_ata_write_cache 1 if the ATA disk has a write cache, else 0.
                 # TYPE node_disk_ata_write_cache gauge
                 node_disk_ata_write_cache{device="sda"} 1
-                # HELP node_disk_ata_write_cache_enabled ATA disk has its write cache enabled.
+                # HELP node_disk_ata_write_cache_enabled 1 if the ATA disk uses its write cache, else 0.
                 # TYPE node_disk_ata_write_cache_enabled gauge
                 node_disk_ata_write_cache_enabled{device="sda"} 0
-                # HELP node_disk_device_mapper_info Info about disk device mapper.
+                # HELP node_disk_device_mapper_info Always 1; the labels tell which device-mapper volume it is.
                 # TYPE node_disk_device_mapper_info gauge
                 node_disk_device_mapper_info{device="dm-0",name="system-root",uuid="LVM-1",vg_name="system",lv_name="root",lv_layer=""} 1
-                # HELP node_disk_filesystem_info Info about disk filesystem.
+                # HELP node_disk_filesystem_info Always 1; the labels tell which file system lies on the device.
                 # TYPE node_disk_filesystem_info gauge
                 node_disk_filesystem_info{device="sda",type="ext4",usage="filesystem",uuid="u",version="1.0"} 1
-                # HELP node_disk_info Info of /sys/block/<block_device>.
+                # HELP node_disk_info Always 1; the labels tell which disk it is.
                 # TYPE node_disk_info gauge
                 node_disk_info{device="sda",major="8",minor="0",path="pci-0000:3b:00.0",wwn="0x7c",model="FAST=SSD",serial="SHORT",revision="0102",rotational="1"} 1
                 node_disk_info{device="dm-0",major="252",minor="0",path="",wwn="",model="",serial="",revision="",rotational="0"} 1
                 node_disk_info{device="vda",major="254",minor="0",path="",wwn="",model="",serial="virtio",revision="",rotational="0"} 1
-                # HELP node_disk_reads_completed_total The total number of reads completed successfully.
+                # HELP node_disk_reads_completed_total Read requests the device has completed.
                 # TYPE node_disk_reads_completed_total counter
                 node_disk_reads_completed_total{device="sda"} 1
                 node_disk_reads_completed_total{device="dm-0"} 1

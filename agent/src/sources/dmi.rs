@@ -45,11 +45,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
     }
     out.family(
         "node_dmi_info",
-        "A metric with a constant '1' value labeled by bios_date, bios_release, bios_vendor, \
-         bios_version, board_asset_tag, board_name, board_serial, board_vendor, board_version, \
-         chassis_asset_tag, chassis_serial, chassis_vendor, chassis_version, product_family, \
-         product_name, product_serial, product_sku, product_uuid, product_version, system_vendor \
-         if provided by DMI.",
+        "Always 1; the labels are what the firmware tells of the machine in its DMI tables.",
         MetricKind::Gauge,
     )
     .labelled(labels, 1.0);
@@ -86,7 +82,7 @@ mod tests {
             .file("sys/class/dmi/id/sys_vendor", " \n")
             .file("sys/class/dmi/id/modalias", "dmi:x\n")
             .check(collect, &expect![[r##"
-                # HELP node_dmi_info A metric with a constant '1' value labeled by bios_date, bios_release, bios_vendor, bios_version, board_asset_tag, board_name, board_serial, board_vendor, board_version, chassis_asset_tag, chassis_serial, chassis_vendor, chassis_version, product_family, product_name, product_serial, product_sku, product_uuid, product_version, system_vendor if provided by DMI.
+                # HELP node_dmi_info Always 1; the labels are what the firmware tells of the machine in its DMI tables.
                 # TYPE node_dmi_info gauge
                 node_dmi_info{bios_vendor="Some Inc.",product_version="�[�",system_vendor=""} 1
             "##]]);

@@ -7,8 +7,16 @@ const FILE: &str = "/proc/sys/kernel/random";
 
 pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), SourceError> {
     for (file, name, help) in [
-        ("entropy_avail", "node_entropy_available_bits", "Bits of available entropy."),
-        ("poolsize", "node_entropy_pool_size_bits", "Bits of entropy pool."),
+        (
+            "entropy_avail",
+            "node_entropy_available_bits",
+            "Entropy the kernel has for random numbers, in bits.",
+        ),
+        (
+            "poolsize",
+            "node_entropy_pool_size_bits",
+            "Entropy the kernel can hold at most, in bits.",
+        ),
     ] {
         let text = context.roots.read_proc(&format!("sys/kernel/random/{file}"))?;
         out.gauge(name, help, number(FILE, "a size", Some(text.trim()))?);
@@ -31,13 +39,13 @@ mod tests {
             .check(
                 collect,
                 &expect![[r#"
-                # HELP node_entropy_available_bits Bits of available entropy.
-                # TYPE node_entropy_available_bits gauge
-                node_entropy_available_bits 256
-                # HELP node_entropy_pool_size_bits Bits of entropy pool.
-                # TYPE node_entropy_pool_size_bits gauge
-                node_entropy_pool_size_bits 4096
-            "#]],
+                    # HELP node_entropy_available_bits Entropy the kernel has for random numbers, in bits.
+                    # TYPE node_entropy_available_bits gauge
+                    node_entropy_available_bits 256
+                    # HELP node_entropy_pool_size_bits Entropy the kernel can hold at most, in bits.
+                    # TYPE node_entropy_pool_size_bits gauge
+                    node_entropy_pool_size_bits 4096
+                "#]],
             );
         host.file("proc/sys/kernel/random/poolsize", "\n").check(
             collect,

@@ -11,8 +11,8 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
     let mut fields = text.split_ascii_whitespace();
     let allocated = number(FILE, "allocated", fields.next())?;
     let maximum = number(FILE, "maximum", fields.nth(1))?;
-    out.gauge("node_filefd_allocated", "File descriptor statistics: allocated.", allocated);
-    out.gauge("node_filefd_maximum", "File descriptor statistics: maximum.", maximum);
+    out.gauge("node_filefd_allocated", "Open file handles of the whole host.", allocated);
+    out.gauge("node_filefd_maximum", "File handles that the whole host may open at most.", maximum);
     Ok(())
 }
 
@@ -29,13 +29,13 @@ mod tests {
         host.file("proc/sys/fs/file-nr", "1024\t0\t1631329\n").check(
             collect,
             &expect![[r#"
-            # HELP node_filefd_allocated File descriptor statistics: allocated.
-            # TYPE node_filefd_allocated gauge
-            node_filefd_allocated 1024
-            # HELP node_filefd_maximum File descriptor statistics: maximum.
-            # TYPE node_filefd_maximum gauge
-            node_filefd_maximum 1.631329e+06
-        "#]],
+                # HELP node_filefd_allocated Open file handles of the whole host.
+                # TYPE node_filefd_allocated gauge
+                node_filefd_allocated 1024
+                # HELP node_filefd_maximum File handles that the whole host may open at most.
+                # TYPE node_filefd_maximum gauge
+                node_filefd_maximum 1.631329e+06
+            "#]],
         );
         host.file("proc/sys/fs/file-nr", "1024\t0\n").check(
             collect,

@@ -51,10 +51,14 @@ fn status(out: &mut Exposition, mount: &Mount<'_>, error: &str) {
     for (name, help, value) in [
         (
             "node_filesystem_device_error",
-            "Whether an error occurred while getting statistics for the given device.",
+            "1 if the kernel did not tell the file system's figures, else 0; the label device_error says why.",
             has_failed,
         ),
-        ("node_filesystem_readonly", "Filesystem read-only status.", read_only),
+        (
+            "node_filesystem_readonly",
+            "1 if the file system is mounted read-only, else 0.",
+            read_only,
+        ),
     ] {
         out.family(name, help, MetricKind::Gauge).point(labels(mount, error), value);
     }
@@ -62,28 +66,36 @@ fn status(out: &mut Exposition, mount: &Mount<'_>, error: &str) {
 
 fn sizes(out: &mut Exposition, mount: &Mount<'_>, usage: &Usage) {
     for (name, help, value) in [
-        ("node_filesystem_size_bytes", "Filesystem size in bytes.", usage.size_bytes),
-        ("node_filesystem_free_bytes", "Filesystem free space in bytes.", usage.free_bytes),
+        ("node_filesystem_size_bytes", "Size of the file system, in bytes.", usage.size_bytes),
+        (
+            "node_filesystem_free_bytes",
+            "Unused space, what is reserved for root included, in bytes.",
+            usage.free_bytes,
+        ),
         (
             "node_filesystem_avail_bytes",
-            "Filesystem space available to non-root users in bytes.",
+            "Unused space that everybody may write to, in bytes.",
             usage.avail_bytes,
         ),
-        ("node_filesystem_files", "Filesystem total file nodes.", usage.files),
-        ("node_filesystem_files_free", "Filesystem total free file nodes.", usage.files_free),
+        ("node_filesystem_files", "Inodes of the file system, used or not.", usage.files),
+        ("node_filesystem_files_free", "Inodes that are not used.", usage.files_free),
     ] {
         out.family(name, help, MetricKind::Gauge).point(labels(mount, ""), value);
     }
-    out.family("node_filesystem_mount_info", "Filesystem mount information.", MetricKind::Gauge)
-        .point(
-            [
-                ("device", &mount.device),
-                ("major", mount.major),
-                ("minor", mount.minor),
-                ("mountpoint", &mount.mount_point),
-            ],
-            1.0,
-        );
+    out.family(
+        "node_filesystem_mount_info",
+        "Always 1; the labels tell the mount point and the device's numbers.",
+        MetricKind::Gauge,
+    )
+    .point(
+        [
+            ("device", &mount.device),
+            ("major", mount.major),
+            ("minor", mount.minor),
+            ("mountpoint", &mount.mount_point),
+        ],
+        1.0,
+    );
 }
 
 fn labels<'m>(mount: &'m Mount<'_>, error: &'m str) -> [(&'static str, &'m str); 4] {

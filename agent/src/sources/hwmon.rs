@@ -56,7 +56,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         if let Some(name) = chip_name(dir) {
             out.family(
                 "node_hwmon_chip_names",
-                "Annotation metric for human-readable chip names",
+                "Always 1; chip_name is the name the chip's driver gives it.",
                 MetricKind::Gauge,
             )
             .point([("chip", &chip), ("chip_name", &name)], 1.0);
@@ -143,8 +143,12 @@ fn split(file: &str) -> Option<(&str, u32, &str)> {
 fn emit(out: &mut Exposition, chip: &str, kind: &str, sensor: &str, properties: &Properties) {
     let label = properties.get("label");
     if let Some(label) = label {
-        out.family("node_hwmon_sensor_label", "Label for given chip and sensor", MetricKind::Gauge)
-            .point([("chip", chip), ("sensor", sensor), ("label", label)], 1.0);
+        out.family(
+            "node_hwmon_sensor_label",
+            "Always 1; label is what the chip's driver says the sensor measures.",
+            MetricKind::Gauge,
+        )
+        .point([("chip", chip), ("sensor", sensor), ("label", label)], 1.0);
     }
     for (property, text) in properties.iter().filter(|(property, _)| *property != "label") {
         let Ok(value) = text.parse::<f64>() else { continue };
@@ -236,11 +240,11 @@ mod tests {
         host.check(
             collect,
             &expect![[r##"
-            # HELP node_hwmon_chip_names Annotation metric for human-readable chip names
-            # TYPE node_hwmon_chip_names gauge
-            node_hwmon_chip_names{chip="acpi_wmi_a_b",chip_name="a_b"} 1
-            node_hwmon_chip_names{chip="acpi_wmi_c",chip_name="c"} 1
-        "##]],
+                # HELP node_hwmon_chip_names Always 1; chip_name is the name the chip's driver gives it.
+                # TYPE node_hwmon_chip_names gauge
+                node_hwmon_chip_names{chip="acpi_wmi_a_b",chip_name="a_b"} 1
+                node_hwmon_chip_names{chip="acpi_wmi_c",chip_name="c"} 1
+            "##]],
         );
         Host::default().check(
             collect,

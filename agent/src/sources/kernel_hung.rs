@@ -11,7 +11,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
     let file = "/proc/sys/kernel/hung_task_detect_count";
     out.counter(
         "node_kernel_hung_tasks_total",
-        "Total number of tasks that have been detected as hung.",
+        "Tasks the kernel found blocked for longer than kernel.hung_task_timeout_secs.",
         number(file, "the count", Some(text.trim()))?,
     );
     Ok(())
@@ -35,7 +35,7 @@ mod tests {
         );
         host.file("proc/sys/kernel/hung_task_detect_count", "42\n");
         host.check(collect, &expect![[r#"
-            # HELP node_kernel_hung_tasks_total Total number of tasks that have been detected as hung.
+            # HELP node_kernel_hung_tasks_total Tasks the kernel found blocked for longer than kernel.hung_task_timeout_secs.
             # TYPE node_kernel_hung_tasks_total counter
             node_kernel_hung_tasks_total 42
         "#]]);

@@ -5,9 +5,21 @@ use crate::exposition::Exposition;
 
 pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), SourceError> {
     let [one, five, fifteen] = parse(&context.roots.read_proc("loadavg")?)?;
-    out.gauge("node_load1", "1m load average.", one);
-    out.gauge("node_load5", "5m load average.", five);
-    out.gauge("node_load15", "15m load average.", fifteen);
+    out.gauge(
+        "node_load1",
+        "Tasks that run, are ready to or wait uninterruptibly, averaged over 1 minute.",
+        one,
+    );
+    out.gauge(
+        "node_load5",
+        "Tasks that run, are ready to or wait uninterruptibly, averaged over 5 minutes.",
+        five,
+    );
+    out.gauge(
+        "node_load15",
+        "Tasks that run, are ready to or wait uninterruptibly, averaged over 15 minutes.",
+        fifteen,
+    );
     Ok(())
 }
 
@@ -33,16 +45,16 @@ mod tests {
         check(
             "0.52 0.58 1.59 1/1184 41234\n",
             &expect![[r#"
-            # HELP node_load1 1m load average.
-            # TYPE node_load1 gauge
-            node_load1 0.52
-            # HELP node_load15 15m load average.
-            # TYPE node_load15 gauge
-            node_load15 1.59
-            # HELP node_load5 5m load average.
-            # TYPE node_load5 gauge
-            node_load5 0.58
-        "#]],
+                # HELP node_load1 Tasks that run, are ready to or wait uninterruptibly, averaged over 1 minute.
+                # TYPE node_load1 gauge
+                node_load1 0.52
+                # HELP node_load15 Tasks that run, are ready to or wait uninterruptibly, averaged over 15 minutes.
+                # TYPE node_load15 gauge
+                node_load15 1.59
+                # HELP node_load5 Tasks that run, are ready to or wait uninterruptibly, averaged over 5 minutes.
+                # TYPE node_load5 gauge
+                node_load5 0.58
+            "#]],
         );
     }
 

@@ -10,9 +10,11 @@ const FILE: &str = "/proc/meminfo";
 pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), SourceError> {
     for line in context.roots.read_proc("meminfo")?.lines() {
         let Some((field, value)) = parse_line(line)? else { continue };
+        let key = line.split(':').next().unwrap_or_default();
+        let unit = if field.ends_with("_bytes") { ", in bytes" } else { "" };
         out.family(
             format!("node_memory_{field}"),
-            format!("Memory information field {field}."),
+            format!("Field {key} of {FILE}{unit}."),
             MetricKind::Gauge,
         )
         .point([], value);
@@ -54,13 +56,13 @@ mod tests {
         check(
             "MemTotal:        3742148 kB\nActive(anon):     968444 kB\nHugePages_Total:       2\n",
             &expect![[r#"
-                # HELP node_memory_Active_anon_bytes Memory information field Active_anon_bytes.
+                # HELP node_memory_Active_anon_bytes Field Active(anon) of /proc/meminfo, in bytes.
                 # TYPE node_memory_Active_anon_bytes gauge
                 node_memory_Active_anon_bytes 9.91686656e+08
-                # HELP node_memory_HugePages_Total Memory information field HugePages_Total.
+                # HELP node_memory_HugePages_Total Field HugePages_Total of /proc/meminfo.
                 # TYPE node_memory_HugePages_Total gauge
                 node_memory_HugePages_Total 2
-                # HELP node_memory_MemTotal_bytes Memory information field MemTotal_bytes.
+                # HELP node_memory_MemTotal_bytes Field MemTotal of /proc/meminfo, in bytes.
                 # TYPE node_memory_MemTotal_bytes gauge
                 node_memory_MemTotal_bytes 3.831959552e+09
             "#]],

@@ -14,9 +14,10 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         .map_err(|source| SourceError::Kernel { what: "network devices", source })?;
     for (device, stats) in links.iter().filter(|(it, _)| context.settings.netdev.takes(it)) {
         for (field, value) in fields(stats) {
+            let (direction, counter) = field.split_once('_').unwrap_or_default();
             out.family(
                 format!("node_network_{field}_total"),
-                format!("Network device statistic {field}."),
+                format!("Counter {counter} of the network device's {direction} side."),
                 MetricKind::Counter,
             )
             .point([("device", device)], as_f64(value));

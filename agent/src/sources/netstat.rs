@@ -15,7 +15,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         let value = number(file, "a counter", text)?;
         out.family(
             format!("node_netstat_{name}"),
-            format!("Statistic {protocol}{field}."),
+            format!("Field {field} of {protocol} in {file}."),
             MetricKind::Unknown,
         )
         .point([], value);
@@ -71,22 +71,22 @@ mod tests {
             .check(
                 collect,
                 &expect![[r#"
-                # HELP node_netstat_Ip6_InOctets Statistic Ip6InOctets.
-                # TYPE node_netstat_Ip6_InOctets untyped
-                node_netstat_Ip6_InOctets 5
-                # HELP node_netstat_IpExt_InOctets Statistic IpExtInOctets.
-                # TYPE node_netstat_IpExt_InOctets untyped
-                node_netstat_IpExt_InOctets 2
-                # HELP node_netstat_Tcp_InErrs Statistic TcpInErrs.
-                # TYPE node_netstat_Tcp_InErrs untyped
-                node_netstat_Tcp_InErrs 4
-                # HELP node_netstat_Tcp_InSegs Statistic TcpInSegs.
-                # TYPE node_netstat_Tcp_InSegs untyped
-                node_netstat_Tcp_InSegs 3
-                # HELP node_netstat_Udp6_NoPorts Statistic Udp6NoPorts.
-                # TYPE node_netstat_Udp6_NoPorts untyped
-                node_netstat_Udp6_NoPorts 7
-            "#]],
+                    # HELP node_netstat_Ip6_InOctets Field InOctets of Ip6 in /proc/net/snmp6.
+                    # TYPE node_netstat_Ip6_InOctets untyped
+                    node_netstat_Ip6_InOctets 5
+                    # HELP node_netstat_IpExt_InOctets Field InOctets of IpExt in /proc/net/netstat.
+                    # TYPE node_netstat_IpExt_InOctets untyped
+                    node_netstat_IpExt_InOctets 2
+                    # HELP node_netstat_Tcp_InErrs Field InErrs of Tcp in /proc/net/snmp.
+                    # TYPE node_netstat_Tcp_InErrs untyped
+                    node_netstat_Tcp_InErrs 4
+                    # HELP node_netstat_Tcp_InSegs Field InSegs of Tcp in /proc/net/snmp.
+                    # TYPE node_netstat_Tcp_InSegs untyped
+                    node_netstat_Tcp_InSegs 3
+                    # HELP node_netstat_Udp6_NoPorts Field NoPorts of Udp6 in /proc/net/snmp6.
+                    # TYPE node_netstat_Udp6_NoPorts untyped
+                    node_netstat_Udp6_NoPorts 7
+                "#]],
             );
     }
 

@@ -36,16 +36,14 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
     let get = |key: &str| values.get(key).map_or("", String::as_str);
     out.family(
         "node_os_info",
-        "A metric with a constant '1' value labeled by build_id, id, id_like, image_id, \
-         image_version, name, pretty_name, variant, variant_id, version, version_codename, \
-         version_id.",
+        "Always 1; the labels are what os-release tells of the distribution.",
         MetricKind::Gauge,
     )
     .point(LABELS.map(|(label, key)| (label, get(key))), 1.0);
     if let Some(version) = major_minor(get("VERSION_ID")) {
         out.family(
             "node_os_version",
-            "Metric containing the major.minor part of the OS version.",
+            "Version of the distribution up to the second point, as a number.",
             MetricKind::Gauge,
         )
         .point([("id", get("ID")), ("id_like", get("ID_LIKE")), ("name", get("NAME"))], version);
@@ -53,7 +51,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
     if let Some(support_end) = unix_seconds(get("SUPPORT_END")) {
         out.gauge(
             "node_os_support_end_timestamp_seconds",
-            "Metric containing the end-of-life date timestamp of the OS.",
+            "Day on which support for the distribution ends, in seconds since 1970.",
             support_end,
         );
     }
@@ -123,13 +121,13 @@ mod tests {
                  VERSION_ID=42.1.3\nSUPPORT_END=2026-05-13\n",
             )
             .check(collect, &expect![[r##"
-                # HELP node_os_info A metric with a constant '1' value labeled by build_id, id, id_like, image_id, image_version, name, pretty_name, variant, variant_id, version, version_codename, version_id.
+                # HELP node_os_info Always 1; the labels are what os-release tells of the distribution.
                 # TYPE node_os_info gauge
                 node_os_info{build_id="",id="fedora",id_like="",image_id="",image_version="",name="Fedora \"Linux\"",pretty_name="",variant="",variant_id="",version="42 (Server)",version_codename="",version_id="42.1.3"} 1
-                # HELP node_os_support_end_timestamp_seconds Metric containing the end-of-life date timestamp of the OS.
+                # HELP node_os_support_end_timestamp_seconds Day on which support for the distribution ends, in seconds since 1970.
                 # TYPE node_os_support_end_timestamp_seconds gauge
                 node_os_support_end_timestamp_seconds 1.7786304e+09
-                # HELP node_os_version Metric containing the major.minor part of the OS version.
+                # HELP node_os_version Version of the distribution up to the second point, as a number.
                 # TYPE node_os_version gauge
                 node_os_version{id="fedora",id_like="",name="Fedora \"Linux\""} 42.1
             "##]]);

@@ -13,37 +13,37 @@ const METRICS: [(&str, &str, &str, &str); 6] = [
         "cpu",
         "some",
         "node_pressure_cpu_waiting_seconds_total",
-        "Total time in seconds that processes have waited for CPU time",
+        "Seconds in which at least one task waited for a CPU.",
     ),
     (
         "io",
         "some",
         "node_pressure_io_waiting_seconds_total",
-        "Total time in seconds that processes have waited due to IO congestion",
+        "Seconds in which at least one task waited for I/O.",
     ),
     (
         "io",
         "full",
         "node_pressure_io_stalled_seconds_total",
-        "Total time in seconds no process could make progress due to IO congestion",
+        "Seconds in which every task that was not idle waited for I/O.",
     ),
     (
         "memory",
         "some",
         "node_pressure_memory_waiting_seconds_total",
-        "Total time in seconds that processes have waited for memory",
+        "Seconds in which at least one task waited for memory.",
     ),
     (
         "memory",
         "full",
         "node_pressure_memory_stalled_seconds_total",
-        "Total time in seconds no process could make progress due to memory congestion",
+        "Seconds in which every task that was not idle waited for memory.",
     ),
     (
         "irq",
         "full",
         "node_pressure_irq_stalled_seconds_total",
-        "Total time in seconds no process could make progress due to IRQ congestion",
+        "Seconds in which interrupts kept every task that was not idle from running.",
     ),
 ];
 
@@ -81,22 +81,22 @@ mod tests {
             .file("proc/pressure/memory", &both(0, 0))
             .file("proc/pressure/irq", "full avg10=0.00 total=8000000\n")
             .check(collect, &expect![[r#"
-                # HELP node_pressure_cpu_waiting_seconds_total Total time in seconds that processes have waited for CPU time
+                # HELP node_pressure_cpu_waiting_seconds_total Seconds in which at least one task waited for a CPU.
                 # TYPE node_pressure_cpu_waiting_seconds_total counter
                 node_pressure_cpu_waiting_seconds_total 14
-                # HELP node_pressure_io_stalled_seconds_total Total time in seconds no process could make progress due to IO congestion
+                # HELP node_pressure_io_stalled_seconds_total Seconds in which every task that was not idle waited for I/O.
                 # TYPE node_pressure_io_stalled_seconds_total counter
                 node_pressure_io_stalled_seconds_total 0.5
-                # HELP node_pressure_io_waiting_seconds_total Total time in seconds that processes have waited due to IO congestion
+                # HELP node_pressure_io_waiting_seconds_total Seconds in which at least one task waited for I/O.
                 # TYPE node_pressure_io_waiting_seconds_total counter
                 node_pressure_io_waiting_seconds_total 2.5
-                # HELP node_pressure_irq_stalled_seconds_total Total time in seconds no process could make progress due to IRQ congestion
+                # HELP node_pressure_irq_stalled_seconds_total Seconds in which interrupts kept every task that was not idle from running.
                 # TYPE node_pressure_irq_stalled_seconds_total counter
                 node_pressure_irq_stalled_seconds_total 8
-                # HELP node_pressure_memory_stalled_seconds_total Total time in seconds no process could make progress due to memory congestion
+                # HELP node_pressure_memory_stalled_seconds_total Seconds in which every task that was not idle waited for memory.
                 # TYPE node_pressure_memory_stalled_seconds_total counter
                 node_pressure_memory_stalled_seconds_total 0
-                # HELP node_pressure_memory_waiting_seconds_total Total time in seconds that processes have waited for memory
+                # HELP node_pressure_memory_waiting_seconds_total Seconds in which at least one task waited for memory.
                 # TYPE node_pressure_memory_waiting_seconds_total counter
                 node_pressure_memory_waiting_seconds_total 0
             "#]]);

@@ -12,15 +12,15 @@ const SECONDS_PER_NANOSECOND: f64 = 1e-9;
 const COLUMNS: [(&str, &str, f64); 3] = [
     (
         "node_schedstat_running_seconds_total",
-        "Number of seconds CPU spent running a process.",
+        "Seconds that tasks ran on the CPU.",
         SECONDS_PER_NANOSECOND,
     ),
     (
         "node_schedstat_waiting_seconds_total",
-        "Number of seconds spent by processing waiting for this CPU.",
+        "Seconds that tasks were ready and waited for the CPU, added up over all of them.",
         SECONDS_PER_NANOSECOND,
     ),
-    ("node_schedstat_timeslices_total", "Number of timeslices executed by CPU.", 1.0),
+    ("node_schedstat_timeslices_total", "Times the CPU took up a task.", 1.0),
 ];
 
 /// Kernels can be built without it.
@@ -61,13 +61,13 @@ mod tests {
             "version 15\ntimestamp 1\ncpu0 1 2 3 4 5 6 7000000000 8000000000 9\ndomain0 3 1\n",
         )
         .check(collect, &expect![[r##"
-            # HELP node_schedstat_running_seconds_total Number of seconds CPU spent running a process.
+            # HELP node_schedstat_running_seconds_total Seconds that tasks ran on the CPU.
             # TYPE node_schedstat_running_seconds_total counter
             node_schedstat_running_seconds_total{cpu="0"} 7
-            # HELP node_schedstat_timeslices_total Number of timeslices executed by CPU.
+            # HELP node_schedstat_timeslices_total Times the CPU took up a task.
             # TYPE node_schedstat_timeslices_total counter
             node_schedstat_timeslices_total{cpu="0"} 9
-            # HELP node_schedstat_waiting_seconds_total Number of seconds spent by processing waiting for this CPU.
+            # HELP node_schedstat_waiting_seconds_total Seconds that tasks were ready and waited for the CPU, added up over all of them.
             # TYPE node_schedstat_waiting_seconds_total counter
             node_schedstat_waiting_seconds_total{cpu="0"} 8
         "##]]);

@@ -24,13 +24,17 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         while let Some(state) = words.next() {
             let value = number(FILE, "a count", words.next())?;
             if protocol == "sockets" {
-                out.gauge("node_sockstat_sockets_used", "Number of IPv4 sockets in use.", value);
+                out.gauge(
+                    "node_sockstat_sockets_used",
+                    "Sockets in use, of every protocol.",
+                    value,
+                );
                 continue;
             }
             let mut emit = |state: &str, value| {
                 out.family(
                     format!("node_sockstat_{protocol}_{state}"),
-                    format!("Number of {protocol} sockets in state {state}."),
+                    help(protocol, state),
                     MetricKind::Gauge,
                 )
                 .point([], value);
@@ -42,6 +46,16 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         }
     }
     Ok(())
+}
+
+/// Most figures are counts of sockets; memory of buffers is told in pages, of fragments in bytes.
+fn help(protocol: &str, state: &str) -> String {
+    match state {
+        "mem" => format!("Memory that {protocol} sockets use, in pages."),
+        "mem_bytes" => format!("Memory that {protocol} sockets use, in bytes."),
+        "memory" => format!("Memory that {protocol} uses for incomplete packets, in bytes."),
+        _ => format!("Field {state} of {protocol} among the kernel's socket counts."),
+    }
 }
 
 /// The kernel tells every process: pairs of words, of which one is the page size.
@@ -72,34 +86,34 @@ mod tests {
             .check(
                 collect,
                 &expect![[r#"
-                # HELP node_sockstat_FRAG6_inuse Number of FRAG6 sockets in state inuse.
-                # TYPE node_sockstat_FRAG6_inuse gauge
-                node_sockstat_FRAG6_inuse 0
-                # HELP node_sockstat_FRAG6_memory Number of FRAG6 sockets in state memory.
-                # TYPE node_sockstat_FRAG6_memory gauge
-                node_sockstat_FRAG6_memory 3
-                # HELP node_sockstat_TCP6_inuse Number of TCP6 sockets in state inuse.
-                # TYPE node_sockstat_TCP6_inuse gauge
-                node_sockstat_TCP6_inuse 17
-                # HELP node_sockstat_TCP_inuse Number of TCP sockets in state inuse.
-                # TYPE node_sockstat_TCP_inuse gauge
-                node_sockstat_TCP_inuse 4
-                # HELP node_sockstat_TCP_tw Number of TCP sockets in state tw.
-                # TYPE node_sockstat_TCP_tw gauge
-                node_sockstat_TCP_tw 5
-                # HELP node_sockstat_UDP_inuse Number of UDP sockets in state inuse.
-                # TYPE node_sockstat_UDP_inuse gauge
-                node_sockstat_UDP_inuse 0
-                # HELP node_sockstat_UDP_mem Number of UDP sockets in state mem.
-                # TYPE node_sockstat_UDP_mem gauge
-                node_sockstat_UDP_mem 0
-                # HELP node_sockstat_UDP_mem_bytes Number of UDP sockets in state mem_bytes.
-                # TYPE node_sockstat_UDP_mem_bytes gauge
-                node_sockstat_UDP_mem_bytes 0
-                # HELP node_sockstat_sockets_used Number of IPv4 sockets in use.
-                # TYPE node_sockstat_sockets_used gauge
-                node_sockstat_sockets_used 229
-            "#]],
+                    # HELP node_sockstat_FRAG6_inuse Field inuse of FRAG6 among the kernel's socket counts.
+                    # TYPE node_sockstat_FRAG6_inuse gauge
+                    node_sockstat_FRAG6_inuse 0
+                    # HELP node_sockstat_FRAG6_memory Memory that FRAG6 uses for incomplete packets, in bytes.
+                    # TYPE node_sockstat_FRAG6_memory gauge
+                    node_sockstat_FRAG6_memory 3
+                    # HELP node_sockstat_TCP6_inuse Field inuse of TCP6 among the kernel's socket counts.
+                    # TYPE node_sockstat_TCP6_inuse gauge
+                    node_sockstat_TCP6_inuse 17
+                    # HELP node_sockstat_TCP_inuse Field inuse of TCP among the kernel's socket counts.
+                    # TYPE node_sockstat_TCP_inuse gauge
+                    node_sockstat_TCP_inuse 4
+                    # HELP node_sockstat_TCP_tw Field tw of TCP among the kernel's socket counts.
+                    # TYPE node_sockstat_TCP_tw gauge
+                    node_sockstat_TCP_tw 5
+                    # HELP node_sockstat_UDP_inuse Field inuse of UDP among the kernel's socket counts.
+                    # TYPE node_sockstat_UDP_inuse gauge
+                    node_sockstat_UDP_inuse 0
+                    # HELP node_sockstat_UDP_mem Memory that UDP sockets use, in pages.
+                    # TYPE node_sockstat_UDP_mem gauge
+                    node_sockstat_UDP_mem 0
+                    # HELP node_sockstat_UDP_mem_bytes Memory that UDP sockets use, in bytes.
+                    # TYPE node_sockstat_UDP_mem_bytes gauge
+                    node_sockstat_UDP_mem_bytes 0
+                    # HELP node_sockstat_sockets_used Sockets in use, of every protocol.
+                    # TYPE node_sockstat_sockets_used gauge
+                    node_sockstat_sockets_used 229
+                "#]],
             );
     }
 

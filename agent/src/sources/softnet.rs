@@ -13,33 +13,38 @@ const CPU_COLUMN: usize = 12;
 const COLUMNS: [(usize, &str, &str, MetricKind); 7] = {
     use MetricKind::{Counter, Gauge};
     [
-        (0, "node_softnet_processed_total", "Number of processed packets", Counter),
-        (1, "node_softnet_dropped_total", "Number of dropped packets", Counter),
+        (0, "node_softnet_processed_total", "Received packets the CPU has processed.", Counter),
+        (
+            1,
+            "node_softnet_dropped_total",
+            "Received packets dropped because the CPU's backlog was full.",
+            Counter,
+        ),
         (
             2,
             "node_softnet_times_squeezed_total",
-            "Number of times processing packets ran out of quota",
+            "Times the CPU left packets for later, as it had used up its budget.",
             Counter,
         ),
         (
             8,
             "node_softnet_cpu_collision_total",
-            "Number of collision occur while obtaining device lock while transmitting",
+            "Times the CPU found a device's transmit lock taken; newer kernels tell 0.",
             Counter,
         ),
         (
             9,
             "node_softnet_received_rps_total",
-            "Number of times cpu woken up received_rps",
+            "Times another CPU woke this one to process packets for it (RPS).",
             Counter,
         ),
         (
             10,
             "node_softnet_flow_limit_count_total",
-            "Number of times flow limit has been reached",
+            "Received packets dropped because one flow filled the CPU's backlog.",
             Counter,
         ),
-        (11, "node_softnet_backlog_len", "Softnet backlog status", Gauge),
+        (11, "node_softnet_backlog_len", "Received packets that wait in the CPU's backlog.", Gauge),
     ]
 };
 
@@ -79,49 +84,49 @@ mod tests {
         let host = Host::default();
         host.file("proc/net/softnet_stat", "00049279 0000000a 00000001\n");
         host.check(collect, &expect![[r##"
-            # HELP node_softnet_backlog_len Softnet backlog status
+            # HELP node_softnet_backlog_len Received packets that wait in the CPU's backlog.
             # TYPE node_softnet_backlog_len gauge
             node_softnet_backlog_len{cpu="0"} 0
-            # HELP node_softnet_cpu_collision_total Number of collision occur while obtaining device lock while transmitting
+            # HELP node_softnet_cpu_collision_total Times the CPU found a device's transmit lock taken; newer kernels tell 0.
             # TYPE node_softnet_cpu_collision_total counter
             node_softnet_cpu_collision_total{cpu="0"} 0
-            # HELP node_softnet_dropped_total Number of dropped packets
+            # HELP node_softnet_dropped_total Received packets dropped because the CPU's backlog was full.
             # TYPE node_softnet_dropped_total counter
             node_softnet_dropped_total{cpu="0"} 10
-            # HELP node_softnet_flow_limit_count_total Number of times flow limit has been reached
+            # HELP node_softnet_flow_limit_count_total Received packets dropped because one flow filled the CPU's backlog.
             # TYPE node_softnet_flow_limit_count_total counter
             node_softnet_flow_limit_count_total{cpu="0"} 0
-            # HELP node_softnet_processed_total Number of processed packets
+            # HELP node_softnet_processed_total Received packets the CPU has processed.
             # TYPE node_softnet_processed_total counter
             node_softnet_processed_total{cpu="0"} 299641
-            # HELP node_softnet_received_rps_total Number of times cpu woken up received_rps
+            # HELP node_softnet_received_rps_total Times another CPU woke this one to process packets for it (RPS).
             # TYPE node_softnet_received_rps_total counter
             node_softnet_received_rps_total{cpu="0"} 0
-            # HELP node_softnet_times_squeezed_total Number of times processing packets ran out of quota
+            # HELP node_softnet_times_squeezed_total Times the CPU left packets for later, as it had used up its budget.
             # TYPE node_softnet_times_squeezed_total counter
             node_softnet_times_squeezed_total{cpu="0"} 1
         "##]]);
         host.file("proc/net/softnet_stat", "1 2 3 4 5 6 7 8 9 a b c 00000003 0 0\n");
         host.check(collect, &expect![[r##"
-            # HELP node_softnet_backlog_len Softnet backlog status
+            # HELP node_softnet_backlog_len Received packets that wait in the CPU's backlog.
             # TYPE node_softnet_backlog_len gauge
             node_softnet_backlog_len{cpu="3"} 12
-            # HELP node_softnet_cpu_collision_total Number of collision occur while obtaining device lock while transmitting
+            # HELP node_softnet_cpu_collision_total Times the CPU found a device's transmit lock taken; newer kernels tell 0.
             # TYPE node_softnet_cpu_collision_total counter
             node_softnet_cpu_collision_total{cpu="3"} 9
-            # HELP node_softnet_dropped_total Number of dropped packets
+            # HELP node_softnet_dropped_total Received packets dropped because the CPU's backlog was full.
             # TYPE node_softnet_dropped_total counter
             node_softnet_dropped_total{cpu="3"} 2
-            # HELP node_softnet_flow_limit_count_total Number of times flow limit has been reached
+            # HELP node_softnet_flow_limit_count_total Received packets dropped because one flow filled the CPU's backlog.
             # TYPE node_softnet_flow_limit_count_total counter
             node_softnet_flow_limit_count_total{cpu="3"} 11
-            # HELP node_softnet_processed_total Number of processed packets
+            # HELP node_softnet_processed_total Received packets the CPU has processed.
             # TYPE node_softnet_processed_total counter
             node_softnet_processed_total{cpu="3"} 1
-            # HELP node_softnet_received_rps_total Number of times cpu woken up received_rps
+            # HELP node_softnet_received_rps_total Times another CPU woke this one to process packets for it (RPS).
             # TYPE node_softnet_received_rps_total counter
             node_softnet_received_rps_total{cpu="3"} 10
-            # HELP node_softnet_times_squeezed_total Number of times processing packets ran out of quota
+            # HELP node_softnet_times_squeezed_total Times the CPU left packets for later, as it had used up its budget.
             # TYPE node_softnet_times_squeezed_total counter
             node_softnet_times_squeezed_total{cpu="3"} 3
         "##]]);

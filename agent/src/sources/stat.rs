@@ -27,25 +27,33 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         let mut value = || number(FILE, "a total", fields.next());
         match key {
             "intr" => {
-                out.counter("node_intr_total", "Total number of interrupts serviced.", value()?);
+                out.counter("node_intr_total", "Interrupts served since boot.", value()?);
             }
             "ctxt" => out.counter(
                 "node_context_switches_total",
-                "Total number of context switches.",
+                "Context switches of all CPUs since boot.",
                 value()?,
             ),
             "processes" => {
-                out.counter("node_forks_total", "Total number of forks.", value()?);
+                out.counter(
+                    "node_forks_total",
+                    "Processes and threads created since boot.",
+                    value()?,
+                );
             }
             "btime" => {
-                out.gauge("node_boot_time_seconds", "Node boot time, in unixtime.", value()?);
+                out.gauge(
+                    "node_boot_time_seconds",
+                    "When the host booted, in seconds since 1970.",
+                    value()?,
+                );
             }
             "procs_running" => {
-                out.gauge("node_procs_running", "Number of processes in runnable state.", value()?);
+                out.gauge("node_procs_running", "Tasks that run or are ready to.", value()?);
             }
             "procs_blocked" => out.gauge(
                 "node_procs_blocked",
-                "Number of processes blocked waiting for I/O to complete.",
+                "Tasks that are blocked until some I/O is done.",
                 value()?,
             ),
             "softirq" if context.settings.stat.softirq => softirqs(line, out)?,
@@ -56,7 +64,11 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
 }
 
 fn softirqs(line: &str, out: &mut Exposition) -> Result<(), SourceError> {
-    let family = out.family("node_softirqs_total", "Number of softirq calls.", MetricKind::Counter);
+    let family = out.family(
+        "node_softirqs_total",
+        "Soft interrupts served since boot, by vector.",
+        MetricKind::Counter,
+    );
     let mut counts = line.split_ascii_whitespace().skip(2);
     for vector in SOFTIRQS {
         family.point([("vector", vector)], number(FILE, "a softirq", counts.next())?);
@@ -78,25 +90,25 @@ mod tests {
         Host::default().file("proc/stat", STAT).check(
             super::collect,
             &expect![[r#"
-            # HELP node_boot_time_seconds Node boot time, in unixtime.
-            # TYPE node_boot_time_seconds gauge
-            node_boot_time_seconds 1.418183276e+09
-            # HELP node_context_switches_total Total number of context switches.
-            # TYPE node_context_switches_total counter
-            node_context_switches_total 3.8014093e+07
-            # HELP node_forks_total Total number of forks.
-            # TYPE node_forks_total counter
-            node_forks_total 26442
-            # HELP node_intr_total Total number of interrupts serviced.
-            # TYPE node_intr_total counter
-            node_intr_total 8.885917e+06
-            # HELP node_procs_blocked Number of processes blocked waiting for I/O to complete.
-            # TYPE node_procs_blocked gauge
-            node_procs_blocked 1
-            # HELP node_procs_running Number of processes in runnable state.
-            # TYPE node_procs_running gauge
-            node_procs_running 2
-        "#]],
+                # HELP node_boot_time_seconds When the host booted, in seconds since 1970.
+                # TYPE node_boot_time_seconds gauge
+                node_boot_time_seconds 1.418183276e+09
+                # HELP node_context_switches_total Context switches of all CPUs since boot.
+                # TYPE node_context_switches_total counter
+                node_context_switches_total 3.8014093e+07
+                # HELP node_forks_total Processes and threads created since boot.
+                # TYPE node_forks_total counter
+                node_forks_total 26442
+                # HELP node_intr_total Interrupts served since boot.
+                # TYPE node_intr_total counter
+                node_intr_total 8.885917e+06
+                # HELP node_procs_blocked Tasks that are blocked until some I/O is done.
+                # TYPE node_procs_blocked gauge
+                node_procs_blocked 1
+                # HELP node_procs_running Tasks that run or are ready to.
+                # TYPE node_procs_running gauge
+                node_procs_running 2
+            "#]],
         );
     }
 
@@ -107,7 +119,7 @@ mod tests {
         host.file("proc/stat", "softirq 55 1 2 3 4 5 6 7 8 9 10\n").check(
             super::collect,
             &expect![[r##"
-                # HELP node_softirqs_total Number of softirq calls.
+                # HELP node_softirqs_total Soft interrupts served since boot, by vector.
                 # TYPE node_softirqs_total counter
                 node_softirqs_total{vector="hi"} 1
                 node_softirqs_total{vector="timer"} 2

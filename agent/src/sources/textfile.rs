@@ -58,7 +58,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
                 Ok((families, mtime_seconds)) => {
                     out.family(
                         "node_textfile_mtime_seconds",
-                        "Unixtime mtime of textfiles successfully read.",
+                        "When the text file was last written, in seconds since 1970.",
                         MetricKind::Gauge,
                     )
                     .point([("file", &path.to_string_lossy())], as_f64(mtime_seconds));
@@ -73,7 +73,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
     }
     out.gauge(
         "node_textfile_scrape_error",
-        "1 if there was an error opening or reading a file, 0 otherwise",
+        "1 if a text file or folder could not be used as it is, else 0.",
         f64::from(u8::from(has_failed)),
     );
     Ok(())
@@ -148,7 +148,7 @@ fn merge(
 
 fn write(out: &mut Exposition, name: String, merged: Merged) {
     let Merged { family: Family { kind, help, groups }, paths } = merged;
-    let help = help.unwrap_or_else(|| format!("Metric read from {}", paths.join(", ")));
+    let help = help.unwrap_or_else(|| format!("Not described in {}.", paths.join(", ")));
     let family = out.family(name, help, kind);
     let bound_label = if kind == MetricKind::Histogram { BUCKET_LE } else { QUANTILE };
     for Group { labels, value, mut bounds, sum, count } in groups {

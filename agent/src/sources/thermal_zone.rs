@@ -17,21 +17,25 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         if let (Some(zone), Some(millidegrees)) =
             (entry.strip_prefix("thermal_zone"), value("temp"))
         {
-            out.family("node_thermal_zone_temp", "Zone temperature in Celsius", MetricKind::Gauge)
-                .point([("zone", zone), ("type", &kind)], millidegrees * DEGREES_PER_MILLIDEGREE);
+            out.family(
+                "node_thermal_zone_temp",
+                "Temperature of the thermal zone, in degrees Celsius.",
+                MetricKind::Gauge,
+            )
+            .point([("zone", zone), ("type", &kind)], millidegrees * DEGREES_PER_MILLIDEGREE);
         }
         if let (Some(name), Some(current), Some(max)) =
             (entry.strip_prefix("cooling_device"), value("cur_state"), value("max_state"))
         {
             out.family(
                 "node_cooling_device_cur_state",
-                "Current throttle state of the cooling device",
+                "How much the device cools now, from 0 to its max_state.",
                 MetricKind::Gauge,
             )
             .point([("name", name), ("type", &kind)], current);
             out.family(
                 "node_cooling_device_max_state",
-                "Maximum throttle state of the cooling device",
+                "Step at which the device cools most.",
                 MetricKind::Gauge,
             )
             .point([("name", name), ("type", &kind)], max);
@@ -60,16 +64,16 @@ mod tests {
             .check(
                 collect,
                 &expect![[r##"
-                # HELP node_cooling_device_cur_state Current throttle state of the cooling device
-                # TYPE node_cooling_device_cur_state gauge
-                node_cooling_device_cur_state{name="0",type="Processor"} 0
-                # HELP node_cooling_device_max_state Maximum throttle state of the cooling device
-                # TYPE node_cooling_device_max_state gauge
-                node_cooling_device_max_state{name="0",type="Processor"} 3
-                # HELP node_thermal_zone_temp Zone temperature in Celsius
-                # TYPE node_thermal_zone_temp gauge
-                node_thermal_zone_temp{zone="0",type="cpu-thermal"} 12.376
-            "##]],
+                    # HELP node_cooling_device_cur_state How much the device cools now, from 0 to its max_state.
+                    # TYPE node_cooling_device_cur_state gauge
+                    node_cooling_device_cur_state{name="0",type="Processor"} 0
+                    # HELP node_cooling_device_max_state Step at which the device cools most.
+                    # TYPE node_cooling_device_max_state gauge
+                    node_cooling_device_max_state{name="0",type="Processor"} 3
+                    # HELP node_thermal_zone_temp Temperature of the thermal zone, in degrees Celsius.
+                    # TYPE node_thermal_zone_temp gauge
+                    node_thermal_zone_temp{zone="0",type="cpu-thermal"} 12.376
+                "##]],
             );
     }
 }

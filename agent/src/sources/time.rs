@@ -14,13 +14,13 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
     let now = context.clock.now();
     #[expect(clippy::cast_precision_loss, reason = "a float of seconds is what the metric is")]
     let now_seconds = now.0 as f64 / NS_PER_SECOND as f64;
-    out.gauge("node_time_seconds", "System time in seconds since epoch (1970).", now_seconds);
+    out.gauge("node_time_seconds", "The host's clock, in seconds since 1970.", now_seconds);
 
     let localtime = context.roots.root.join("etc/localtime");
     let (zone, offset_seconds) = zone_at(&localtime, now.0.div_euclid(NS_PER_SECOND));
     out.family(
         "node_time_zone_offset_seconds",
-        "System time zone offset in seconds.",
+        "How far the host's time zone is ahead of UTC, in seconds.",
         MetricKind::Gauge,
     )
     .point([("time_zone", &zone)], f64::from(offset_seconds));
@@ -46,7 +46,7 @@ fn clocksources(dir: &Path, out: &mut Exposition) -> Result<(), SourceError> {
         let available = read(&device_dir.join("available_clocksource"))?;
         let family = out.family(
             "node_time_clocksource_available_info",
-            "Available clocksources read from '/sys/devices/system/clocksource'.",
+            "1 for each clock source the kernel can use.",
             MetricKind::Gauge,
         );
         for clocksource in available.split_ascii_whitespace() {
@@ -55,7 +55,7 @@ fn clocksources(dir: &Path, out: &mut Exposition) -> Result<(), SourceError> {
         let current = read(&device_dir.join("current_clocksource"))?;
         out.family(
             "node_time_clocksource_current_info",
-            "Current clocksource read from '/sys/devices/system/clocksource'.",
+            "1 for the clock source the kernel uses.",
             MetricKind::Gauge,
         )
         .point([("device", device), ("clocksource", current.trim())], 1.0);
@@ -95,18 +95,18 @@ mod tests {
             .file(&format!("{DIR}/clocksource0/available_clocksource"), "tsc hpet acpi_pm \n")
             .file(&format!("{DIR}/clocksource0/current_clocksource"), "tsc\n")
             .check(super::collect, &expect![[r##"
-                # HELP node_time_clocksource_available_info Available clocksources read from '/sys/devices/system/clocksource'.
+                # HELP node_time_clocksource_available_info 1 for each clock source the kernel can use.
                 # TYPE node_time_clocksource_available_info gauge
                 node_time_clocksource_available_info{device="0",clocksource="tsc"} 1
                 node_time_clocksource_available_info{device="0",clocksource="hpet"} 1
                 node_time_clocksource_available_info{device="0",clocksource="acpi_pm"} 1
-                # HELP node_time_clocksource_current_info Current clocksource read from '/sys/devices/system/clocksource'.
+                # HELP node_time_clocksource_current_info 1 for the clock source the kernel uses.
                 # TYPE node_time_clocksource_current_info gauge
                 node_time_clocksource_current_info{device="0",clocksource="tsc"} 1
-                # HELP node_time_seconds System time in seconds since epoch (1970).
+                # HELP node_time_seconds The host's clock, in seconds since 1970.
                 # TYPE node_time_seconds gauge
                 node_time_seconds 1.7000000002499998e+09
-                # HELP node_time_zone_offset_seconds System time zone offset in seconds.
+                # HELP node_time_zone_offset_seconds How far the host's time zone is ahead of UTC, in seconds.
                 # TYPE node_time_zone_offset_seconds gauge
                 node_time_zone_offset_seconds{time_zone="UTC"} 0
             "##]]);
@@ -119,10 +119,10 @@ mod tests {
         host.bytes("etc/localtime", &zone_file("CET-1CEST,M3.5.0,M10.5.0/3")).check(
             super::collect,
             &expect![[r##"
-                # HELP node_time_seconds System time in seconds since epoch (1970).
+                # HELP node_time_seconds The host's clock, in seconds since 1970.
                 # TYPE node_time_seconds gauge
                 node_time_seconds 1.7000000002499998e+09
-                # HELP node_time_zone_offset_seconds System time zone offset in seconds.
+                # HELP node_time_zone_offset_seconds How far the host's time zone is ahead of UTC, in seconds.
                 # TYPE node_time_zone_offset_seconds gauge
                 node_time_zone_offset_seconds{time_zone="CET"} 3600
             "##]],
@@ -130,10 +130,10 @@ mod tests {
         host.bytes("etc/localtime", &zone_file("NZST-12NZDT,M9.5.0,M4.1.0/3")).check(
             super::collect,
             &expect![[r##"
-                # HELP node_time_seconds System time in seconds since epoch (1970).
+                # HELP node_time_seconds The host's clock, in seconds since 1970.
                 # TYPE node_time_seconds gauge
                 node_time_seconds 1.7000000002499998e+09
-                # HELP node_time_zone_offset_seconds System time zone offset in seconds.
+                # HELP node_time_zone_offset_seconds How far the host's time zone is ahead of UTC, in seconds.
                 # TYPE node_time_zone_offset_seconds gauge
                 node_time_zone_offset_seconds{time_zone="NZDT"} 46800
             "##]],
@@ -141,13 +141,13 @@ mod tests {
         host.bytes("etc/localtime", b"damaged").check(
             super::collect,
             &expect![[r##"
-            # HELP node_time_seconds System time in seconds since epoch (1970).
-            # TYPE node_time_seconds gauge
-            node_time_seconds 1.7000000002499998e+09
-            # HELP node_time_zone_offset_seconds System time zone offset in seconds.
-            # TYPE node_time_zone_offset_seconds gauge
-            node_time_zone_offset_seconds{time_zone="UTC"} 0
-        "##]],
+                # HELP node_time_seconds The host's clock, in seconds since 1970.
+                # TYPE node_time_seconds gauge
+                node_time_seconds 1.7000000002499998e+09
+                # HELP node_time_zone_offset_seconds How far the host's time zone is ahead of UTC, in seconds.
+                # TYPE node_time_zone_offset_seconds gauge
+                node_time_zone_offset_seconds{time_zone="UTC"} 0
+            "##]],
         );
     }
 

@@ -15,7 +15,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         let (tx_bytes, rx_bytes) = queues(&text)?;
         out.family(
             "node_udp_queues",
-            "Number of allocated memory in the kernel for UDP datagrams in bytes.",
+            "Memory that datagrams waiting in UDP sockets take, in bytes.",
             MetricKind::Gauge,
         )
         .point([("queue", "tx"), ("ip", ip)], as_f64(tx_bytes))
@@ -69,14 +69,17 @@ mod tests {
             &format!("{head}{}{}", socket("00000015:00000001"), socket("00000001:00000000")),
         )
         .file("proc/net/udp6", head)
-        .check(collect, &expect![[r##"
-            # HELP node_udp_queues Number of allocated memory in the kernel for UDP datagrams in bytes.
+        .check(
+            collect,
+            &expect![[r##"
+            # HELP node_udp_queues Memory that datagrams waiting in UDP sockets take, in bytes.
             # TYPE node_udp_queues gauge
             node_udp_queues{queue="tx",ip="v4"} 22
             node_udp_queues{queue="rx",ip="v4"} 1
             node_udp_queues{queue="tx",ip="v6"} 0
             node_udp_queues{queue="rx",ip="v6"} 0
-        "##]]);
+        "##]],
+        );
         host.file("proc/net/udp", &format!("{head} 0: x\n")).check(
             collect,
             &expect![[r#"

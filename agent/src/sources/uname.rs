@@ -15,7 +15,7 @@ pub(super) fn collect(_context: &Context, out: &mut Exposition) -> Result<(), So
     let names = uname();
     out.family(
         "node_uname_info",
-        "Labeled system information as provided by the uname system call.",
+        "Always 1; the labels are what uname(2) tells of the kernel and the host.",
         MetricKind::Gauge,
     )
     .point(

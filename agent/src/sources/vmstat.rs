@@ -18,7 +18,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         let value = number(FILE, "a value", parts.next())?;
         out.family(
             format!("node_vmstat_{field}"),
-            format!("/proc/vmstat information field {field}."),
+            format!("Field {field} of {FILE}."),
             MetricKind::Unknown,
         )
         .point([], value);
@@ -43,16 +43,16 @@ mod tests {
             "nr_free_pages 977769\npgpgin 7344136\npswpout 9\npgfault 3\nthp_fault_alloc 7\n\
              oom_kill 2\n",
             &expect![[r#"
-                # HELP node_vmstat_oom_kill /proc/vmstat information field oom_kill.
+                # HELP node_vmstat_oom_kill Field oom_kill of /proc/vmstat.
                 # TYPE node_vmstat_oom_kill untyped
                 node_vmstat_oom_kill 2
-                # HELP node_vmstat_pgfault /proc/vmstat information field pgfault.
+                # HELP node_vmstat_pgfault Field pgfault of /proc/vmstat.
                 # TYPE node_vmstat_pgfault untyped
                 node_vmstat_pgfault 3
-                # HELP node_vmstat_pgpgin /proc/vmstat information field pgpgin.
+                # HELP node_vmstat_pgpgin Field pgpgin of /proc/vmstat.
                 # TYPE node_vmstat_pgpgin untyped
                 node_vmstat_pgpgin 7.344136e+06
-                # HELP node_vmstat_pswpout /proc/vmstat information field pswpout.
+                # HELP node_vmstat_pswpout Field pswpout of /proc/vmstat.
                 # TYPE node_vmstat_pswpout untyped
                 node_vmstat_pswpout 9
             "#]],

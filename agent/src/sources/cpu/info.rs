@@ -33,8 +33,11 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
     }
     let text = context.roots.read_proc("cpuinfo")?;
     let cpus = parse(&text);
-    let family =
-        out.family("node_cpu_info", "CPU information from /proc/cpuinfo.", MetricKind::Gauge);
+    let family = out.family(
+        "node_cpu_info",
+        "Always 1; the labels are what /proc/cpuinfo tells of the CPU.",
+        MetricKind::Gauge,
+    );
     for cpu in &cpus {
         family.point(
             LABELS.map(|(label, key)| (label, cpu.get(key).copied().unwrap_or_default())),
@@ -57,7 +60,7 @@ fn frequencies(context: &Context, out: &mut Exposition, cpus: &[HashMap<&str, &s
     }
     let family = out.family(
         "node_cpu_frequency_hertz",
-        "CPU frequency in hertz from /proc/cpuinfo.",
+        "Frequency the CPU runs at according to /proc/cpuinfo, in hertz.",
         MetricKind::Gauge,
     );
     for cpu in cpus {
@@ -93,12 +96,12 @@ fn words(
     let (name, help, label) = match key {
         "flags" => (
             "node_cpu_flag_info",
-            "The `flags` field of CPU information from /proc/cpuinfo taken from the first core.",
+            "1 for each selected feature of the first CPU in /proc/cpuinfo.",
             "flag",
         ),
         _ => (
             "node_cpu_bug_info",
-            "The `bugs` field of CPU information from /proc/cpuinfo taken from the first core.",
+            "1 for each selected hardware bug of the first CPU in /proc/cpuinfo.",
             "bug",
         ),
     };

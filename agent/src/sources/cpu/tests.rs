@@ -14,31 +14,31 @@ fn ticks_become_seconds_by_mode() {
     Host::default().file("proc/stat", STAT).check(
         collect,
         &expect![[r##"
-        # HELP node_cpu_guest_seconds_total Seconds the CPUs spent in guests (VMs) for each mode.
-        # TYPE node_cpu_guest_seconds_total counter
-        node_cpu_guest_seconds_total{cpu="0",mode="user"} 0.02
-        node_cpu_guest_seconds_total{cpu="0",mode="nice"} 0.01
-        node_cpu_guest_seconds_total{cpu="1",mode="user"} 0.03
-        node_cpu_guest_seconds_total{cpu="1",mode="nice"} 0.02
-        # HELP node_cpu_seconds_total Seconds the CPUs spent in each mode.
-        # TYPE node_cpu_seconds_total counter
-        node_cpu_seconds_total{cpu="0",mode="user"} 444.9
-        node_cpu_seconds_total{cpu="0",mode="nice"} 0.19
-        node_cpu_seconds_total{cpu="0",mode="system"} 210.45
-        node_cpu_seconds_total{cpu="0",mode="idle"} 10870.69
-        node_cpu_seconds_total{cpu="0",mode="iowait"} 2.2
-        node_cpu_seconds_total{cpu="0",mode="irq"} 0.01
-        node_cpu_seconds_total{cpu="0",mode="softirq"} 34.1
-        node_cpu_seconds_total{cpu="0",mode="steal"} 0.07
-        node_cpu_seconds_total{cpu="1",mode="user"} 478.69
-        node_cpu_seconds_total{cpu="1",mode="nice"} 0.23
-        node_cpu_seconds_total{cpu="1",mode="system"} 164.74
-        node_cpu_seconds_total{cpu="1",mode="idle"} 11107.87
-        node_cpu_seconds_total{cpu="1",mode="iowait"} 5.91
-        node_cpu_seconds_total{cpu="1",mode="irq"} 0
-        node_cpu_seconds_total{cpu="1",mode="softirq"} 0.46
-        node_cpu_seconds_total{cpu="1",mode="steal"} 0
-    "##]],
+            # HELP node_cpu_guest_seconds_total CPU time that virtual machines ran, in seconds; the same mode of node_cpu_seconds_total contains it.
+            # TYPE node_cpu_guest_seconds_total counter
+            node_cpu_guest_seconds_total{cpu="0",mode="user"} 0.02
+            node_cpu_guest_seconds_total{cpu="0",mode="nice"} 0.01
+            node_cpu_guest_seconds_total{cpu="1",mode="user"} 0.03
+            node_cpu_guest_seconds_total{cpu="1",mode="nice"} 0.02
+            # HELP node_cpu_seconds_total CPU time since boot by what it was spent on, in seconds.
+            # TYPE node_cpu_seconds_total counter
+            node_cpu_seconds_total{cpu="0",mode="user"} 444.9
+            node_cpu_seconds_total{cpu="0",mode="nice"} 0.19
+            node_cpu_seconds_total{cpu="0",mode="system"} 210.45
+            node_cpu_seconds_total{cpu="0",mode="idle"} 10870.69
+            node_cpu_seconds_total{cpu="0",mode="iowait"} 2.2
+            node_cpu_seconds_total{cpu="0",mode="irq"} 0.01
+            node_cpu_seconds_total{cpu="0",mode="softirq"} 34.1
+            node_cpu_seconds_total{cpu="0",mode="steal"} 0.07
+            node_cpu_seconds_total{cpu="1",mode="user"} 478.69
+            node_cpu_seconds_total{cpu="1",mode="nice"} 0.23
+            node_cpu_seconds_total{cpu="1",mode="system"} 164.74
+            node_cpu_seconds_total{cpu="1",mode="idle"} 11107.87
+            node_cpu_seconds_total{cpu="1",mode="iowait"} 5.91
+            node_cpu_seconds_total{cpu="1",mode="irq"} 0
+            node_cpu_seconds_total{cpu="1",mode="softirq"} 0.46
+            node_cpu_seconds_total{cpu="1",mode="steal"} 0
+        "##]],
     );
 }
 
@@ -87,22 +87,22 @@ fn models_flags_and_bugs_are_read_where_asked_for() {
     host.file("proc/cpuinfo", &(cpu(0) + &cpu(1)))
         .file("proc/stat", "cpu0 1 0 0 0\n")
         .check(collect, &expect![[r##"
-            # HELP node_cpu_bug_info The `bugs` field of CPU information from /proc/cpuinfo taken from the first core.
+            # HELP node_cpu_bug_info 1 for each selected hardware bug of the first CPU in /proc/cpuinfo.
             # TYPE node_cpu_bug_info gauge
             node_cpu_bug_info{bug="mds"} 1
-            # HELP node_cpu_flag_info The `flags` field of CPU information from /proc/cpuinfo taken from the first core.
+            # HELP node_cpu_flag_info 1 for each selected feature of the first CPU in /proc/cpuinfo.
             # TYPE node_cpu_flag_info gauge
             node_cpu_flag_info{flag="aes"} 1
             node_cpu_flag_info{flag="avx2"} 1
-            # HELP node_cpu_frequency_hertz CPU frequency in hertz from /proc/cpuinfo.
+            # HELP node_cpu_frequency_hertz Frequency the CPU runs at according to /proc/cpuinfo, in hertz.
             # TYPE node_cpu_frequency_hertz gauge
             node_cpu_frequency_hertz{package="0",core="0",cpu="0"} 7.99998e+08
             node_cpu_frequency_hertz{package="0",core="1",cpu="1"} 7.99998e+08
-            # HELP node_cpu_info CPU information from /proc/cpuinfo.
+            # HELP node_cpu_info Always 1; the labels are what /proc/cpuinfo tells of the CPU.
             # TYPE node_cpu_info gauge
             node_cpu_info{package="0",core="0",cpu="0",vendor="GenuineIntel",family="6",model="142",model_name="Some CPU: fast",microcode="0xb4",stepping="10",cachesize="8192 KB"} 1
             node_cpu_info{package="0",core="1",cpu="1",vendor="GenuineIntel",family="6",model="142",model_name="Some CPU: fast",microcode="0xb4",stepping="10",cachesize="8192 KB"} 1
-            # HELP node_cpu_seconds_total Seconds the CPUs spent in each mode.
+            # HELP node_cpu_seconds_total CPU time since boot by what it was spent on, in seconds.
             # TYPE node_cpu_seconds_total counter
             node_cpu_seconds_total{cpu="0",mode="user"} 0.01
             node_cpu_seconds_total{cpu="0",mode="nice"} 0
@@ -131,19 +131,19 @@ fn throttles_are_told_once_a_core_and_once_a_package() {
         }
     }
     host.file(&format!("{cpu}/isolated"), "1,3-4\n").check(collect, &expect![[r##"
-        # HELP node_cpu_core_throttles_total Number of times this CPU core has been throttled.
+        # HELP node_cpu_core_throttles_total Times the core was slowed down because it was too hot.
         # TYPE node_cpu_core_throttles_total counter
         node_cpu_core_throttles_total{package="0",core="0"} 5
         node_cpu_core_throttles_total{package="0",core="1"} 7
-        # HELP node_cpu_isolated Whether each core is isolated, information from /sys/devices/system/cpu/isolated.
+        # HELP node_cpu_isolated 1 for each CPU that is kept out of scheduling (isolcpus).
         # TYPE node_cpu_isolated gauge
         node_cpu_isolated{cpu="1"} 1
         node_cpu_isolated{cpu="3"} 1
         node_cpu_isolated{cpu="4"} 1
-        # HELP node_cpu_package_throttles_total Number of times this CPU package has been throttled.
+        # HELP node_cpu_package_throttles_total Times the package was slowed down because it was too hot.
         # TYPE node_cpu_package_throttles_total counter
         node_cpu_package_throttles_total{package="0"} 30
-        # HELP node_cpu_seconds_total Seconds the CPUs spent in each mode.
+        # HELP node_cpu_seconds_total CPU time since boot by what it was spent on, in seconds.
         # TYPE node_cpu_seconds_total counter
         node_cpu_seconds_total{cpu="0",mode="user"} 0.01
         node_cpu_seconds_total{cpu="0",mode="nice"} 0

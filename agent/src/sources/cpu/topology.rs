@@ -25,7 +25,7 @@ fn isolated(dir: &Path, out: &mut Exposition) {
     let list = read_trimmed(&dir.join("isolated")).unwrap_or_default();
     let family = out.family(
         "node_cpu_isolated",
-        "Whether each core is isolated, information from /sys/devices/system/cpu/isolated.",
+        "1 for each CPU that is kept out of scheduling (isolcpus).",
         MetricKind::Gauge,
     );
     for cpu in parse_list(&list) {
@@ -72,7 +72,7 @@ fn throttles(dir: &Path, out: &mut Exposition) {
     }
     let family = out.family(
         "node_cpu_core_throttles_total",
-        "Number of times this CPU core has been throttled.",
+        "Times the core was slowed down because it was too hot.",
         MetricKind::Counter,
     );
     for ((package, core), count) in cores {
@@ -81,7 +81,7 @@ fn throttles(dir: &Path, out: &mut Exposition) {
     }
     let family = out.family(
         "node_cpu_package_throttles_total",
-        "Number of times this CPU package has been throttled.",
+        "Times the package was slowed down because it was too hot.",
         MetricKind::Counter,
     );
     for (package, count) in packages {

@@ -26,43 +26,40 @@ impl Unit {
             "input" if !has_bare => format!("node_hwmon_{kind}"),
             _ => format!("node_hwmon_{kind}_{}", super::clean(property)),
         };
+        // What the kernel's documentation calls it: `temp*_input`.
+        let file =
+            if property.is_empty() { format!("{kind}*") } else { format!("{kind}*_{property}") };
         let (suffix, help, factor) = match (kind, property) {
-            (_, "fault" | "alarm") => {
-                ("", format!("Hardware sensor {property} status ({kind})"), 1.0)
-            }
+            (_, "fault" | "alarm") => ("", format!("1 while {file} is raised, else 0."), 1.0),
             (_, "beep") => {
-                ("_enabled", "Hardware monitor sensor has beeping enabled".to_owned(), 1.0)
+                ("_enabled", "1 if an alarm of the sensor makes a beep, else 0.".to_owned(), 1.0)
             }
-            ("in" | "cpu", _) => {
-                ("_volts", format!("Hardware monitor for voltage ({property})"), MILLI)
-            }
+            ("in" | "cpu", _) => ("_volts", format!("Voltage in volts, from {file}."), MILLI),
             ("temp", it) if it != "type" => {
-                ("_celsius", format!("Hardware monitor for temperature ({property})"), MILLI)
+                ("_celsius", format!("Temperature in degrees Celsius, from {file}."), MILLI)
             }
-            ("curr", _) => ("_amps", format!("Hardware monitor for current ({property})"), MILLI),
+            ("curr", _) => ("_amps", format!("Current in amperes, from {file}."), MILLI),
             ("energy", _) => {
-                let help = format!("Hardware monitor for joules used so far ({property})");
-                ("_joule_total", help, MICRO)
+                ("_joule_total", format!("Energy used so far in joules, from {file}."), MICRO)
             }
             ("power", _) => power(property),
+            // The kernel tells thousandths of a per cent, so the metric is a tenth of the ratio.
             ("humidity", _) => (
                 "",
-                format!(
-                    "Hardware monitor for humidity, as a ratio (multiply with 100.0 to get the \
-                     humidity as a percentage) ({property})"
-                ),
+                format!("Relative humidity from {file}; multiplied by 1000 it is in per cent."),
                 MICRO,
             ),
-            ("fan", "input" | "min" | "max" | "target") => (
-                "_rpm",
-                format!("Hardware monitor for fan revolutions per minute ({property})"),
-                1.0,
-            ),
-            ("freq", "input") => {
-                ("_freq_mhz", "Hardware monitor for GPU frequency in MHz".to_owned(), MICRO)
+            ("fan", "input" | "min" | "max" | "target") => {
+                ("_rpm", format!("Speed of the fan in rotations per minute, from {file}."), 1.0)
             }
-            _ => ("", format!("Hardware monitor {kind} element {property}"), 1.0),
+            ("freq", "input") => {
+                ("_freq_mhz", format!("Frequency in megahertz, from {file}."), MICRO)
+            }
+            _ => ("", format!("Value of {file}, as the driver tells it."), 1.0),
         };
+        // Names and factors do not know flags with a longer name, such as `temp1_crit_alarm`.
+        let is_flag = property.ends_with("_alarm") || property.ends_with("_fault");
+        let help = if is_flag { format!("Above 0 while {file} is raised.") } else { help };
         let is_energy = suffix == "_joule_total";
         let kind = if is_energy { MetricKind::Counter } else { MetricKind::Gauge };
         Self { name: format!("{name}{suffix}"), help, kind, factor }
@@ -72,11 +69,19 @@ impl Unit {
 /// What is of the whole chip and not of one sensor.
 fn of_chip(kind: &str) -> Option<Unit> {
     let (name, help, factor) = match kind {
-        "beep_enable" => ("node_hwmon_beep_enabled", "Hardware beep enabled", 1.0),
-        "vrm" => ("node_hwmon_voltage_regulator_version", "Hardware voltage regulator", 1.0),
-        "update_interval" => {
-            ("node_hwmon_update_interval_seconds", "Hardware monitor update interval", MILLI)
+        "beep_enable" => {
+            ("node_hwmon_beep_enabled", "1 if the chip may beep on an alarm, else 0.", 1.0)
         }
+        "vrm" => (
+            "node_hwmon_voltage_regulator_version",
+            "Which voltage regulator standard the chip assumes, as a number.",
+            1.0,
+        ),
+        "update_interval" => (
+            "node_hwmon_update_interval_seconds",
+            "Time between two readings of the chip, in seconds.",
+            MILLI,
+        ),
         _ => return None,
     };
     Some(Unit { name: name.to_owned(), help: help.to_owned(), kind: MetricKind::Gauge, factor })
@@ -84,12 +89,58 @@ fn of_chip(kind: &str) -> Option<Unit> {
 
 fn power(property: &str) -> (&'static str, String, f64) {
     match property {
-        "accuracy" => ("", "Hardware monitor power meter accuracy, as a ratio".to_owned(), MICRO),
+        "accuracy" => ("", "Accuracy of the power meter, from power*_accuracy.".to_owned(), MICRO),
         "average_interval" | "average_interval_min" | "average_interval_max" => (
             "_seconds",
-            format!("Hardware monitor power usage update interval ({property})"),
+            format!("Time the power meter averages over in seconds, from power*_{property}."),
             MILLI,
         ),
-        _ => ("_watt", format!("Hardware monitor for power usage in watts ({property})"), MICRO),
+        _ => ("_watt", format!("Power in watts, from power*_{property}."), MICRO),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::Unit;
+
+    #[test]
+    fn help_names_the_unit_and_the_file() {
+        let helps = [
+            ("temp", "input"),
+            ("temp", "crit_alarm"),
+            ("temp", "type"),
+            ("in", "max"),
+            ("curr", "input"),
+            ("energy", "input"),
+            ("power", "average"),
+            ("power", "average_interval"),
+            ("humidity", "input"),
+            ("fan", "input"),
+            ("fan", "fault"),
+            ("freq", "input"),
+            ("pwm", ""),
+            ("update_interval", ""),
+        ]
+        .map(|(kind, property)| {
+            let unit = Unit::of(kind, property, property.is_empty());
+            format!("{}: {}", unit.name, unit.help)
+        });
+        expect![[r#"
+            node_hwmon_temp_celsius: Temperature in degrees Celsius, from temp*_input.
+            node_hwmon_temp_crit_alarm_celsius: Above 0 while temp*_crit_alarm is raised.
+            node_hwmon_temp_type: Value of temp*_type, as the driver tells it.
+            node_hwmon_in_max_volts: Voltage in volts, from in*_max.
+            node_hwmon_curr_amps: Current in amperes, from curr*_input.
+            node_hwmon_energy_joule_total: Energy used so far in joules, from energy*_input.
+            node_hwmon_power_average_watt: Power in watts, from power*_average.
+            node_hwmon_power_average_interval_seconds: Time the power meter averages over in seconds, from power*_average_interval.
+            node_hwmon_humidity: Relative humidity from humidity*_input; multiplied by 1000 it is in per cent.
+            node_hwmon_fan_rpm: Speed of the fan in rotations per minute, from fan*_input.
+            node_hwmon_fan_fault: 1 while fan*_fault is raised, else 0.
+            node_hwmon_freq_freq_mhz: Frequency in megahertz, from freq*_input.
+            node_hwmon_pwm: Value of pwm*, as the driver tells it.
+            node_hwmon_update_interval_seconds: Time between two readings of the chip, in seconds."#]].assert_eq(&helps.join("\n"));
     }
 }

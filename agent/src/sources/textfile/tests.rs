@@ -37,20 +37,20 @@ fn values_of_every_type_are_read() {
              # TYPE hot gauge\nhot -Inf\nplain:name NaN\n",
         )],
         &expect![[r##"
-            # HELP hot Metric read from /text/a.prom
+            # HELP hot Not described in /text/a.prom.
             # TYPE hot gauge
             hot -Inf
             # HELP jobs_total Jobs\nand \\ more.
             # TYPE jobs_total counter
             jobs_total{a="1",b="x\"\\\n"} 10
             jobs_total 1000
-            # HELP node_textfile_mtime_seconds Unixtime mtime of textfiles successfully read.
+            # HELP node_textfile_mtime_seconds When the text file was last written, in seconds since 1970.
             # TYPE node_textfile_mtime_seconds gauge
             node_textfile_mtime_seconds{file="/text/a.prom"} 1.7e+09
-            # HELP node_textfile_scrape_error 1 if there was an error opening or reading a file, 0 otherwise
+            # HELP node_textfile_scrape_error 1 if a text file or folder could not be used as it is, else 0.
             # TYPE node_textfile_scrape_error gauge
             node_textfile_scrape_error 0
-            # HELP plain:name Metric read from /text/a.prom
+            # HELP plain:name Not described in /text/a.prom.
             # TYPE plain:name untyped
             plain:name NaN
         "##]],
@@ -68,22 +68,22 @@ fn histograms_and_summaries_are_kept_together() {
              rpc_count 4\nrpc_bucket 7\n",
         )],
         &expect![[r##"
-            # HELP node_textfile_mtime_seconds Unixtime mtime of textfiles successfully read.
+            # HELP node_textfile_mtime_seconds When the text file was last written, in seconds since 1970.
             # TYPE node_textfile_mtime_seconds gauge
             node_textfile_mtime_seconds{file="/text/a.prom"} 1.7e+09
-            # HELP node_textfile_scrape_error 1 if there was an error opening or reading a file, 0 otherwise
+            # HELP node_textfile_scrape_error 1 if a text file or folder could not be used as it is, else 0.
             # TYPE node_textfile_scrape_error gauge
             node_textfile_scrape_error 0
-            # HELP rpc Metric read from /text/a.prom
+            # HELP rpc Not described in /text/a.prom.
             # TYPE rpc summary
             rpc{quantile="0.5"} 1
             rpc{quantile="0.9"} 2
             rpc_sum 9
             rpc_count 4
-            # HELP rpc_bucket Metric read from /text/a.prom
+            # HELP rpc_bucket Not described in /text/a.prom.
             # TYPE rpc_bucket untyped
             rpc_bucket 7
-            # HELP wait Metric read from /text/a.prom
+            # HELP wait Not described in /text/a.prom.
             # TYPE wait histogram
             wait_bucket{le="0.5"} 1
             wait_bucket{le="1e+06"} 2
@@ -106,14 +106,14 @@ fn files_are_merged_where_they_agree() {
             ("c.txt", "z 1\n"),
         ],
         &expect![[r##"
-            # HELP node_textfile_mtime_seconds Unixtime mtime of textfiles successfully read.
+            # HELP node_textfile_mtime_seconds When the text file was last written, in seconds since 1970.
             # TYPE node_textfile_mtime_seconds gauge
             node_textfile_mtime_seconds{file="/text/a.prom"} 1.7e+09
             node_textfile_mtime_seconds{file="/text/b.prom"} 1.7e+09
-            # HELP node_textfile_scrape_error 1 if there was an error opening or reading a file, 0 otherwise
+            # HELP node_textfile_scrape_error 1 if a text file or folder could not be used as it is, else 0.
             # TYPE node_textfile_scrape_error gauge
             node_textfile_scrape_error 1
-            # HELP x Metric read from /text/a.prom, /text/b.prom
+            # HELP x Not described in /text/a.prom, /text/b.prom.
             # TYPE x counter
             x{f="a"} 1
             x{f="b"} 2
@@ -129,28 +129,28 @@ fn a_file_that_cannot_be_used_costs_only_itself() {
     check(
         &[("a.prom", "x 1\n"), ("b.prom", "y 1 1441205977284\n")],
         &expect![[r##"
-        # HELP node_textfile_mtime_seconds Unixtime mtime of textfiles successfully read.
-        # TYPE node_textfile_mtime_seconds gauge
-        node_textfile_mtime_seconds{file="/text/a.prom"} 1.7e+09
-        # HELP node_textfile_scrape_error 1 if there was an error opening or reading a file, 0 otherwise
-        # TYPE node_textfile_scrape_error gauge
-        node_textfile_scrape_error 1
-        # HELP x Metric read from /text/a.prom
-        # TYPE x untyped
-        x 1
-    "##]],
+            # HELP node_textfile_mtime_seconds When the text file was last written, in seconds since 1970.
+            # TYPE node_textfile_mtime_seconds gauge
+            node_textfile_mtime_seconds{file="/text/a.prom"} 1.7e+09
+            # HELP node_textfile_scrape_error 1 if a text file or folder could not be used as it is, else 0.
+            # TYPE node_textfile_scrape_error gauge
+            node_textfile_scrape_error 1
+            # HELP x Not described in /text/a.prom.
+            # TYPE x untyped
+            x 1
+        "##]],
     );
 }
 
 #[test]
 fn a_missing_folder_is_an_error_and_no_folder_is_none() {
     host(&[]).check(collect, &expect![[r#"
-        # HELP node_textfile_scrape_error 1 if there was an error opening or reading a file, 0 otherwise
+        # HELP node_textfile_scrape_error 1 if a text file or folder could not be used as it is, else 0.
         # TYPE node_textfile_scrape_error gauge
         node_textfile_scrape_error 1
     "#]]);
     Host::default().check(collect, &expect![[r#"
-        # HELP node_textfile_scrape_error 1 if there was an error opening or reading a file, 0 otherwise
+        # HELP node_textfile_scrape_error 1 if a text file or folder could not be used as it is, else 0.
         # TYPE node_textfile_scrape_error gauge
         node_textfile_scrape_error 0
     "#]]);
