@@ -5,7 +5,7 @@ mod pipeline_exec;
 mod rows;
 mod slices;
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use datafusion::{
@@ -14,7 +14,7 @@ use datafusion::{
     physical_plan::{ExecutionPlan, ExecutionPlanProperties as _},
 };
 use futures::TryStreamExt as _;
-use skep_logql::{Direction, LogScan, LogStream, QueryError, RangeLeaf, Storage};
+use skep_logql::{Direction, EntryLabels, LogScan, LogStream, QueryError, RangeLeaf, Storage};
 use skep_promql::{Matrix, StorageError};
 use skep_proto::{Labels, Matcher, StreamId, TimeRange, TimestampNs, names::column};
 
@@ -117,10 +117,10 @@ impl Storage for LogStorage {
             return Ok(Vec::new());
         }
         let streams = self.select(&scan.matchers, scan.start, last)?;
-        let mut found: Vec<LogStream> = Vec::new();
+        let mut found = Found::default();
         let mut n_found = 0;
         if streams.is_empty() {
-            return Ok(found);
+            return Ok(Vec::new());
         }
         // Newest (or oldest) first: what lies behind a full slice cannot be better.
         for (first, last) in slices(scan.start, last, scan.direction == Direction::Backward) {
@@ -129,14 +129,14 @@ impl Storage for LogStorage {
             for batch in self.run(work, &streams, first, last).await? {
                 for stream in rows::log_streams(&batch) {
                     n_found += stream.entries.len();
-                    append(&mut found, stream);
+                    found.append(stream);
                 }
             }
             if n_found >= scan.limit {
                 break;
             }
         }
-        Ok(found)
+        Ok(found.streams)
     }
 
     async fn range(&self, leaf: &RangeLeaf) -> Result<Matrix, QueryError> {
@@ -150,11 +150,22 @@ impl Storage for LogStorage {
     }
 }
 
-/// Adds lines behind those of the same labels.
-fn append(streams: &mut Vec<LogStream>, stream: LogStream) {
-    match streams.iter_mut().find(|it| it.labels == stream.labels) {
-        Some(held) => held.entries.extend(stream.entries),
-        None => streams.push(stream),
+/// Streams of several slices of time.
+#[derive(Default)]
+struct Found {
+    streams: Vec<LogStream>,
+    idx_of: HashMap<Arc<EntryLabels>, usize>,
+}
+
+impl Found {
+    /// Adds lines behind those of the same labels.
+    fn append(&mut self, stream: LogStream) {
+        let next = self.streams.len();
+        let idx = *self.idx_of.entry(Arc::clone(&stream.labels)).or_insert(next);
+        match self.streams.get_mut(idx) {
+            Some(held) => held.entries.extend(stream.entries),
+            None => self.streams.push(stream),
+        }
     }
 }
 
