@@ -232,7 +232,7 @@ fn days_before(log: &TableLog, day: i32) -> Vec<PartInfo> {
 /// Takes merged batches; a series' samples are gathered, since they share one scale.
 enum MergeWriter {
     Samples { writer: Box<SampleWriter>, run: SampleRun },
-    Logs(LogWriter),
+    Logs(Box<LogWriter>),
 }
 
 impl MergeWriter {
@@ -246,7 +246,7 @@ impl MergeWriter {
                 let run = SampleRun { id: i64::MIN, ts: Vec::new(), bits: Vec::new() };
                 Self::Samples { writer: Box::new(SampleWriter::create(path, fs)?), run }
             }
-            Table::Logs => Self::Logs(LogWriter::create(path, fs)?),
+            Table::Logs => Self::Logs(Box::new(LogWriter::create(path, fs)?)),
         })
     }
 

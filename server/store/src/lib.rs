@@ -28,6 +28,8 @@ mod run;
 mod scan;
 mod schema;
 mod store;
+#[cfg(test)]
+mod store_tests;
 mod table;
 mod view;
 
