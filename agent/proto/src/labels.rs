@@ -109,20 +109,32 @@ pub fn hash_sorted_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) ->
     hasher.digest()
 }
 
-/// `{a="1", b="2"}`, with the metric name in front if there is one.
+/// `up{a="1", b="2"}`; names that need quotes as Prometheus 3 prints them: `{"my.metric", "a.b"="1"}`.
 impl fmt::Display for Labels {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.metric_name();
-        out.write_str(name)?;
-        if !name.is_empty() && self.len() == 1 {
-            return Ok(());
-        }
-        out.write_str("{")?;
-        for (i, (name, value)) in self.iter().filter(|(name, _)| *name != METRIC_NAME).enumerate() {
-            if i > 0 {
-                out.write_str(", ")?;
+        let metric_name = self.metric_name();
+        let mut separator = "";
+        if is_metric_name(metric_name) {
+            out.write_str(metric_name)?;
+            if self.len() == 1 {
+                return Ok(());
             }
-            out.write_str(name)?;
+            out.write_str("{")?;
+        } else {
+            out.write_str("{")?;
+            if !metric_name.is_empty() {
+                write_quoted(out, metric_name)?;
+                separator = ", ";
+            }
+        }
+        for (name, value) in self.iter().filter(|(name, _)| *name != METRIC_NAME) {
+            out.write_str(separator)?;
+            separator = ", ";
+            if is_label_name(name) {
+                out.write_str(name)?;
+            } else {
+                write_quoted(out, name)?;
+            }
             out.write_str("=")?;
             write_quoted(out, value)?;
         }
@@ -169,6 +181,13 @@ pub fn is_label_name(name: &str) -> bool {
         && bytes.all(|it| it == b'_' || it.is_ascii_alphanumeric())
 }
 
+/// Whether a metric name needs no quotes: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+pub fn is_metric_name(name: &str) -> bool {
+    let is_letter = |it: u8| it == b'_' || it == b':' || it.is_ascii_alphabetic();
+    name.bytes().next().is_some_and(is_letter)
+        && name.bytes().all(|it| is_letter(it) || it.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +220,19 @@ mod tests {
         );
         assert_eq!(labels(&[(METRIC_NAME, "up")]).to_string(), "up");
         assert_eq!(labels(&[]).to_string(), "{}");
+    }
+
+    #[test]
+    fn names_that_are_no_identifiers_are_quoted() {
+        for (pairs, expected) in [
+            (&[("a.b", "x"), ("c", "y")][..], r#"{"a.b"="x", c="y"}"#),
+            (&[("1", "x"), ("a:b", "y"), ("\u{e9}\"", "z")], r#"{"1"="x", "a:b"="y", "é\""="z"}"#),
+            (&[(METRIC_NAME, "job:up"), ("a.b", "x")], r#"job:up{"a.b"="x"}"#),
+            (&[(METRIC_NAME, "my.metric"), ("a", "b")], r#"{"my.metric", a="b"}"#),
+            (&[(METRIC_NAME, "my\nmetric")], r#"{"my\nmetric"}"#),
+        ] {
+            assert_eq!(labels(pairs).to_string(), expected);
+        }
     }
 
     #[test]

@@ -17,7 +17,9 @@ pub mod snappy;
 mod time;
 
 pub use index::{LabelIndex, SeriesId, StreamId};
-pub use labels::{LabelError, Labels, LabelsBuilder, hash_sorted_pairs, is_label_name};
+pub use labels::{
+    LabelError, Labels, LabelsBuilder, hash_sorted_pairs, is_label_name, is_metric_name,
+};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use rows::{LogRow, LogRows, MetricKind, MetricMetadata, Pairs, SampleRows};
 pub use sample::{LogEntry, STALE_NAN_BITS, Sample, is_stale_marker, stale_marker};

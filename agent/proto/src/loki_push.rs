@@ -20,7 +20,8 @@ pub struct PushRequest {
 /// `logproto.StreamAdapter`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Stream {
-    /// As text: `{host="a", unit="b"}`.
+    /// As text: `{host="a", unit="b"}`. Names that are no identifiers are quoted, which older Lokis
+    /// refuse; the agent's streams have none, as its configuration allows none.
     #[prost(string, tag = "1")]
     pub labels: String,
     #[prost(message, repeated, tag = "2")]

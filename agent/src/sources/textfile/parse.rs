@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use skep_proto::{
-    MetricKind, is_label_name,
+    MetricKind, is_label_name, is_metric_name,
     names::{BUCKET_LE, METRIC_NAME, QUANTILE},
 };
 
@@ -309,9 +309,4 @@ fn number(text: &str) -> Result<f64, What> {
 
 fn skip_blanks(text: &str) -> &str {
     text.trim_start_matches([' ', '\t'])
-}
-
-/// `[a-zA-Z_:][a-zA-Z0-9_:]*`.
-fn is_metric_name(name: &str) -> bool {
-    is_label_name(&name.replace(':', "_"))
 }

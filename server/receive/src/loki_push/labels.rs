@@ -1,6 +1,9 @@
-//! A stream's labels as text: `{host="a", unit="b"}`.
+//! A stream's labels as text: `{host="a", unit="b"}`, or as Prometheus prints a series, which Loki
+//! takes too: `name{host="a"}`, `{"a name", "a label"="b"}`.
 
 use std::borrow::Cow;
+
+use skep_proto::{is_metric_name, names::METRIC_NAME};
 
 pub(super) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
@@ -31,17 +34,18 @@ enum What {
 pub(super) fn parse(text: &str, n_max: usize) -> Result<Vec<Pair<'_>>, LabelsError> {
     let mut cursor = Cursor { text, at: 0 };
     let mut pairs = Vec::new();
+    if let Some(name) = cursor.metric_name() {
+        pairs.push((Cow::Borrowed(METRIC_NAME), Cow::Borrowed(name)));
+        if cursor.peek().is_none() {
+            return Ok(pairs);
+        }
+    }
     cursor.expect('{', "\"{\"")?;
     while !cursor.eat('}') {
-        if pairs.len() == n_max {
+        if pairs.len() >= n_max {
             return Err(cursor.error(What::TooMany(n_max)));
         }
-        let name = match cursor.peek() {
-            Some('"') => cursor.quoted()?,
-            _ => Cow::Borrowed(cursor.identifier()?),
-        };
-        cursor.expect('=', "\"=\"")?;
-        pairs.push((name, cursor.quoted()?));
+        pairs.push(cursor.pair()?);
         if !cursor.eat(',') {
             cursor.expect('}', "\",\" or \"}\"")?;
             break;
@@ -81,6 +85,33 @@ impl<'a> Cursor<'a> {
 
     fn expect(&mut self, wanted: char, expected: &'static str) -> Result<(), LabelsError> {
         if self.eat(wanted) { Ok(()) } else { Err(self.unexpected(expected)) }
+    }
+
+    /// What stands before the brace, where anything does.
+    fn metric_name(&mut self) -> Option<&'a str> {
+        self.peek();
+        let is_part = |it: char| it == '_' || it == ':' || it.is_ascii_alphanumeric();
+        let rest = self.rest();
+        let name = rest.get(..rest.find(|it| !is_part(it)).unwrap_or(rest.len()))?;
+        is_metric_name(name).then(|| {
+            self.at += name.len();
+            name
+        })
+    }
+
+    /// `name="value"`; a name in quotes that has no value is the metric's.
+    fn pair(&mut self) -> Result<Pair<'a>, LabelsError> {
+        let name = if self.peek() == Some('"') {
+            let name = self.quoted()?;
+            if matches!(self.peek(), Some(',' | '}')) {
+                return Ok((Cow::Borrowed(METRIC_NAME), name));
+            }
+            name
+        } else {
+            Cow::Borrowed(self.identifier()?)
+        };
+        self.expect('=', "\"=\"")?;
+        Ok((name, self.quoted()?))
     }
 
     fn identifier(&mut self) -> Result<&'a str, LabelsError> {
@@ -206,6 +237,9 @@ fn digits(chars: &mut std::str::Chars<'_>, n_digits: usize, radix: u32, start: u
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use skep_proto::Labels;
+
     use super::*;
 
     fn check(text: &str, expected: &expect_test::Expect) {
@@ -239,10 +273,48 @@ mod tests {
     }
 
     #[test]
+    fn a_metric_name_is_a_label_too() {
+        check("job:up", &expect_test::expect!["__name__ = \"job:up\""]);
+        check(
+            r#" up {a="b"}"#,
+            &expect_test::expect![[r#"
+                __name__ = "up"
+                a = "b""#]],
+        );
+        check(
+            r#"{a="b","my.metric"}"#,
+            &expect_test::expect![[r#"
+                a = "b"
+                __name__ = "my.metric""#]],
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_label_set_prints_is_read_back(
+            pairs in prop::collection::btree_map(
+                prop_oneof![Just("__name__".to_owned()), "[a-z_:.\"]{1,3}", any::<String>()],
+                prop_oneof!["[a-z_:.\"]{1,3}", any::<String>()],
+                0..5,
+            )
+        ) {
+            let pairs = pairs.into_iter().filter(|(name, _)| !name.is_empty());
+            let labels = Labels::from_pairs(pairs).unwrap();
+            let text = labels.to_string();
+            let parsed = parse(&text, 5).map_err(|it| TestCaseError::fail(format!("{text}: {it}")))?;
+            prop_assert_eq!(Labels::from_pairs(parsed).unwrap(), labels, "{}", text);
+        }
+    }
+
+    #[test]
     fn errors_say_where_and_what() {
         for (text, expected) in [
             ("", "1:1: parse error: unexpected end of input in label set, expected \"{\""),
-            ("x", "1:1: parse error: unexpected identifier \"x\" in label set, expected \"{\""),
+            ("x y", "1:3: parse error: unexpected identifier \"y\" in label set, expected \"{\""),
+            (
+                "{\"x\" y",
+                "1:6: parse error: unexpected identifier \"y\" in label set, expected \"=\"",
+            ),
             (
                 "{",
                 "1:2: parse error: unexpected end of input in label set, expected identifier or \"}\"",
