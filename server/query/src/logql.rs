@@ -1,12 +1,12 @@
 //! LogQL: text to answer over one snapshot.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use skep_logql::{
     Direction, EvalOptions, N_SERIES_MAX_DEFAULT, QueryError, Value, ast::Expr, eval, parse,
 };
-use skep_promql::{Grid, StorageError};
-use skep_proto::TimestampNs;
+use skep_promql::{Grid, GridError, Matrix, Row, StorageError};
+use skep_proto::{TimestampMs, TimestampNs};
 use tokio::time::timeout_at;
 
 use crate::{Engine, logs::LogStorage};
@@ -69,10 +69,16 @@ impl Engine {
                 }
                 Grid::instant(end.to_ms())
             }
-            Expr::Metric(_) => Grid::range(start.to_ms(), end.to_ms(), step_ms)
+            Expr::Metric(_) => aligned(start.to_ms(), end.to_ms(), step_ms)
                 .map_err(|error| QueryError::BadRequest(error.to_string()))?,
         };
-        self.logql(&expr, (start, end), grid, options).await
+        Ok(match self.logql(&expr, (start, end), grid, options).await? {
+            Value::Scalar(value) => Value::Matrix(Matrix {
+                grid,
+                rows: vec![Row { labels: Arc::default(), values: vec![value; grid.n_steps()] }],
+            }),
+            value => value,
+        })
     }
 
     async fn logql(
@@ -91,5 +97,34 @@ impl Engine {
         timeout_at(deadline, eval(expr, &options, &storage))
             .await
             .map_err(|_elapsed| QueryError::from(StorageError::Timeout))?
+    }
+}
+
+/// Steps are multiples of their width, and the first and the last one enclose what was asked for,
+/// as in Loki: so a panel's points do not move as time goes on.
+fn aligned(start: TimestampMs, end: TimestampMs, step_ms: i64) -> Result<Grid, GridError> {
+    if step_ms <= 0 {
+        return Err(GridError::Step);
+    }
+    let start = TimestampMs(start.0 - start.0.rem_euclid(step_ms));
+    let until_step = (step_ms - end.0.rem_euclid(step_ms)).rem_euclid(step_ms);
+    Grid::range(start, TimestampMs(end.0.saturating_add(until_step)), step_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_multiples_of_their_width_and_enclose_the_range() {
+        let steps = |start, end, step_ms| {
+            let grid = aligned(TimestampMs(start), TimestampMs(end), step_ms).unwrap();
+            grid.steps().map(|it| it.0).collect::<Vec<_>>()
+        };
+        assert_eq!(steps(5, 41, 20), [0, 20, 40, 60]);
+        assert_eq!(steps(20, 40, 20), [20, 40]);
+        assert_eq!(steps(40, 40, 20), [40]);
+        assert_eq!(steps(-5, -1, 20), [-20, 0]);
+        assert!(aligned(TimestampMs(0), TimestampMs(1), 0).is_err());
     }
 }

@@ -56,11 +56,12 @@ pub(super) fn result(
             body.push_str("matrix\",\"result\":");
             push_matrix(&mut body, matrix);
         }
-        (Value::Scalar(value), Shape::Instant(at)) => {
+        // The engine gives a range query of a literal as a matrix.
+        (Value::Scalar(value), _) => {
+            let at = if let Shape::Instant(at) = shape { at } else { TimestampMs::default() };
             body.push_str("scalar\",\"result\":");
             push_point(&mut body, at, *value);
         }
-        (Value::Scalar(_), Shape::Range) => body.push_str("matrix\",\"result\":[]"),
     }
     body.push('}');
     data(&body)

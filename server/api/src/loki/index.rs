@@ -90,7 +90,7 @@ struct Question<'a> {
 impl<'a> Question<'a> {
     fn new(api: &Api, params: &'a Params) -> Result<Self, ApiError> {
         let (start, end) = bounds(params, api.clock.now(), HOUR_NS)?;
-        if end <= start {
+        if end < start {
             let fault = "end timestamp must not be before or equal to start time";
             return Err(ApiError::bad_data(fault));
         }

@@ -101,7 +101,7 @@ pub(super) fn step_ms(
     let span_ms = end.0.saturating_sub(start.0) / 1_000_000;
     let step_ms = match params.given("step") {
         Some(text) => parse_duration_ms(text)?,
-        None => (span_ms.saturating_add(249_999) / 250_000).max(1) * 1_000,
+        None => (span_ms / 250_000).max(1) * 1_000,
     };
     if step_ms <= 0 {
         return Err(ApiError::bad_data(

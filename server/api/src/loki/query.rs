@@ -46,7 +46,7 @@ pub(super) async fn range(
     params: Params,
 ) -> Result<Response, LokiError> {
     let (start, end) = bounds(&params, api.clock.now(), HOUR_NS)?;
-    if end <= start {
+    if end < start {
         let fault = "end timestamp must not be before or equal to start time";
         return Err(ApiError::bad_data(fault).into());
     }

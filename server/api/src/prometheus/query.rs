@@ -93,6 +93,6 @@ fn stats(params: &Params, stats: &PromqlStats) -> Option<String> {
     Some(format!(
         "{{\"timings\":{{\"evalTotalTime\":{eval},\"resultSortTime\":0,\"queryPreparationTime\":\
          {parse},\"innerEvalTime\":{eval},\"execQueueTime\":0,\"execTotalTime\":{total}}},\
-         \"samples\":{{\"totalQueryableSamples\":{n_samples},\"peakSamples\":{n_samples}}}}}"
+         \"samples\":{{\"totalQueryableSamples\":{n_samples},\"peakSamples\":{n_samples},\"samplesRead\":{n_samples}}}}}"
     ))
 }

@@ -57,8 +57,13 @@ pub(super) async fn config() -> Response {
     answer::data("{\"yaml\":\"\"}")
 }
 
-pub(super) async fn targets() -> Response {
-    answer::data("{\"activeTargets\":[],\"droppedTargets\":[],\"droppedTargetCounts\":{}}")
+/// Nothing is scraped; who asks for active targets is told nothing about dropped ones.
+pub(super) async fn targets(params: Params) -> Response {
+    answer::data(if params.get("state").eq_ignore_ascii_case("active") {
+        "{\"activeTargets\":[],\"droppedTargets\":[],\"droppedTargetCounts\":null}"
+    } else {
+        "{\"activeTargets\":[],\"droppedTargets\":[],\"droppedTargetCounts\":{}}"
+    })
 }
 
 pub(super) async fn scrape_pools() -> Response {

@@ -41,6 +41,7 @@ async fn what_was_pushed_is_answered() {
            query_range?query={unit="ssh.service"} | logfmt | level=`warn`
            query_range?query={unit="ssh.service"}&direction=forward&interval=2
            query_range?query=sum by (unit) (count_over_time({host=~".+"}[1m]))&step=60
+           query_range?query=1+1&step=60
            query?query=vector(1)+vector(1)&time=4000000000
            query?query=sum(count_over_time({host="a"}[1m]))&time=1717372860"#,
         expect![[r#"
@@ -56,6 +57,8 @@ async fn what_was_pushed_is_answered() {
               200 {"status":"success","data":{"resultType":"streams","result":[{"stream":{"host":"a","unit":"ssh.service"},"values":[["1717372801000000000","level=info msg=\"in\""],["1717372803000000000","level=info msg=\"out\""]]}]}}
             query_range?query=sum by (unit) (count_over_time({host=~".+"}[1m]))&step=60
               200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{"unit":"ssh.service"},"values":[[1717372860,"3"]]},{"metric":{"unit":"cron.service"},"values":[[1717372860,"1"]]}]}}
+            query_range?query=1+1&step=60
+              200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1717372800,"2"],[1717372860,"2"]]}]}}
             query?query=vector(1)+vector(1)&time=4000000000
               200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[4000000000,"2"]}]}}
             query?query=sum(count_over_time({host="a"}[1m]))&time=1717372860
