@@ -63,7 +63,7 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
     // Whatever ended the front ends the rest.
     shutdown.cancel();
     upkeep.await.context("the store's upkeep panicked")?;
-    store.close().await.context("closing the store")?;
+    store.close().await;
     info!("Server has stopped.");
     served
 }
