@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use reqwest::{Certificate, Response, StatusCode};
+use reqwest::{Certificate, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use skep_proto::{Labels, LogEntry, loki_push, remote_write};
 
@@ -16,7 +16,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Trusts `ca_pem` and nothing else.
+    /// Trusts `ca_pem` and nothing else; an empty token sends no credentials.
     ///
     /// # Errors
     /// The certificate is none.
@@ -34,13 +34,8 @@ impl Client {
     /// # Errors
     /// No answer.
     pub async fn get(&self, path: &str, params: &[(&str, &str)]) -> anyhow::Result<Response> {
-        self.http
-            .get(format!("{}{path}", self.url))
-            .query(params)
-            .bearer_auth(&self.token)
-            .send()
-            .await
-            .with_context(|| format!("GET {path}"))
+        let request = self.http.get(format!("{}{path}", self.url)).query(params);
+        self.authorized(request).send().await.with_context(|| format!("GET {path}"))
     }
 
     /// # Errors
@@ -51,12 +46,15 @@ impl Client {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> anyhow::Result<Response> {
-        let mut request =
-            self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.token).body(body);
+        let mut request = self.authorized(self.http.post(format!("{}{path}", self.url)).body(body));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         request.send().await.with_context(|| format!("POST {path}"))
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        if self.token.is_empty() { request } else { request.bearer_auth(&self.token) }
     }
 
     /// The `data` of a successful answer.

@@ -4,11 +4,12 @@ use std::{
     fs,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
+    process::Stdio,
     time::Duration,
 };
 
 use anyhow::Context as _;
-use tokio::{io::AsyncWriteExt as _, net::UnixStream, process::Command};
+use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::{Deadline, Process};
 
@@ -25,6 +26,13 @@ printf '[Journal]\nStorage=persistent\nReadKMsg=no\nAudit=no\nForwardToWall=no\n
 touch /run/systemd/journal/flushed
 exec "$2"
 "#;
+
+const COPY_TO_SOCKET: &str = "
+import socket, sys
+journald = socket.socket(socket.AF_UNIX)
+journald.connect(sys.argv[1])
+journald.sendall(sys.stdin.buffer.read())
+";
 
 #[derive(Debug)]
 pub struct Journald {
@@ -62,21 +70,29 @@ impl Journald {
         &self.directory
     }
 
-    /// Logs lines as systemd would from the standard output of a unit.
+    /// Logs lines as systemd would from the standard output of a unit. journald remembers the
+    /// unit by process, so each call is a process of its own.
     ///
     /// # Errors
     /// The socket does not take them.
     pub async fn log(&self, unit: &str, lines: &[String]) -> anyhow::Result<()> {
-        let mut stream =
-            UnixStream::connect(self.socket("stdout")).await.context("stdout socket")?;
         let ident = unit.trim_end_matches(".service");
         let mut text = format!("{ident}\n{unit}\n6\n1\n0\n0\n0\n");
         for line in lines {
             text.push_str(line);
             text.push('\n');
         }
-        stream.write_all(text.as_bytes()).await?;
-        stream.shutdown().await?;
+        let mut writer = Command::new("python3")
+            .args(["-c", COPY_TO_SOCKET])
+            .arg(self.socket("stdout"))
+            .stdin(Stdio::piped())
+            .spawn()
+            .context("starting python3")?;
+        if let Some(mut stdin) = writer.stdin.take() {
+            stdin.write_all(text.as_bytes()).await?;
+        }
+        let status = writer.wait().await?;
+        anyhow::ensure!(status.success(), "writing to journald failed with {status}");
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use skep_proto::{
     Labels, LogEntry, MetricKind, Sample, TimestampMs, TimestampNs, remote_write::SeriesBatch,
 };
@@ -132,9 +132,11 @@ async fn every_journal_entry_arrives_once_while_both_ends_crash() -> anyhow::Res
     let lines = Deadline::within(Duration::from_secs(90))
         .until("the last entry", || async {
             let lines = client.lines(r#"{unit="storm.service"}"#, 5_000).await?;
-            Ok((lines.len() >= n_all).then_some(lines))
+            ensure!(lines.len() >= n_all, "{} of {n_all} entries", lines.len());
+            Ok(Some(lines))
         })
-        .await?;
+        .await
+        .with_context(|| format!("{}\n{}", server.log(), agent.log()))?;
     let distinct: BTreeSet<&str> = lines.iter().map(|(_, it)| it.as_str()).collect();
     assert_eq!((lines.len(), distinct.len()), (n_all, n_all), "entries and distinct entries");
     let twins = client.lines(r#"{unit="twins.service"}"#, 5_000).await?;

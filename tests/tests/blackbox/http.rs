@@ -13,9 +13,10 @@ async fn without_a_token_nothing_is_told_but_health_and_the_ca() -> anyhow::Resu
     }
     assert_eq!(nobody.post("/api/v1/write", &[], Vec::new()).await?.status(), 401);
     assert_eq!(nobody.get("/-/healthy", &[]).await?.status(), 200);
-    let page = nobody.get("/", &[]).await?;
+    let person = Client::new(&server.url(), "", &ca)?;
+    let page = person.get("/", &[]).await?;
     assert!(page.status().is_redirection(), "a person is sent to the login: {}", page.status());
-    let plain = Client::new(&server.redirect_url(), "wrong", &ca)?;
+    let plain = Client::new(&server.redirect_url(), "", &ca)?;
     assert_eq!(plain.get("/ca.pem", &[]).await?.bytes().await?, ca);
     let away = plain.get("/api/v1/query", &[]).await?;
     assert_eq!(away.status(), 308);
@@ -68,7 +69,6 @@ async fn the_plain_listener_answers_on_loopback() -> anyhow::Result<()> {
     let server = Server::start(dir.path(), "").await?;
     let ca = std::fs::read(server.ca_file())?;
     let client = Client::new(&server.plain_url(), "", &ca)?;
-    assert_eq!(client.promql("1 + 1").await?.first().map(|(_, it)| *it), None, "a scalar");
     assert_eq!(client.promql("vector(2)").await?[0].1, 2.0);
     Ok(())
 }

@@ -24,7 +24,7 @@ for f in files:
     assert not any('uint' in str(c.type) for c in schema), (f, schema)
     pq.read_table(f, partitioning=None)
 q = duckdb.sql
-print('columns', q(f"select string_agg(column_name, ' ') from (describe select * from '{root}/samples/*/*.parquet')").fetchone()[0])
+print('columns', q(f"select string_agg(column_name, ' ') from (describe select * from '{root}/samples/*/*.parquet')").fetchall()[0][0])
 rows = q(f"""SELECT epoch_ms(ts) AS ts, labels['mode'] AS mode, coalesce(mantissa / pow(10, scale), value_float) AS value
 FROM '{root}/samples/*/*.parquet' JOIN (SELECT DISTINCT series_id, name, labels FROM '{root}/series/*/*.parquet') USING (series_id)
 WHERE name = 'cpu_total' ORDER BY mode, ts""").fetchall()
