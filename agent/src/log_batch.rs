@@ -31,10 +31,6 @@ pub(crate) struct LogBatch {
 }
 
 impl LogBatch {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.n_entries == 0
-    }
-
     pub(crate) fn is_full(&self) -> bool {
         self.n_entries >= ENTRIES_MAX || self.n_bytes >= BYTES_MAX
     }
@@ -109,7 +105,7 @@ mod tests {
         let shape: Vec<(String, usize)> =
             streams.into_iter().map(|it| (it.labels, it.entries.len())).collect();
         assert_eq!(shape, [(r#"{unit="b"}"#.to_owned(), 2), (r#"{unit="a"}"#.to_owned(), 1)]);
-        assert!(batch.is_empty());
+        assert_eq!(batch.n_entries, 0);
         assert_eq!(batch.due_at(), None);
     }
 

@@ -203,7 +203,9 @@ fn scopes(names: &[String]) -> anyhow::Result<Scopes> {
 /// "90s", "5m", "30d": a number and a unit, as in Prometheus' flags; several may follow each other.
 fn duration(key: &str, text: &str) -> anyhow::Result<Duration> {
     humantime::parse_duration(text).with_context(|| {
-        format!("{key} {text:?} is not a duration; write a number and a unit, like \"30d\" or \"15s\"")
+        format!(
+            "{key} {text:?} is not a duration; write a number and a unit, like \"30d\" or \"15s\""
+        )
     })
 }
 

@@ -41,6 +41,8 @@ enum Verb {
     BuildEbpf,
     /// Run the benchmarks and print their figures.
     Bench(bench::Args),
+    #[command(hide = true)]
+    JournalLines { unit: String, stdout_socket: std::path::PathBuf },
     /// Say what this machine can do, and what to do about the rest.
     Doctor,
 }
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(&args),
         Verb::BuildEbpf => build_ebpf(),
         Verb::Bench(args) => bench::run(&args),
+        Verb::JournalLines { unit, stdout_socket } => run::journal_lines(&unit, &stdout_socket),
         Verb::Doctor => {
             doctor::run();
             Ok(())

@@ -18,10 +18,13 @@ use crate::{build, setup, shell};
 mod config;
 mod journald;
 mod process;
+mod unit;
 
 use config::Secrets;
 use journald::Journal;
 use process::{Child, Echo};
+use unit::Unit;
+pub(crate) use unit::journal_lines;
 
 /// How long the server may take to listen, and the agent to say that it is up.
 const UP_WITHIN: Duration = Duration::from_secs(60);
@@ -91,11 +94,22 @@ struct Stack {
     server: Child,
     addresses: Value,
     agent: Option<Child>,
+    units: Units,
+}
+
+/// Where both run, so that they show up as units do.
+struct Units {
+    server: Unit,
+    agent: Unit,
 }
 
 impl Stack {
     fn start(args: &Args, bin_dir: &Path, data: &Path, secrets: &Secrets) -> anyhow::Result<Self> {
         let journal = if args.no_agent { None } else { Journal::find_or_start(data) };
+        let units = Units {
+            server: Unit::make("skep-server.service"),
+            agent: Unit::make("skep-agent.service"),
+        };
         let stdout_socket = journal.as_ref().and_then(Journal::stdout_socket);
         let ready = data.join("server-ready.json");
         remove_stale(&ready)?;
@@ -105,7 +119,8 @@ impl Stack {
             "server",
             &server_bin,
             &["run", "--config", &text(&config), "--ready-file", &text(&ready)],
-            Echo::new("skep-server.service", stdout_socket.as_deref()),
+            &units.server,
+            Echo::new(&units.server, stdout_socket.as_deref()),
         )?;
         let addresses = wait_for_server(&mut server, &ready)?;
         let agent = if args.no_agent {
@@ -118,12 +133,13 @@ impl Stack {
                 "agent",
                 &bin_dir.join("skep-agent"),
                 &["run", "--config", &text(&config)],
-                Echo::new("skep-agent.service", stdout_socket.as_deref()),
+                &units.agent,
+                Echo::new(&units.agent, stdout_socket.as_deref()),
             )?;
             agent.wait_for_line("Agent is up", UP_WITHIN)?;
             Some(agent)
         };
-        Ok(Self { journal, server, addresses, agent })
+        Ok(Self { journal, server, addresses, agent, units })
     }
 
     /// Tells person and scripts where everything is.
@@ -193,6 +209,8 @@ impl Stack {
         if let Some(journal) = &mut self.journal {
             journal.stop();
         }
+        self.units.server.remove();
+        self.units.agent.remove();
         eprintln!("  Skep has stopped.");
     }
 }

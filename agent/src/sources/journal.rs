@@ -97,7 +97,7 @@ impl JournalSource {
 /// Whether there is a journal and we may read it; for a check before the start.
 pub(crate) fn can_read_journal(directory: Option<&Path>) -> anyhow::Result<()> {
     let reader = JournalReader::open(directory, &Place::Time(0))?;
-    if !reader.can_read_any_file() {
+    if !reader.can_read_any_file(directory) {
         anyhow::bail!("no journal file can be read; {NO_JOURNAL_HINT}");
     }
     Ok(())
@@ -143,7 +143,7 @@ impl Follower {
     /// Reads until told to stop; an error means: open the journal anew.
     fn follow(&mut self) -> Result<(), JournalError> {
         let mut reader = JournalReader::open(self.settings.directory.as_deref(), &self.place)?;
-        if !reader.can_read_any_file() {
+        if !reader.can_read_any_file(self.settings.directory.as_deref()) {
             warn!(
                 directory = ?self.settings.directory,
                 hint = NO_JOURNAL_HINT,

@@ -1,8 +1,8 @@
 //! A child process whose lines are shown with its name, and stopped politely.
 
 use std::{
-    io::{BufRead as _, BufReader, Read, Write as _},
-    os::unix::{net::UnixStream, process::CommandExt as _},
+    io::{BufRead as _, BufReader, Read},
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{self, Command, ExitStatus, Stdio},
     sync::mpsc,
@@ -12,29 +12,22 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+use super::unit::{Scribe, Unit};
+
 /// Where a child's lines go besides the terminal.
 pub(crate) struct Echo {
-    journal: Option<UnixStream>,
+    journal: Option<Scribe>,
 }
 
 impl Echo {
-    /// Opens a stream to journald as systemd does for a unit's standard output. Only root may name
-    /// a unit; for anyone else journald takes the lines without it.
-    pub(crate) fn new(unit: &str, stdout_socket: Option<&Path>) -> Self {
-        let journal = stdout_socket.and_then(|path| {
-            let mut stream = UnixStream::connect(path).ok()?;
-            let ident = unit.trim_end_matches(".service");
-            // identifier, unit, priority, parse "<3>" prefixes, forward to syslog, kmsg, console
-            write!(stream, "{ident}\n{unit}\n6\n1\n0\n0\n0\n").ok()?;
-            Some(stream)
-        });
-        Self { journal }
+    pub(crate) fn new(unit: &Unit, stdout_socket: Option<&Path>) -> Self {
+        Self { journal: stdout_socket.and_then(|it| Scribe::start(unit, it).ok()) }
     }
 
     fn line(&mut self, name: &str, line: &str) {
         eprintln!("{name:>7} │ {line}");
-        if let Some(stream) = &mut self.journal
-            && writeln!(stream, "{line}").is_err()
+        if let Some(scribe) = &mut self.journal
+            && scribe.line(line).is_err()
         {
             self.journal = None;
         }
@@ -45,6 +38,8 @@ pub(crate) struct Child {
     name: &'static str,
     process: process::Child,
     lines: mpsc::Receiver<String>,
+    /// Ends when the process has closed its output.
+    echo: Option<thread::JoinHandle<()>>,
 }
 
 impl Child {
@@ -53,6 +48,7 @@ impl Child {
         name: &'static str,
         program: &Path,
         args: &[&str],
+        unit: &Unit,
         mut echo: Echo,
     ) -> anyhow::Result<Self> {
         let mut process = Command::new(program)
@@ -64,6 +60,7 @@ impl Child {
             .process_group(0)
             .spawn()
             .with_context(|| format!("starting {}", program.display()))?;
+        unit.adopt(process.id());
         let (lines_tx, lines) = mpsc::channel();
         for pipe in [
             process.stdout.take().map(|it| Box::new(it) as Box<dyn Read + Send>),
@@ -82,14 +79,14 @@ impl Child {
             });
         }
         let (seen_tx, seen) = mpsc::channel();
-        thread::spawn(move || {
+        let echo = thread::spawn(move || {
             for line in lines {
                 echo.line(name, &line);
                 // Nobody may be waiting for a line any more; the terminal has it all the same.
                 drop(seen_tx.send(line));
             }
         });
-        Ok(Self { name, process, lines: seen })
+        Ok(Self { name, process, lines: seen, echo: Some(echo) })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -134,6 +131,10 @@ impl Child {
             // Both fail only if it has ended in between.
             drop(self.process.kill());
             drop(self.process.wait());
+        }
+        if let Some(echo) = self.echo.take() {
+            // It has panicked if it cannot be joined, and there is nothing left to show.
+            drop(echo.join());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! All access to libsystemd: opens the journal, finds a place in it and reads entries whole.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -71,9 +72,15 @@ impl JournalReader {
     }
 
     /// Without the group `systemd-journal` libsystemd opens nothing and says nothing.
-    pub(crate) fn can_read_any_file(&self) -> bool {
+    pub(crate) fn can_read_any_file(&self, directory: Option<&Path>) -> bool {
         let has = |answer: systemd::Result<bool>| answer.unwrap_or(false);
-        has(self.journal.has_persistent_files()) || has(self.journal.has_runtime_files())
+        match directory {
+            None => {
+                has(self.journal.has_persistent_files()) || has(self.journal.has_runtime_files())
+            }
+            // libsystemd answers the two above only for the host's own folders.
+            Some(path) => has_readable_file(path),
+        }
     }
 
     /// The next entry; `None` at the end, until more is written.
@@ -117,4 +124,16 @@ impl JournalReader {
         }
         fields
     }
+}
+
+/// A journal file in the folder or in one of its machines' folders that this process may open.
+fn has_readable_file(directory: &Path) -> bool {
+    let files = |dir: &Path| {
+        fs::read_dir(dir).into_iter().flatten().flatten().map(|it| it.path()).collect::<Vec<_>>()
+    };
+    let is_readable = |path: &PathBuf| {
+        path.extension().is_some_and(|it| it == "journal") && fs::File::open(path).is_ok()
+    };
+    let entries = files(directory);
+    entries.iter().any(is_readable) || entries.iter().any(|it| files(it).iter().any(is_readable))
 }
