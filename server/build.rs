@@ -1,6 +1,4 @@
 //! Embeds the page anew when it was built anew.
-#![expect(clippy::print_stdout, reason = "how a build script talks to cargo")]
-
 fn main() {
     // While the folder is missing cargo runs this at every build, which is how it sees it appear.
     println!("cargo::rerun-if-changed=web/dist");
