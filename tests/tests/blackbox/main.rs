@@ -3,7 +3,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::panic_in_result_fn,
     reason = "a test fails by panicking, a broken machine by an error"
 )]
