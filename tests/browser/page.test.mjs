@@ -89,6 +89,14 @@ async function shoot(name) {
         () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
       );
       assert.ok(overflow <= 0, `${name} is ${overflow} px too wide for ${viewport.width} px`);
+      // Charts follow the width with the next frame; a chart that does not is cut off unseen.
+      await page.waitForFunction(() =>
+        [...document.querySelectorAll("canvas")].every((canvas) => {
+          const room = canvas.closest("section").getBoundingClientRect();
+          const drawn = canvas.getBoundingClientRect();
+          return drawn.left >= room.left && drawn.right <= room.right;
+        }),
+      );
       await page.screenshot({ path: join(shots, `${name}-${scheme}-${width}.png`) });
     }
   }

@@ -1,5 +1,5 @@
 // Series over time with uPlot, and a legend that can hide them one by one.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import "./chart.css";
 import { last, type Series } from "../api/prometheus";
@@ -9,6 +9,10 @@ import { fullTime, seriesName, telling, value } from "../ui/format";
 const SERIES_MAX = 40;
 const N_COLOURS = 8;
 const HEIGHT_PX = 300;
+/** Half of the widest time below the chart, `00:00:00`: the last one ends at the right edge. */
+const RIGHT_PX = 30;
+/** The widest time and a gap, so that no two run into each other. */
+const TICK_PX = 66;
 
 export function Chart({ series }: { series: Series[] }) {
   const shown = useMemo(
@@ -70,7 +74,8 @@ function Plot({ series, names, hidden }: PlotProps) {
       removeEventListener("skep-theme", redraw);
     };
   }, []);
-  useEffect(() => {
+  // Before the browser paints: a frame in the colours of the other theme would be seen.
+  useLayoutEffect(() => {
     const element = box.current;
     if (!element) return;
     const width = () => element.clientWidth;
@@ -83,7 +88,7 @@ function Plot({ series, names, hidden }: PlotProps) {
       drawn.destroy();
     };
   }, [series, names, themed]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     series.forEach((_, i) => plot.current?.setSeries(i + 1, { show: !hidden.has(i) }));
   }, [series, hidden, themed]);
   const label = `Chart of ${series.length} series; their newest values are in the list below`;
@@ -104,11 +109,12 @@ function options(series: Series[], names: string[], width: number): uPlot.Option
   return {
     width,
     height: HEIGHT_PX,
+    padding: [null, RIGHT_PX, null, null],
     legend: { show: false },
     cursor: { drag: { x: true, y: false }, focus: { prox: 24 } },
     focus: { alpha: 0.3 },
     axes: [
-      { ...axis, values: timeTicks },
+      { ...axis, space: TICK_PX, values: timeTicks },
       { ...axis, size: 64, values: (_, ticks) => ticks.map(value) },
     ],
     series: [

@@ -1,5 +1,6 @@
 // LogQL: lines as lines, metrics over lines as a chart.
 import { queryRange, type LogAnswer } from "../api/loki";
+import { counted } from "../ui/format";
 import { LineList } from "../ui/lines";
 import { Chart } from "./chart";
 import { QueryBox } from "./query-box";
@@ -83,7 +84,8 @@ function Lines({ lines, took }: { lines: Of<"lines">["lines"]; took: string }) {
       {lines.length === 0 && <p class="message">No line fits in this range.</p>}
       {lines.length > 0 && <LineList lines={lines} />}
       <p class="result-note">
-        {isCut ? `the newest ${lines.length} lines` : `${lines.length} lines`} in {took}
+        {isCut && "the newest "}
+        {counted(lines.length, "line")} in {took}
       </p>
     </>
   );

@@ -2,7 +2,7 @@
 import "./hosts.css";
 import { Away } from "../api/client";
 import { usePoll } from "../api/poll";
-import { bytes, duration, percent } from "../ui/format";
+import { bytes, counted, duration, percent } from "../ui/format";
 import { Trouble } from "../ui/trouble";
 import { fleet, SILENT_AFTER_S, WINDOW_S, type Host, type Spark } from "./fleet";
 import { Meter } from "./meter";
@@ -94,7 +94,7 @@ interface HeadProps {
 }
 
 function Head({ host, now, isSilent, silence }: HeadProps) {
-  const cores = Number.isFinite(host.n_cores) ? ` · ${host.n_cores} cores` : "";
+  const cores = Number.isFinite(host.n_cores) ? ` · ${counted(host.n_cores, "core")}` : "";
   const system = host.system + cores;
   return (
     <header>

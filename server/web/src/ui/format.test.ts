@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, duration, percent, seriesName, telling, timeOfDay, value } from "./format";
+import { bytes, counted, duration, percent, seriesName, telling, timeOfDay, value } from "./format";
 
 test("bytes keep three figures and change the unit before a fourth", () => {
   assert.deepEqual(
@@ -25,6 +25,10 @@ test("durations name their two largest units", () => {
     [0, 59, 60, 3599, 3600, 90_000, 100 * 86_400, -1, NaN].map(duration),
     ["0 s", "59 s", "1 min", "59 min", "1 h 0 min", "1 d 1 h", "100 d", "–", "–"],
   );
+});
+
+test("one of a thing has no s", () => {
+  assert.deepEqual([0, 1, 2].map((n) => counted(n, "line")), ["0 lines", "1 line", "2 lines"]);
 });
 
 test("a time of another day carries its date", () => {

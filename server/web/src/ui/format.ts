@@ -43,6 +43,11 @@ export function duration(seconds: number): string {
   return days < 100 ? `${days} d ${hours % 24} h` : `${days} d`;
 }
 
+/** `1 line`, `2 lines`: for nouns that take an s. */
+export function counted(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? "" : "s"}`;
+}
+
 const pad = (n: number, width = 2) => String(n).padStart(width, "0");
 
 /** Local time of day, with the date when it is another day than `now`. */
