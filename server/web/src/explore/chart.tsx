@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import "./chart.css";
-import { last, type Series } from "../api/prometheus";
+import { last, type Range, type Series } from "../api/prometheus";
 import { fullTime, seriesName, telling, value } from "../ui/format";
 
 /** Beyond this nobody can tell the lines apart. */
@@ -11,10 +11,17 @@ const N_COLOURS = 8;
 const HEIGHT_PX = 300;
 /** Half of the widest time below the chart, `00:00:00`: the last one ends at the right edge. */
 const RIGHT_PX = 30;
-/** The widest time and a gap, so that no two run into each other. */
-const TICK_PX = 66;
+/** A time and a gap, so that no two run into each other: without and with seconds. */
+const TICK_PX = 46;
+const FINE_TICK_PX = 66;
 
-export function Chart({ series }: { series: Series[] }) {
+interface ChartProps {
+  series: Series[];
+  /** What was asked for: the width of the chart, also where there is no data. */
+  range: Range;
+}
+
+export function Chart({ series, range }: ChartProps) {
   const shown = useMemo(
     () => [...series].sort((a, b) => last(b) - last(a) || 0).slice(0, SERIES_MAX),
     [series],
@@ -29,7 +36,7 @@ export function Chart({ series }: { series: Series[] }) {
   };
   return (
     <div class="chart">
-      <Plot series={shown} names={names} hidden={hidden} />
+      <Plot series={shown} range={range} names={names} hidden={hidden} />
       <ul class="legend small">
         {shown.map((one, i) => (
           <li key={i}>
@@ -55,11 +62,12 @@ export function Chart({ series }: { series: Series[] }) {
 
 interface PlotProps {
   series: Series[];
+  range: Range;
   names: string[];
   hidden: ReadonlySet<number>;
 }
 
-function Plot({ series, names, hidden }: PlotProps) {
+function Plot({ series, range, names, hidden }: PlotProps) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>();
   const [themed, setThemed] = useState(0);
@@ -79,7 +87,7 @@ function Plot({ series, names, hidden }: PlotProps) {
     const element = box.current;
     if (!element) return;
     const width = () => element.clientWidth;
-    const drawn = new uPlot(options(series, names, width()), joined(series), element);
+    const drawn = new uPlot(options(series, names, width()), joined(series, range), element);
     plot.current = drawn;
     const observer = new ResizeObserver(() => drawn.setSize({ width: width(), height: HEIGHT_PX }));
     observer.observe(element);
@@ -87,10 +95,10 @@ function Plot({ series, names, hidden }: PlotProps) {
       observer.disconnect();
       drawn.destroy();
     };
-  }, [series, names, themed]);
+  }, [series, range, names, themed]);
   useLayoutEffect(() => {
     series.forEach((_, i) => plot.current?.setSeries(i + 1, { show: !hidden.has(i) }));
-  }, [series, hidden, themed]);
+  }, [series, range, hidden, themed]);
   const label = `Chart of ${series.length} series; their newest values are in the list below`;
   return <div class="plot" ref={box} role="img" aria-label={label} />;
 }
@@ -114,7 +122,7 @@ function options(series: Series[], names: string[], width: number): uPlot.Option
     cursor: { drag: { x: true, y: false }, focus: { prox: 24 } },
     focus: { alpha: 0.3 },
     axes: [
-      { ...axis, space: TICK_PX, values: timeTicks },
+      { ...axis, space: tickSpace, values: timeTicks },
       { ...axis, size: 64, values: (_, ticks) => ticks.map(value) },
     ],
     series: [
@@ -132,6 +140,11 @@ function options(series: Series[], names: string[], width: number): uPlot.Option
 
 const pad = (n: number) => String(n).padStart(2, "0");
 
+/** Seconds are shown where the ticks would be less than a minute apart. */
+function tickSpace(_: uPlot, __: number, from: number, to: number, width: number): number {
+  return ((to - from) / width) * TICK_PX < 60 ? FINE_TICK_PX : TICK_PX;
+}
+
 /** Hours of 24, whatever the browser's language; the day where it changes. */
 function timeTicks(_: uPlot, ticks: number[], __: number, ___: number, step: number): string[] {
   let day = "";
@@ -147,9 +160,10 @@ function timeTicks(_: uPlot, ticks: number[], __: number, ___: number, step: num
   });
 }
 
-/** All series on the union of their times; what a series lacks is a gap. */
-function joined(series: Series[]): uPlot.AlignedData {
-  const times = [...new Set(series.flatMap((one) => one.times))].sort((a, b) => a - b);
+/** All series on the union of their times and both ends of the range; what a series lacks is a gap. */
+function joined(series: Series[], { start, end }: Range): uPlot.AlignedData {
+  const all = new Set([start, end, ...series.flatMap((one) => one.times)]);
+  const times = [...all].sort((a, b) => a - b);
   const index = new Map(times.map((time, i) => [time, i]));
   const columns = series.map((one) => {
     const column: (number | null)[] = new Array(times.length).fill(null);

@@ -1,5 +1,6 @@
 // LogQL: lines as lines, metrics over lines as a chart.
 import { queryRange, type LogAnswer } from "../api/loki";
+import type { Range } from "../api/prometheus";
 import { counted } from "../ui/format";
 import { LineList } from "../ui/lines";
 import { Chart } from "./chart";
@@ -17,9 +18,10 @@ interface Props {
 
 export function LogPanel({ query, range, change }: Props) {
   const key = query && JSON.stringify([query, range]);
-  const { asked, run, cancel } = useQuery(key, (abort) =>
-    queryRange(query, gridOf(range, Date.now()), LINES_MAX, abort),
-  );
+  const { asked, run, cancel } = useQuery(key, async (abort) => {
+    const grid = gridOf(range, Date.now());
+    return { answer: await queryRange(query, grid, LINES_MAX, abort), grid };
+  });
   return (
     <section class="panel" aria-label="Logs">
       <div class="panel-head">
@@ -39,7 +41,7 @@ export function LogPanel({ query, range, change }: Props) {
   );
 }
 
-function Result({ asked }: { asked: Asked<LogAnswer> }) {
+function Result({ asked }: { asked: Asked<{ answer: LogAnswer; grid: Range }> }) {
   if (asked.state === "idle") return null;
   if (asked.state === "busy") return <p class="result message">Running…</p>;
   if (asked.state === "failed") {
@@ -51,13 +53,14 @@ function Result({ asked }: { asked: Asked<LogAnswer> }) {
       </div>
     );
   }
+  const { answer, grid } = asked.answer;
   const took = `${Math.round(asked.took_ms)} ms`;
   return (
     <div class="result" data-testid="logql-result">
-      {asked.answer.type === "metrics" ? (
-        <Metrics answer={asked.answer.answer} took={took} />
+      {answer.type === "metrics" ? (
+        <Metrics answer={answer.answer} range={grid} took={took} />
       ) : (
-        <Lines lines={asked.answer.lines} took={took} />
+        <Lines lines={answer.lines} took={took} />
       )}
     </div>
   );
@@ -65,11 +68,17 @@ function Result({ asked }: { asked: Asked<LogAnswer> }) {
 
 type Of<T extends LogAnswer["type"]> = Extract<LogAnswer, { type: T }>;
 
-function Metrics({ answer, took }: { answer: Of<"metrics">["answer"]; took: string }) {
+interface MetricsProps {
+  answer: Of<"metrics">["answer"];
+  range: Range;
+  took: string;
+}
+
+function Metrics({ answer, range, took }: MetricsProps) {
   return (
     <>
       {answer.series.length === 0 && <p class="message">No line fits in this range.</p>}
-      {answer.series.length > 0 && <Chart series={answer.series} />}
+      {answer.series.length > 0 && <Chart series={answer.series} range={range} />}
       <p class="result-note">
         {answer.series.length} series in {took}
       </p>

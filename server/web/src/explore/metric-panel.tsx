@@ -1,5 +1,5 @@
 // PromQL: over the range as a chart, or at its end as a table.
-import { instant, range as queryRange, type Answer } from "../api/prometheus";
+import { instant, range as queryRange, type Answer, type Range } from "../api/prometheus";
 import { Chart } from "./chart";
 import { QueryBox } from "./query-box";
 import { gridOf, type TimeRange } from "./range";
@@ -18,10 +18,12 @@ interface Props {
 
 export function MetricPanel({ query, view, range, change }: Props) {
   const key = query && JSON.stringify([query, view, range]);
-  const { asked, run, cancel } = useQuery(key, (abort) => {
+  const { asked, run, cancel } = useQuery(key, async (abort) => {
     const grid = gridOf(range, Date.now());
     const end = range.kind === "last" ? Date.now() / 1000 : grid.end;
-    return view === "chart" ? queryRange(query, grid, abort) : instant(query, end, abort);
+    const isChart = view === "chart";
+    const answer = await (isChart ? queryRange(query, grid, abort) : instant(query, end, abort));
+    return { answer, grid };
   });
   return (
     <section class="panel" aria-label="Metrics">
@@ -54,7 +56,7 @@ export function MetricPanel({ query, view, range, change }: Props) {
   );
 }
 
-function Result({ asked, view }: { asked: Asked<Answer>; view: View }) {
+function Result({ asked, view }: { asked: Asked<{ answer: Answer; grid: Range }>; view: View }) {
   if (asked.state === "idle") return null;
   if (asked.state === "busy") return <p class="result message">Running…</p>;
   if (asked.state === "failed") {
@@ -66,7 +68,9 @@ function Result({ asked, view }: { asked: Asked<Answer>; view: View }) {
       </div>
     );
   }
-  const { series, warnings, type } = asked.answer;
+  const { answer, grid } = asked.answer;
+  const { series, warnings, type } = answer;
+  const isChart = type === "matrix" && view === "chart";
   return (
     <div class="result" data-testid="promql-result">
       {warnings.map((warning) => (
@@ -75,8 +79,8 @@ function Result({ asked, view }: { asked: Asked<Answer>; view: View }) {
         </p>
       ))}
       {series.length === 0 && <p class="message">No series for this query in this range.</p>}
-      {series.length > 0 && type === "matrix" && view === "chart" && <Chart series={series} />}
-      {series.length > 0 && !(type === "matrix" && view === "chart") && <Table series={series} />}
+      {series.length > 0 && isChart && <Chart series={series} range={grid} />}
+      {series.length > 0 && !isChart && <Table series={series} />}
       <p class="result-note">
         {series.length} series in {Math.round(asked.took_ms)} ms
       </p>
