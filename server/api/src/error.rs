@@ -234,6 +234,8 @@ impl From<skep_logql::QueryError> for ApiError {
     fn from(error: skep_logql::QueryError) -> Self {
         match error {
             skep_logql::QueryError::Storage(error) => Self::from(error),
+            // Loki does not count these as the client's fault: 500, with the reason.
+            skep_logql::QueryError::Matching(message) => Self::new(Kind::Internal, message),
             other => Self::bad_data(other.to_string()),
         }
     }

@@ -31,9 +31,9 @@ use crate::vhost::{Host, Site, Sites, Target};
 pub struct Routers {
     /// Everything that is no API path, on the apex, `lan.` and the local names.
     pub page: Router,
-    /// All of `metrics.`; `/api/`, `/-/`, `/metrics` and `/federate` elsewhere.
+    /// All of `metrics.`; `/api/` but for `/api/prom/`, `/-/`, `/metrics` and `/federate` elsewhere.
     pub metrics: Router,
-    /// All of `logs.`; `/loki/` and `/ready` elsewhere.
+    /// All of `logs.`; `/loki/`, `/api/prom/` and `/ready` elsewhere.
     pub logs: Router,
 }
 

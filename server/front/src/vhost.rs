@@ -47,7 +47,8 @@ pub(crate) enum HostError {
 const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 const METRICS_PREFIXES: [&str; 4] = ["/api/", "/-/", "/metrics", "/federate"];
-const LOGS_PREFIXES: [&str; 2] = ["/loki/", "/ready"];
+/// Asked before the metrics' ones: Loki's first API is inside Prometheus' `/api/`.
+const LOGS_PREFIXES: [&str; 3] = ["/loki/", "/ready", "/api/prom/"];
 
 impl Sites {
     pub(crate) fn new(domain: Domain, extra_names: &[String]) -> Self {
@@ -101,8 +102,8 @@ impl Site {
         match self {
             Self::Metrics => Target::Metrics,
             Self::Logs => Target::Logs,
-            Self::Everything if any(&METRICS_PREFIXES) => Target::Metrics,
             Self::Everything if any(&LOGS_PREFIXES) => Target::Logs,
+            Self::Everything if any(&METRICS_PREFIXES) => Target::Metrics,
             Self::Everything => Target::Page,
         }
     }
@@ -252,5 +253,6 @@ mod tests {
         use Target::{Logs, Metrics, Page};
         assert_eq!(targets, [Page, Metrics, Metrics, Logs, Page, Logs]);
         assert_eq!(Site::Logs.target("/api/v1/query"), Logs);
+        assert_eq!(Site::Everything.target("/api/prom/push"), Logs);
     }
 }

@@ -113,6 +113,7 @@ async fn faults_are_told_in_lokis_words() {
            query_range?query=count_over_time({unit="ssh.service"}[1m])&step=0
            query?query={unit="ssh.service"}
            query?query=vector(1)&time=x
+           query_range?query=count_over_time({unit="ssh.service"}[1m])-on()count_over_time({unit="ssh.service"}|logfmt[1m])&step=60
            series?match[]={unit="a"} |= `x`
            index/stats
            format_query?query={
@@ -137,6 +138,8 @@ async fn faults_are_told_in_lokis_words() {
               400 log queries are not supported as an instant query type, please change your query to a range query type
             query?query=vector(1)&time=x
               400 strconv.ParseInt: parsing "x": invalid syntax
+            query_range?query=count_over_time({unit="ssh.service"}[1m])-on()count_over_time({unit="ssh.service"}|logfmt[1m])&step=60
+              500 found duplicate series for the match group {} on the right hand-side of the operation: [{host="a", level="info", msg="in", unit="ssh.service"}, {host="a", level="warn", msg="bad", pid="7", unit="ssh.service"}];many-to-many matching not allowed: matching labels must be unique on one side
             series?match[]={unit="a"} |= `x`
               400 only label matchers are supported
             index/stats

@@ -10,6 +10,7 @@ async fn a_token_does_what_its_scope_says_and_nothing_else() {
     for (method, path, scope) in [
         ("POST", "/api/v1/write", AGENT),
         ("POST", "/loki/api/v1/push", AGENT),
+        ("POST", "/api/prom/push", AGENT),
         ("GET", "/api/v1/query", READER),
         ("POST", "/api/v1/query_range", READER),
         ("GET", "/loki/api/v1/query_range", READER),
