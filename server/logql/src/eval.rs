@@ -33,9 +33,6 @@ pub struct EvalOptions {
     pub n_series_max: usize,
 }
 
-/// Loki's default for the series of one answer.
-pub const N_SERIES_MAX_DEFAULT: usize = 500;
-
 /// What a query is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {

@@ -18,7 +18,7 @@ mod units;
 
 pub use collect::LogCollector;
 pub use error::{ParseError, QueryError, Unsupported};
-pub use eval::{EvalOptions, N_SERIES_MAX_DEFAULT, Value, eval};
+pub use eval::{EvalOptions, Value, eval};
 pub use leaf::{Direction, Entry, EntryLabels, LogScan, LogStream, RangeLeaf, Storage};
 pub use parse::parse;
 pub use pipeline::Pipeline;

@@ -33,10 +33,13 @@ use skep_proto::{Labels, TimestampMs, TimestampNs};
 pub use self::memory::MemoryStorage;
 use crate::{
     ast::Expr,
-    eval::{EvalOptions, N_SERIES_MAX_DEFAULT, Value, eval},
+    eval::{EvalOptions, Value, eval},
     leaf::Direction,
     parse, units,
 };
+
+/// Series one `eval` may answer with.
+const N_SERIES_MAX: usize = 500;
 
 /// One `eval` of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +154,7 @@ impl<'t> Case<'t> {
                 direction: Direction::Backward,
                 limit: 100,
                 grid: Grid::instant(TimestampMs(0)),
-                n_series_max: N_SERIES_MAX_DEFAULT,
+                n_series_max: N_SERIES_MAX,
             },
             must_fail,
         };

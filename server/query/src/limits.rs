@@ -19,6 +19,8 @@ pub struct Limits {
     pub timeout: Duration,
     /// `query.lines_max`: log lines one query may return.
     pub n_lines_max: usize,
+    /// `query.log_series_max`: series one LogQL metric query may answer with.
+    pub n_log_series_max: usize,
 }
 
 impl Default for Limits {
@@ -31,6 +33,8 @@ impl Default for Limits {
             memory_bytes_total: 1 << 30,
             timeout: Duration::from_mins(2),
             n_lines_max: 5_000,
+            // Loki's `max_query_series`.
+            n_log_series_max: 500,
         }
     }
 }

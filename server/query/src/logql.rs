@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use skep_logql::{
-    Direction, EvalOptions, N_SERIES_MAX_DEFAULT, QueryError, Value, ast::Expr, eval, parse,
-};
+use skep_logql::{Direction, EvalOptions, QueryError, Value, ast::Expr, eval, parse};
 use skep_promql::{Grid, GridError, Matrix, Row, StorageError};
 use skep_proto::{TimestampMs, TimestampNs};
 use tokio::time::timeout_at;
@@ -92,7 +90,7 @@ impl Engine {
         let deadline = session.deadline;
         let storage = LogStorage::new(self.snapshot(), session);
         let LogqlOptions { direction, limit, .. } = options;
-        let n_series_max = N_SERIES_MAX_DEFAULT;
+        let n_series_max = self.limits().n_log_series_max;
         let options = EvalOptions { start, end, direction, limit, grid, n_series_max };
         timeout_at(deadline, eval(expr, &options, &storage))
             .await

@@ -215,6 +215,16 @@ async fn limits_and_kinds_of_queries_are_checked() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("query.series_max"), "{error}");
+    let few = Limits { n_log_series_max: 1, ..Limits::default() };
+    let error = engine(few)
+        .logql_instant(
+            r#"count_over_time({app=~".+"}[1m])"#,
+            TimestampNs(60 * S),
+            LogqlOptions::default(),
+        )
+        .await
+        .unwrap_err();
+    assert!(matches!(error, QueryError::Series(1)), "{error}");
     let error = engine(Limits::default())
         .logql_instant(r#"{app="web"}"#, TimestampNs(0), LogqlOptions::default())
         .await
