@@ -13,6 +13,7 @@ use http::header::CONTENT_TYPE;
 use crate::{
     Api,
     error::{ApiError, WriteError},
+    store_figures,
 };
 
 pub(crate) fn router() -> Router<Arc<Api>> {
@@ -38,7 +39,9 @@ async fn compact(State(api): State<Arc<Api>>) -> Result<Response, WriteError> {
 
 async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let headers = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (headers, api.telemetry.to_text()).into_response()
+    let mut text = api.telemetry.to_text();
+    store_figures::push_text(&mut text, &api.store.stats());
+    (headers, text).into_response()
 }
 
 fn text(text: &'static str) -> Response {

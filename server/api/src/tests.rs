@@ -153,8 +153,18 @@ impl Server {
             ),
             (labels(&[("host", "b"), ("unit", "cron.service")]), vec![entry(2, "tick", &[])]),
         ];
+        self.push(&streams).await
+    }
+
+    async fn push_line_at(&self, ms: i64) -> Answer {
+        let entry =
+            LogEntry { ts: TimestampMs(ms).to_ns(), line: "late".to_owned(), metadata: Vec::new() };
+        self.push(&[(labels(&[("host", "a")]), vec![entry])]).await
+    }
+
+    async fn push(&self, streams: &[(Labels, Vec<LogEntry>)]) -> Answer {
         let headers = [("Content-Type", loki_push::CONTENT_TYPE)];
-        self.post("/loki/api/v1/push", &headers, loki_push::encode(&streams)).await
+        self.post("/loki/api/v1/push", &headers, loki_push::encode(streams)).await
     }
 }
 

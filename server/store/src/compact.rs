@@ -76,8 +76,11 @@ impl Store {
         }
         let mut tables = self.tables.lock().await;
         let tables = &mut *tables;
-        self.merge_sets(&mut tables.series, IdOrder::ByMetric)?;
-        self.merge_sets(&mut tables.streams, IdOrder::Sequential)
+        let series = self.merge_sets(&mut tables.series, IdOrder::ByMetric);
+        let merged =
+            series.and_then(|()| self.merge_sets(&mut tables.streams, IdOrder::Sequential));
+        self.note_disk_bytes(tables.size_bytes());
+        merged
     }
 
     async fn merge_rows(&self, table: Table, merger: Merger) -> Result<(), FlushError> {

@@ -23,6 +23,7 @@ use crate::{
     merge::Table,
     metadata,
     part::{Part, PartInfo},
+    run::TableBytes,
     store::Store,
     table::read_log_stream,
     view::{Metadata, TableView},
@@ -150,12 +151,14 @@ impl Tables {
         self.logs.sync()
     }
 
-    pub(crate) fn size_bytes(&self) -> u64 {
-        [&self.series, &self.streams, &self.samples, &self.logs]
-            .iter()
-            .flat_map(|it| it.live())
-            .map(|it| it.size_bytes)
-            .sum()
+    pub(crate) fn size_bytes(&self) -> TableBytes {
+        let bytes = |log: &TableLog| log.live().map(|it| it.size_bytes).sum();
+        TableBytes {
+            series: bytes(&self.series),
+            streams: bytes(&self.streams),
+            samples: bytes(&self.samples),
+            logs: bytes(&self.logs),
+        }
     }
 }
 
@@ -174,7 +177,8 @@ impl Store {
         });
         let (mut tables, written) = written.await.or(Err(FlushError::Panicked))?;
         written?;
-        self.note_flush(tables.size_bytes());
+        self.note_disk_bytes(tables.size_bytes());
+        self.note_flush();
         if tables.covered > tables.removed {
             self.wal.remove_through(SegmentSeq(tables.covered)).await?;
             tables.removed = tables.covered;

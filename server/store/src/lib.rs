@@ -39,7 +39,7 @@ pub use encode::EncodeError;
 pub use error::{AppendError, Appended, OpenError, Rejection};
 pub use flush::FlushError;
 pub use record::RecordError;
-pub use run::StoreStats;
+pub use run::{StoreStats, TableBytes};
 pub use skep_wal::Durability;
 pub use store::Store;
 pub use view::{LabelsOf, Metadata, Snapshot};

@@ -67,8 +67,10 @@ impl Store {
             n_flushes: AtomicU64::new(0),
             n_flush_failures: AtomicU64::new(0),
             last_flush_ms: AtomicI64::new(0),
-            disk_bytes: AtomicU64::new(tables.size_bytes()),
+            disk_bytes: Mutex::new(tables.size_bytes()),
             n_damaged_parts: n_damaged_samples + n_damaged_logs,
+            n_samples_rejected: AtomicU64::new(0),
+            n_entries_rejected: AtomicU64::new(0),
         };
         let metadata = Mutex::new(Arc::new(metadata::load(dir, fs.as_ref())));
         Ok(Arc::new(Self {

@@ -1,7 +1,7 @@
 //! The store's background work and its end.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -11,6 +11,15 @@ use crate::store::Store;
 
 /// After a failure, so that a full disk is not hammered.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// Bytes of the live parts of each table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableBytes {
+    pub series: u64,
+    pub streams: u64,
+    pub samples: u64,
+    pub logs: u64,
+}
 
 /// Figures for metrics and status pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,8 +32,8 @@ pub struct StoreStats {
     pub head_bytes: usize,
     /// Live parts of samples and logs.
     pub n_parts: usize,
-    /// All tables, as of the last flush.
-    pub disk_bytes: u64,
+    /// As of the last flush or merge.
+    pub disk_bytes: TableBytes,
     pub wal_bytes: u64,
     pub n_wal_segments: usize,
     pub n_wal_syncs: u64,
@@ -35,6 +44,9 @@ pub struct StoreStats {
     pub last_flush_ms: i64,
     /// Files that the commit log names and that are missing or of another size.
     pub n_damaged_parts: usize,
+    /// Rows that appends refused one by one ([`crate::Rejection`]), since the start.
+    pub n_samples_rejected: u64,
+    pub n_entries_rejected: u64,
 }
 
 impl Store {
@@ -93,7 +105,7 @@ impl Store {
             n_head_entries: view.logs.heads().map(|it| it.n_entries()).sum(),
             head_bytes: view.head_bytes(),
             n_parts: view.samples.parts.len() + view.logs.parts.len(),
-            disk_bytes: figures.disk_bytes.load(Ordering::Relaxed),
+            disk_bytes: *figures.disk_bytes.lock().unwrap_or_else(PoisonError::into_inner),
             wal_bytes: wal.n_bytes,
             n_wal_segments: wal.n_segments,
             n_wal_syncs: wal.n_syncs,
@@ -102,12 +114,17 @@ impl Store {
             n_flush_failures: figures.n_flush_failures.load(Ordering::Relaxed),
             last_flush_ms: figures.last_flush_ms.load(Ordering::Relaxed),
             n_damaged_parts: figures.n_damaged_parts,
+            n_samples_rejected: figures.n_samples_rejected.load(Ordering::Relaxed),
+            n_entries_rejected: figures.n_entries_rejected.load(Ordering::Relaxed),
         }
     }
 
-    pub(crate) fn note_flush(&self, disk_bytes: u64) {
+    pub(crate) fn note_disk_bytes(&self, bytes: TableBytes) {
+        *self.figures.disk_bytes.lock().unwrap_or_else(PoisonError::into_inner) = bytes;
+    }
+
+    pub(crate) fn note_flush(&self) {
         self.figures.n_flushes.fetch_add(1, Ordering::Relaxed);
-        self.figures.disk_bytes.store(disk_bytes, Ordering::Relaxed);
         self.figures.last_flush_ms.store(self.clock.now().to_ms().0, Ordering::Relaxed);
     }
 }

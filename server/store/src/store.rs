@@ -22,6 +22,7 @@ use crate::{
     index::{Entry, Index, IndexSnapshot},
     open::mark_days,
     record::{LogBody, LogColumns, Registration, SampleColumns, encode_logs, encode_samples},
+    run::TableBytes,
     view::{Metadata, Snapshot, View},
 };
 
@@ -61,8 +62,10 @@ pub(crate) struct Figures {
     pub(crate) n_flushes: AtomicU64,
     pub(crate) n_flush_failures: AtomicU64,
     pub(crate) last_flush_ms: AtomicI64,
-    pub(crate) disk_bytes: AtomicU64,
+    pub(crate) disk_bytes: Mutex<TableBytes>,
     pub(crate) n_damaged_parts: usize,
+    pub(crate) n_samples_rejected: AtomicU64,
+    pub(crate) n_entries_rejected: AtomicU64,
 }
 
 /// The oldest and newest time stamp that is taken, in milliseconds.
@@ -121,7 +124,7 @@ impl Store {
         let epoch = self.gate.read().await;
         let (intake, columns) = self.take_samples(rows, bounds, *epoch);
         if columns.ts.is_empty() {
-            return Ok(intake.appended);
+            return Ok(counted(&self.figures.n_samples_rejected, intake.appended));
         }
         let record = encode_samples(&intake.registrations, &columns);
         self.wal.append(record).await.map_err(AppendError::from)?;
@@ -133,7 +136,7 @@ impl Store {
         }
         drop(epoch);
         self.ask_for_flush_if_due();
-        Ok(intake.appended)
+        Ok(counted(&self.figures.n_samples_rejected, intake.appended))
     }
 
     /// Appends log entries; as [`Self::append_samples`].
@@ -146,7 +149,7 @@ impl Store {
         let epoch = self.gate.read().await;
         let (intake, columns) = self.take_logs(rows, bounds, *epoch);
         if columns.ts.is_empty() {
-            return Ok(intake.appended);
+            return Ok(counted(&self.figures.n_entries_rejected, intake.appended));
         }
         let record = encode_logs(&intake.registrations, &columns);
         self.wal.append(record).await.map_err(AppendError::from)?;
@@ -158,7 +161,7 @@ impl Store {
         }
         drop(epoch);
         self.ask_for_flush_if_due();
-        Ok(intake.appended)
+        Ok(counted(&self.figures.n_entries_rejected, intake.appended))
     }
 
     /// The store as it is now.
@@ -317,6 +320,12 @@ impl Store {
     pub(crate) fn metadata(&self) -> MutexGuard<'_, Arc<BTreeMap<String, Metadata>>> {
         self.metadata.lock().expect("nothing panics while it holds the metadata")
     }
+}
+
+fn counted(n_rejected: &AtomicU64, appended: Appended) -> Appended {
+    let n_rows = u64::try_from(appended.n_rejected).unwrap_or(u64::MAX);
+    n_rejected.fetch_add(n_rows, Ordering::Relaxed);
+    appended
 }
 
 fn display<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {

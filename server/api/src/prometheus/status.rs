@@ -109,7 +109,7 @@ pub(super) async fn tsdb(
         .iter()
         .filter(|((name, _), _)| *name != METRIC_NAME)
         .map(|((name, value), count)| (format!("{name}={value}"), *count));
-    let (n_series, n_pairs) = (series.len(), by_pair.len());
+    let (n_series, n_pairs) = (api.store.stats().n_series, by_pair.len());
     let mut body = format!(
         "{{\"headStats\":{{\"numSeries\":{n_series},\"numLabelPairs\":{n_pairs},\"chunkCount\":0,\
          \"minTime\":0,\"maxTime\":0}}"

@@ -268,6 +268,71 @@ async fn the_server_counts_what_it_answers() {
 }
 
 #[tokio::test]
+async fn the_store_tells_its_figures_before_and_after_a_flush() {
+    let server = server().await;
+    server.push_lines().await;
+    // A month ahead of the clock: a sender's fault.
+    assert_eq!(server.push_line_at(BASE_MS + 30 * 86_400_000).await.status, 400);
+    let figures = async || {
+        let text = server.get("/metrics").await.body;
+        let wanted = |it: &&str| it.starts_with("skep_store_");
+        text.lines().filter(wanted).fold(String::new(), |all, line| {
+            // Compressed files are of no fixed size.
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            let is_size = name.contains("_bytes") && value != "0";
+            all + name + " " + if is_size { "N" } else { value } + "\n"
+        })
+    };
+    expect![[r#"
+        skep_store_series 3
+        skep_store_streams 2
+        skep_store_head_rows{table="samples"} 120
+        skep_store_head_rows{table="logs"} 4
+        skep_store_head_bytes N
+        skep_store_parts 0
+        skep_store_damaged_parts 0
+        skep_store_disk_bytes{table="series"} 0
+        skep_store_disk_bytes{table="streams"} 0
+        skep_store_disk_bytes{table="samples"} 0
+        skep_store_disk_bytes{table="logs"} 0
+        skep_store_wal_bytes N
+        skep_store_wal_segments 1
+        skep_store_last_flush_timestamp_seconds 0.000
+        skep_store_rejected_rows_total{table="samples"} 0
+        skep_store_rejected_rows_total{table="logs"} 1
+        skep_store_wal_syncs_total 2
+        skep_store_wal_failures_total 0
+        skep_store_flushes_total 0
+        skep_store_flush_failures_total 0
+    "#]]
+    .assert_eq(&figures().await);
+    server.post("/-/flush", &[], Vec::new()).await;
+    expect![[r#"
+        skep_store_series 3
+        skep_store_streams 2
+        skep_store_head_rows{table="samples"} 0
+        skep_store_head_rows{table="logs"} 0
+        skep_store_head_bytes 0
+        skep_store_parts 2
+        skep_store_damaged_parts 0
+        skep_store_disk_bytes{table="series"} N
+        skep_store_disk_bytes{table="streams"} N
+        skep_store_disk_bytes{table="samples"} N
+        skep_store_disk_bytes{table="logs"} N
+        skep_store_wal_bytes N
+        skep_store_wal_segments 1
+        skep_store_last_flush_timestamp_seconds 1717376400.000
+        skep_store_rejected_rows_total{table="samples"} 0
+        skep_store_rejected_rows_total{table="logs"} 1
+        skep_store_wal_syncs_total 2
+        skep_store_wal_failures_total 0
+        skep_store_flushes_total 1
+        skep_store_flush_failures_total 0
+    "#]]
+    .assert_eq(&figures().await);
+}
+
+#[tokio::test]
 async fn an_answer_is_the_same_before_and_after_a_flush() {
     let server = server().await;
     let query = format!("/api/v1/query?query=memory_bytes[10m]&time={}", START + 600);
