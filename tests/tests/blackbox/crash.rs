@@ -128,19 +128,21 @@ async fn every_journal_entry_arrives_once_while_both_ends_crash() -> anyhow::Res
         }
     }
     let client = server.client()?;
-    let n_all = usize::try_from(n_rounds * n_per_round)?;
-    let lines = Deadline::within(Duration::from_secs(90))
+    let n_rounds = usize::try_from(n_rounds)?;
+    let n_storm = n_rounds * usize::try_from(n_per_round)?;
+    let (lines, twins) = Deadline::within(Duration::from_secs(90))
         .until("the last entry", || async {
             let lines = client.lines(r#"{unit="storm.service"}"#, 5_000).await?;
-            ensure!(lines.len() >= n_all, "{} of {n_all} entries", lines.len());
-            Ok(Some(lines))
+            let twins = client.lines(r#"{unit="twins.service"}"#, 5_000).await?;
+            let all_there = lines.len() >= n_storm && twins.len() >= 20 * n_rounds;
+            ensure!(all_there, "{} of {n_storm} entries, {} twins", lines.len(), twins.len());
+            Ok(Some((lines, twins)))
         })
         .await
         .with_context(|| format!("{}\n{}", server.log(), agent.log()))?;
     let distinct: BTreeSet<&str> = lines.iter().map(|(_, it)| it.as_str()).collect();
-    assert_eq!((lines.len(), distinct.len()), (n_all, n_all), "entries and distinct entries");
-    let twins = client.lines(r#"{unit="twins.service"}"#, 5_000).await?;
-    assert_eq!(twins.len(), 20 * usize::try_from(n_rounds)?, "identical lines are entries too");
+    assert_eq!((lines.len(), distinct.len()), (n_storm, n_storm), "entries and distinct entries");
+    assert_eq!(twins.len(), 20 * n_rounds, "identical lines are entries too");
     agent.stop().await?;
     server.stop().await
 }

@@ -96,7 +96,17 @@ impl Scribe {
 
     pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
         let stdin = self.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        writeln!(stdin, "{line}")
+        writeln!(stdin, "<{}>{line}", priority(line))
+    }
+}
+
+/// syslog's number for the level word that follows the time stamp of our own log lines.
+fn priority(line: &str) -> u8 {
+    match line.split_ascii_whitespace().nth(1) {
+        Some("ERROR") => 3,
+        Some("WARN") => 4,
+        Some("DEBUG" | "TRACE") => 7,
+        _ => 6,
     }
 }
 
@@ -121,4 +131,16 @@ pub(crate) fn journal_lines(unit: &str, stdout_socket: &Path) -> anyhow::Result<
         writeln!(journald, "{}", line?)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::priority;
+
+    #[test]
+    fn the_level_of_a_line_becomes_its_priority() {
+        assert_eq!(priority("2026-11-22T22:51:24.907677Z  WARN skep_agent: No journal."), 4);
+        assert_eq!(priority("2026-11-22T22:51:24.907677Z ERROR skep_agent: Lost."), 3);
+        assert_eq!(priority("thread 'main' panicked"), 6);
+    }
 }
