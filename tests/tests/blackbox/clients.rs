@@ -90,7 +90,8 @@ async fn prometheus_sends_what_it_scrapes() -> anyhow::Result<()> {
         "global: {{ scrape_interval: 1s }}\n\
          scrape_configs:\n  - job_name: self\n    static_configs: [{{ targets: ['127.0.0.1:{port}'] }}]\n\
          remote_write:\n  - url: {url}/api/v1/write\n    authorization: {{ credentials_file: {token} }}\n    \
-         tls_config: {{ ca_file: {ca} }}\n    queue_config: {{ batch_send_deadline: 1s }}\n",
+         tls_config: {{ ca_file: {ca} }}\n    queue_config: {{ batch_send_deadline: 1s }}\n    \
+         metadata_config: {{ send_interval: 5s }}\n",
         url = server.url(),
         token = token_file.display(),
         ca = server.ca_file().display(),
