@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use skep_api::{Api, ApiConfig};
+use skep_api::Api;
 use skep_front::{Front, Routers};
 use skep_proto::SystemClock;
 use skep_query::Engine;
@@ -26,7 +26,7 @@ pub(crate) fn run(config: Config, ready_file: Option<&Path>) -> anyhow::Result<(
 async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signals(&shutdown)?;
-    let Config { data_dir, front, store, query } = config;
+    let Config { data_dir, front, store, query, api } = config;
 
     let front = Front::bind(front, Arc::new(skep_front::SystemClock))
         .await
@@ -40,7 +40,7 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
         .context("starting the query engine")?;
     let upkeep = tokio::spawn(Arc::clone(&store).run(shutdown.clone()));
 
-    let api = Api::new(engine, Arc::clone(&store), Arc::new(SystemClock), ApiConfig::default());
+    let api = Api::new(engine, Arc::clone(&store), Arc::new(SystemClock), api);
     let routers = Routers {
         page: web::router(),
         metrics: skep_api::prometheus_router(&api).merge(skep_api::ops_router(&api)),

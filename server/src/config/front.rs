@@ -1,0 +1,202 @@
+//! `[front]`, `[[users]]` and `[[tokens]]`: where to listen, for whom, and what peers may cost.
+
+use std::{collections::HashSet, net::SocketAddr};
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use skep_front::{
+    Config, Domain, Limits, LoopbackAddr, PasswordHash, PlainAuth, PlainListener, Scope, Scopes,
+    Token, TokenHash, User,
+};
+
+use super::{
+    Raw,
+    values::{address, bytes, count, duration, positive, positive_duration},
+};
+
+/// A process may not open more files than about this.
+const CONNECTIONS_MAX: usize = 1_000_000;
+/// Requests of one connection; each may be a query.
+const STREAMS_MAX: u32 = 10_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawFront {
+    domain: String,
+    extra_names: Vec<String>,
+    https: Vec<String>,
+    https_port_public: Option<u16>,
+    redirect: Option<String>,
+    plain: Option<RawPlain>,
+    connections_max: Option<usize>,
+    streams_max: Option<u32>,
+    header_max: Option<String>,
+    handshake_timeout: Option<String>,
+    header_timeout: Option<String>,
+    drain: Option<String>,
+    session_lifetime: Option<String>,
+    login_burst: Option<u32>,
+    login_refill: Option<String>,
+}
+
+impl Default for RawFront {
+    fn default() -> Self {
+        Self {
+            domain: "skep.localhost".to_owned(),
+            extra_names: Vec::new(),
+            https: vec!["127.0.0.1:8443".to_owned()],
+            https_port_public: None,
+            redirect: None,
+            plain: None,
+            connections_max: None,
+            streams_max: None,
+            header_max: None,
+            handshake_timeout: None,
+            header_timeout: None,
+            drain: None,
+            session_lifetime: None,
+            login_burst: None,
+            login_refill: None,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPlain {
+    listen: String,
+    #[serde(default = "yes")]
+    require_auth: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawUser {
+    name: String,
+    password_hash: String,
+    #[serde(default = "all_scopes")]
+    scopes: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawToken {
+    name: String,
+    sha256: String,
+    scopes: Vec<String>,
+}
+
+fn all_scopes() -> Vec<String> {
+    Scope::ALL.iter().map(|it| it.as_str().to_owned()).collect()
+}
+
+pub(super) fn config(raw: &Raw) -> anyhow::Result<Config> {
+    let front = &raw.front;
+    unique("user", raw.users.iter().map(|it| it.name.as_str()))?;
+    unique("token", raw.tokens.iter().map(|it| it.name.as_str()))?;
+    Ok(Config {
+        domain: Domain::parse(&front.domain).context("front.domain")?,
+        extra_names: front.extra_names.clone(),
+        host: host_name(),
+        https: front.https.iter().map(|it| address("front.https", it)).collect::<Result<_, _>>()?,
+        http_redirect: front.redirect.as_deref().map(redirect).transpose()?,
+        https_port_public: front.https_port_public,
+        plain: front.plain.as_ref().map(plain).transpose()?,
+        data_dir: raw.data_dir.clone(),
+        tokens: raw.tokens.iter().map(token).collect::<anyhow::Result<_>>()?,
+        users: raw.users.iter().map(user).collect::<anyhow::Result<_>>()?,
+        limits: limits(front)?,
+    })
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
+fn redirect(text: &str) -> anyhow::Result<SocketAddr> {
+    address("front.redirect", text)
+}
+
+fn plain(raw: &RawPlain) -> anyhow::Result<PlainListener> {
+    let listen = address("front.plain.listen", &raw.listen)?;
+    Ok(PlainListener {
+        addr: LoopbackAddr::new(listen).context("front.plain.listen")?,
+        require_auth: if raw.require_auth { PlainAuth::Required } else { PlainAuth::Open },
+    })
+}
+
+fn limits(raw: &RawFront) -> anyhow::Result<Limits> {
+    let mut limits = Limits::default();
+    if let Some(n) = raw.connections_max {
+        limits.connections_max = count("front.connections_max", n, 1..=CONNECTIONS_MAX)?;
+    }
+    if let Some(n) = raw.streams_max {
+        limits.streams_max = count("front.streams_max", n, 1..=STREAMS_MAX)?;
+    }
+    if let Some(n) = raw.login_burst {
+        limits.login_burst = positive("front.login_burst", n)?;
+    }
+    if let Some(it) = &raw.header_max {
+        let Ok(size) = u32::try_from(bytes("front.header_max", it)?) else {
+            bail!("front.header_max {it:?} is too large; write one like \"32KiB\"");
+        };
+        limits.header_bytes_max = size;
+    }
+    for (key, text, limit) in [
+        ("front.handshake_timeout", &raw.handshake_timeout, &mut limits.handshake_timeout),
+        ("front.header_timeout", &raw.header_timeout, &mut limits.header_timeout),
+        ("front.session_lifetime", &raw.session_lifetime, &mut limits.session_lifetime),
+        ("front.login_refill", &raw.login_refill, &mut limits.login_refill),
+    ] {
+        if let Some(text) = text {
+            *limit = positive_duration(key, text)?;
+        }
+    }
+    if let Some(it) = &raw.drain {
+        limits.drain_deadline = duration("front.drain", it)?;
+    }
+    Ok(limits)
+}
+
+/// Logs tell callers by name.
+fn unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> anyhow::Result<()> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            bail!("{what} {name:?} is there twice; give each a name of its own");
+        }
+    }
+    Ok(())
+}
+
+fn token(raw: &RawToken) -> anyhow::Result<Token> {
+    let what = || format!("token {:?}", raw.name);
+    Ok(Token {
+        name: raw.name.clone(),
+        sha256: TokenHash::from_hex(&raw.sha256)
+            .with_context(|| format!("sha256 of {}; `skep-server hash-token` makes one", what()))?,
+        scopes: scopes(&raw.scopes).with_context(|| format!("scopes of {}", what()))?,
+    })
+}
+
+fn user(raw: &RawUser) -> anyhow::Result<User> {
+    let what = || format!("user {:?}", raw.name);
+    Ok(User {
+        name: raw.name.clone(),
+        // The value is not shown: it may be the password itself.
+        password: PasswordHash::parse(&raw.password_hash).with_context(|| {
+            format!("password_hash of {}; `skep-server hash-password` makes one", what())
+        })?,
+        scopes: scopes(&raw.scopes).with_context(|| format!("scopes of {}", what()))?,
+    })
+}
+
+fn scopes(names: &[String]) -> anyhow::Result<Scopes> {
+    let scopes: Vec<Scope> = names.iter().map(|it| it.parse()).collect::<Result<_, _>>()?;
+    Ok(scopes.into_iter().collect())
+}

@@ -1,0 +1,54 @@
+//! `[query]`: what queries may cost.
+
+use serde::Deserialize;
+use skep_query::Limits;
+
+use super::values::{bytes, count, positive, positive_duration};
+
+/// More would wait for the same few cores.
+const CONCURRENCY_MAX: usize = 10_000;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawQuery {
+    concurrency: Option<usize>,
+    series_max: Option<usize>,
+    log_series_max: Option<usize>,
+    samples_max: Option<u64>,
+    memory_max: Option<String>,
+    memory_total: Option<String>,
+    timeout: Option<String>,
+    lines_max: Option<usize>,
+}
+
+impl RawQuery {
+    pub(super) fn concurrency(&self, default: usize) -> anyhow::Result<usize> {
+        count("query.concurrency", self.concurrency.unwrap_or(default), 1..=CONCURRENCY_MAX)
+    }
+
+    pub(super) fn limits(&self) -> anyhow::Result<Limits> {
+        let mut limits = Limits::default();
+        for (key, n, limit) in [
+            ("query.series_max", self.series_max, &mut limits.n_series_max),
+            ("query.log_series_max", self.log_series_max, &mut limits.n_log_series_max),
+            ("query.lines_max", self.lines_max, &mut limits.n_lines_max),
+        ] {
+            if let Some(n) = n {
+                *limit = positive(key, n)?;
+            }
+        }
+        if let Some(n) = self.samples_max {
+            limits.n_samples_max = positive("query.samples_max", n)?;
+        }
+        if let Some(it) = &self.memory_max {
+            limits.memory_bytes_max = bytes("query.memory_max", it)?;
+        }
+        if let Some(it) = &self.memory_total {
+            limits.memory_bytes_total = bytes("query.memory_total", it)?;
+        }
+        if let Some(it) = &self.timeout {
+            limits.timeout = positive_duration("query.timeout", it)?;
+        }
+        Ok(limits)
+    }
+}

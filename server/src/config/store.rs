@@ -1,0 +1,94 @@
+//! `[store]`: how safe, how long, how much memory.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::bail;
+use serde::Deserialize;
+use skep_store::{Durability, StoreConfig};
+
+use super::values::{bytes, count, duration, positive_duration};
+
+/// A season: disks of homes are small.
+const RETENTION_DEFAULT: Duration = Duration::from_hours(24 * 90);
+const KEEP_ALL: &str = "off";
+/// What a power cut may cost who asked for `durability = "interval"`.
+const SYNC_INTERVAL_DEFAULT: &str = "1s";
+/// A query opens every part of its days.
+const PARTS_PER_DAY_MAX: usize = 1_000;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawStore {
+    /// A duration, or "off": keep everything, whatever its age.
+    retention: Option<String>,
+    /// "fsync": a write is on the disk before it is acknowledged; "interval": soon after.
+    durability: Option<RawDurability>,
+    sync_interval: Option<String>,
+    group_interval: Option<String>,
+    memory_max: Option<String>,
+    flush_bytes: Option<String>,
+    flush_age: Option<String>,
+    future_max: Option<String>,
+    parts_per_day_max: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawDurability {
+    Fsync,
+    Interval,
+}
+
+impl RawStore {
+    pub(super) fn config(&self, data_dir: &Path) -> anyhow::Result<StoreConfig> {
+        let mut config = StoreConfig::new(data_dir);
+        config.durability = self.durability(config.durability)?;
+        config.retention = match self.retention.as_deref() {
+            None => Some(RETENTION_DEFAULT),
+            Some(KEEP_ALL) => None,
+            Some(it) => Some(positive_duration("store.retention", it)?),
+        };
+        if let Some(it) = &self.group_interval {
+            config.group_interval = duration("store.group_interval", it)?;
+        }
+        if let Some(it) = &self.memory_max {
+            config.memory_bytes_max = bytes("store.memory_max", it)?;
+        }
+        if let Some(it) = &self.flush_bytes {
+            config.flush_bytes = bytes("store.flush_bytes", it)?;
+        }
+        if let Some(it) = &self.flush_age {
+            config.flush_age = positive_duration("store.flush_age", it)?;
+        }
+        if let Some(it) = &self.future_max {
+            config.future_max = duration("store.future_max", it)?;
+        }
+        if let Some(n) = self.parts_per_day_max {
+            config.parts_per_day_max = count("store.parts_per_day_max", n, 1..=PARTS_PER_DAY_MAX)?;
+        }
+        if config.flush_bytes >= config.memory_bytes_max {
+            bail!(
+                "store.flush_bytes is {} bytes, not below store.memory_max, {}: every write would \
+                 be refused before the first flush; write a quarter of it",
+                config.flush_bytes,
+                config.memory_bytes_max
+            );
+        }
+        Ok(config)
+    }
+
+    fn durability(&self, default: Durability) -> anyhow::Result<Durability> {
+        match (self.durability, self.sync_interval.as_deref()) {
+            (Some(RawDurability::Interval), every) => {
+                let every = every.unwrap_or(SYNC_INTERVAL_DEFAULT);
+                Ok(Durability::Interval(positive_duration("store.sync_interval", every)?))
+            }
+            (_fsync, Some(every)) => bail!(
+                "store.sync_interval {every:?} does nothing unless store.durability is \
+                 \"interval\"; write that too or leave it out"
+            ),
+            (Some(RawDurability::Fsync), None) => Ok(Durability::Fsync),
+            (None, None) => Ok(default),
+        }
+    }
+}

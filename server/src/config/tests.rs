@@ -1,0 +1,205 @@
+//! What a file may say, and what is said about a file that is wrong.
+
+use expect_test::{Expect, expect};
+
+use super::Config;
+
+const GUIDE: &str = include_str!("../../../docs/guide/server.md");
+
+fn example() -> &'static str {
+    let example = GUIDE.split("```toml\n").nth(1).and_then(|it| it.split("```").next());
+    example.expect("the guide has an example")
+}
+
+#[track_caller]
+fn check_refused(text: &str, expected: &Expect) {
+    let error = Config::parse(text).unwrap_err();
+    expected.assert_eq(format!("{error:#}").trim_end());
+}
+
+#[test]
+fn the_guides_example_is_right_and_its_defaults_are_the_defaults() {
+    let example = Config::parse(example()).unwrap();
+    let least = Config::parse("").unwrap();
+    assert_eq!(example.data_dir, least.data_dir);
+    assert_eq!(format!("{:?}", example.store), format!("{:?}", least.store));
+    assert_eq!(example.query, least.query);
+    assert_eq!(format!("{:?}", example.api), format!("{:?}", least.api));
+    assert_eq!(format!("{:?}", example.front.limits), format!("{:?}", least.front.limits));
+    assert_eq!(example.front.domain, least.front.domain);
+    assert_eq!(example.front.https, least.front.https);
+    assert_eq!(example.front.users.len(), 1);
+    assert_eq!(example.front.tokens.len(), 1);
+}
+
+#[test]
+fn the_guide_knows_every_setting() {
+    for (table, head) in [
+        ("front", "[front]\n"),
+        ("front.plain", "[front.plain]\n"),
+        ("store", "[store]\n"),
+        ("query", "[query]\n"),
+        ("receive", "[receive]\n"),
+        ("users", "[[users]]\n"),
+        ("tokens", "[[tokens]]\n"),
+    ] {
+        // The refusal lists what may be written.
+        let error = Config::parse(&format!("{head}nosuch = 1")).unwrap_err().to_string();
+        let (_, keys) = error.split_once("expected ").expect("the keys are listed");
+        let section = example().split_once(head).expect("the guide has the table").1;
+        let section = section.split("\n[").next().unwrap();
+        let n_found = keys
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|key| *key != "plain")
+            .inspect(|key| {
+                let is_there = section
+                    .lines()
+                    .any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+                assert!(is_there, "{table}.{key} is not in docs/guide/server.md");
+            })
+            .count();
+        assert!(n_found > 1, "{error}");
+    }
+}
+
+#[test]
+fn what_is_written_is_what_is_set() {
+    let config = Config::parse(
+        "[front]\nconnections_max = 7\ndrain = '0s'\nheader_max = '16KiB'\n\
+         [store]\nretention = 'off'\ndurability = 'interval'\nparts_per_day_max = 3\n\
+         [query]\nconcurrency = 2\nlog_series_max = 9\n\
+         [receive]\nconcurrency = 3\nbody_max = '1MiB'\nline_max = '2KiB'\nlabels_max = 5",
+    )
+    .unwrap();
+    assert_eq!(config.front.limits.connections_max, 7);
+    assert!(config.front.limits.drain_deadline.is_zero());
+    assert_eq!(config.front.limits.header_bytes_max, 16 << 10);
+    assert_eq!(config.store.retention, None);
+    expect!["Interval(1s)"].assert_eq(&format!("{:?}", config.store.durability));
+    assert_eq!(config.store.parts_per_day_max, 3);
+    assert_eq!((config.api.n_queries_max, config.api.n_writes_max), (2, 3));
+    assert_eq!(config.query.n_log_series_max, 9);
+    assert_eq!(config.api.receive.body_bytes_max, 1 << 20);
+    assert_eq!(config.api.receive.line_bytes_max, 2 << 10);
+    assert_eq!(config.api.receive.labels_max, 5);
+}
+
+/// Each line is a file, `;` for a new line.
+const REFUSED: &str = "data_dir = 'x'
+    [front];domain = 'a b'
+    [front];https = ['8443']
+    [front];redirect = 'all:80'
+    [front.plain];listen = '0.0.0.0:80'
+    [front];connections_max = 0
+    [front];session_lifetime = '0s'
+    [front];header_max = '5GiB'
+    [store];retention = 'forever'
+    [store];retention = '200000d'
+    [store];sync_interval = '1s'
+    [store];flush_bytes = '1GiB'
+    [store];parts_per_day_max = 0
+    [query];concurrency = 0
+    [query];log_series_max = 0
+    [query];memory_max = 'lots'
+    [receive];concurrency = 9000000000000000000
+    [receive];body_max = '0MB'
+    [receive];labels_max = 0
+    [[tokens]];name = 'a';sha256 = '00';scopes = ['ingest']
+    [[users]];name = 'a';password_hash = 'secret'
+    [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';scopes = ['root']";
+
+#[test]
+fn a_wrong_value_is_named_with_its_key_and_what_to_write() {
+    let refused = REFUSED.lines().map(str::trim).fold(String::new(), |all, file| {
+        let error = Config::parse(&file.replace(';', "\n")).unwrap_err();
+        format!("{all}{file}\n  {error:#}\n")
+    });
+    expect![[r#"
+        data_dir = 'x'
+          data_dir "x" is relative; write an absolute path, like "/var/lib/skep"
+        [front];domain = 'a b'
+          front.domain: domain "a b" is not a DNS name; write one like "home.lan" or "skep.localhost"
+        [front];https = ['8443']
+          front.https "8443" is not an address; write IP and port, like "127.0.0.1:8443" or "[::]:443": invalid socket address syntax
+        [front];redirect = 'all:80'
+          front.redirect "all:80" is not an address; write IP and port, like "127.0.0.1:8443" or "[::]:443": invalid socket address syntax
+        [front.plain];listen = '0.0.0.0:80'
+          front.plain.listen: plain HTTP on 0.0.0.0:80 would send passwords over the network; use an address like 127.0.0.1:8080
+        [front];connections_max = 0
+          front.connections_max 0 is out of range; write a number from 1 to 1000000
+        [front];session_lifetime = '0s'
+          front.session_lifetime "0s" is no time at all; write one like "15s"
+        [front];header_max = '5GiB'
+          front.header_max "5GiB" is too large; write one like "32KiB"
+        [store];retention = 'forever'
+          store.retention "forever" is not a duration; write a number and a unit, like "30d" or "15s": expected number at 0
+        [store];retention = '200000d'
+          store.retention "200000d" is too long; write at most "36500d"
+        [store];sync_interval = '1s'
+          store.sync_interval "1s" does nothing unless store.durability is "interval"; write that too or leave it out
+        [store];flush_bytes = '1GiB'
+          store.flush_bytes is 1073741824 bytes, not below store.memory_max, 268435456: every write would be refused before the first flush; write a quarter of it
+        [store];parts_per_day_max = 0
+          store.parts_per_day_max 0 is out of range; write a number from 1 to 1000
+        [query];concurrency = 0
+          query.concurrency 0 is out of range; write a number from 1 to 10000
+        [query];log_series_max = 0
+          query.log_series_max 0 lets nothing through; write a number from 1
+        [query];memory_max = 'lots'
+          query.memory_max "lots" is not a size (couldn't parse "lots" into a ByteSize, cannot parse float from empty string); write one like "512MiB"
+        [receive];concurrency = 9000000000000000000
+          receive.concurrency 9000000000000000000 is out of range; write a number from 1 to 10000
+        [receive];body_max = '0MB'
+          receive.body_max "0MB" lets nothing through; write one like "512MiB"
+        [receive];labels_max = 0
+          receive.labels_max 0 lets nothing through; write a number from 1
+        [[tokens]];name = 'a';sha256 = '00';scopes = ['ingest']
+          sha256 of token "a"; `skep-server hash-token` makes one: token hash "00" is not 64 hexadecimal digits
+        [[users]];name = 'a';password_hash = 'secret'
+          password_hash of user "a"; `skep-server hash-password` makes one: password hash is not an argon2 PHC string ("$argon2id$v=19$…"): password hash string missing field
+        [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';scopes = ['root']
+          scopes of user "a": there is no scope "root"; write ingest, query or admin
+    "#]].assert_eq(&refused);
+}
+
+#[test]
+fn a_wrong_type_or_word_is_shown_in_its_line() {
+    check_refused(
+        "[query]\nlines_max = '5000'",
+        &expect![[r#"
+        TOML parse error at line 2, column 13
+          |
+        2 | lines_max = '5000'
+          |             ^^^^^^
+        invalid type: string "5000", expected usize"#]],
+    );
+    check_refused(
+        "[store]\ndurability = 'none'",
+        &expect![[r#"
+        TOML parse error at line 2, column 14
+          |
+        2 | durability = 'none'
+          |              ^^^^^^
+        unknown variant `none`, expected `fsync` or `interval`"#]],
+    );
+    check_refused(
+        "[receive]\nline_size = '1MiB'",
+        &expect![[r#"
+        TOML parse error at line 2, column 1
+          |
+        2 | line_size = '1MiB'
+          | ^^^^^^^^^
+        unknown field `line_size`, expected one of `concurrency`, `body_max`, `plain_max`, `series_max`, `values_max`, `labels_max`, `label_name_max`, `label_value_max`, `line_max`, `metadata_fields_max`, `metadata_max`"#]],
+    );
+}
+
+#[test]
+fn a_name_is_there_once() {
+    let token = "[[tokens]]\nname = 'bee'\nscopes = []\nsha256 = ''\n";
+    check_refused(
+        &token.repeat(2),
+        &expect![[r#"token "bee" is there twice; give each a name of its own"#]],
+    );
+}
