@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
@@ -41,6 +42,16 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|it| it.success())
+}
+
+/// A command that ends when we do, however we end: a killed run must not leave its children behind.
+pub(crate) fn tied(program: impl AsRef<OsStr>) -> Command {
+    if which("setpriv").is_none() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command
 }
 
 /// Finds a program as the shell would.

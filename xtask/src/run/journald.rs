@@ -107,7 +107,7 @@ fn start(data: &Path) -> anyhow::Result<Journal> {
     if !Path::new("/etc/machine-id").exists() {
         shell::quiet(&mut Command::new("systemd-machine-id-setup"))?;
     }
-    let mut process = Command::new("unshare")
+    let mut process = shell::tied("unshare")
         .args(["--mount", "--propagation", "private", "bash", "-c", SCRIPT, "journald"])
         .arg(&directory)
         .arg(JOURNALD)

@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::unit::{Scribe, Unit};
+use crate::shell;
 
 /// Where a child's lines go besides the terminal.
 pub(crate) struct Echo {
@@ -21,7 +22,14 @@ pub(crate) struct Echo {
 
 impl Echo {
     pub(crate) fn new(unit: &Unit, stdout_socket: Option<&Path>) -> Self {
-        Self { journal: stdout_socket.and_then(|it| Scribe::start(unit, it).ok()) }
+        let journal = stdout_socket.and_then(|socket| match Scribe::start(unit, socket) {
+            Ok(scribe) => Some(scribe),
+            Err(error) => {
+                eprintln!("its lines will not be in the journal: {error}");
+                None
+            }
+        });
+        Self { journal }
     }
 
     fn line(&mut self, name: &str, line: &str) {
@@ -51,7 +59,7 @@ impl Child {
         unit: &Unit,
         mut echo: Echo,
     ) -> anyhow::Result<Self> {
-        let mut process = Command::new(program)
+        let mut process = shell::tied(program)
             .args(args)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
@@ -119,7 +127,7 @@ impl Child {
         let deadline = Instant::now() + within;
         let pid = self.process.id().to_string();
         if within > Duration::ZERO && matches!(self.process.try_wait(), Ok(None)) {
-            crate::shell::succeeds(Command::new("kill").args(["-TERM", &pid]));
+            shell::succeeds(Command::new("kill").args(["-TERM", &pid]));
             while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
                 thread::sleep(Duration::from_millis(20));
             }

@@ -81,7 +81,9 @@ pub(crate) struct Scribe {
 
 impl Scribe {
     pub(crate) fn start(unit: &Unit, stdout_socket: &Path) -> io::Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
+        // Not its path: cargo may have built another xtask there since we were started.
+        let mut process = Command::new("/proc/self/exe")
+            .arg0("xtask")
             .args(["journal-lines", unit.name])
             .arg(stdout_socket)
             .stdin(Stdio::piped())
