@@ -15,11 +15,14 @@ export interface Host {
   /** Seconds since the Unix epoch. */
   booted_at: number;
   cpu: Spark;
-  memory: { used: number; total: number };
+  memory: { used: number; total: number; percent: Spark };
   /** The fullest file system. */
   disk: { mountpoint: string; used: number; total: number };
+  /** Bytes a second. */
   received: Spark;
   sent: Spark;
+  read: Spark;
+  written: Spark;
   /** Seconds since the Unix epoch, of the newest CPU point; NaN if there is none in the window. */
   seen_at: number;
 }
@@ -30,6 +33,8 @@ const STEP_S = 15;
 export const SILENT_AFTER_S = 120;
 
 const NICS = 'device!~"lo|veth.*|docker.*|br-.*|virbr.*"';
+/** Whole disks: what a volume or a RAID above them does is done by them. */
+const DRIVES = 'device!~"loop.*|ram.*|zram.*|dm-.*|md.*|sr.*"';
 const DISKS = 'fstype!~"tmpfs|ramfs|squashfs|iso9660|nsfs|devtmpfs|autofs|rpc_pipefs"';
 
 export async function fleet(nowMs: number, abort: AbortSignal): Promise<Host[]> {
@@ -38,7 +43,7 @@ export async function fleet(nowMs: number, abort: AbortSignal): Promise<Host[]> 
   const at = { start: end - WINDOW_S, end, step: STEP_S };
   const now = (query: string) => instant(query, undefined, abort).then((it) => it.series);
   const over = (query: string) => range(query, at, abort).then((it) => it.series);
-  const [uname, cores, load, boot, available, total, free, size, cpu, received, sent] =
+  const [uname, cores, load, boot, available, total, free, size, cpu, memory, ...rates] =
     await Promise.all([
       now("last_over_time(node_uname_info[6h])"),
       now('count by (instance) (node_cpu_seconds_total{mode="idle"})'),
@@ -49,9 +54,13 @@ export async function fleet(nowMs: number, abort: AbortSignal): Promise<Host[]> 
       now(`node_filesystem_avail_bytes{${DISKS}}`),
       now(`node_filesystem_size_bytes{${DISKS}}`),
       over('100 * (1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[1m])))'),
+      over("100 * (1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes)"),
       over(`sum by (instance) (rate(node_network_receive_bytes_total{${NICS}}[1m]))`),
       over(`sum by (instance) (rate(node_network_transmit_bytes_total{${NICS}}[1m]))`),
+      over(`sum by (instance) (rate(node_disk_read_bytes_total{${DRIVES}}[1m]))`),
+      over(`sum by (instance) (rate(node_disk_written_bytes_total{${DRIVES}}[1m]))`),
     ]);
+  const [received = [], sent = [], read = [], written = []] = rates;
   const names = [...new Set(uname.map((series) => series.labels.instance ?? ""))].sort(byName);
   return names.map((name) => ({
     name,
@@ -60,10 +69,16 @@ export async function fleet(nowMs: number, abort: AbortSignal): Promise<Host[]> 
     load1: newest(load, name),
     booted_at: newest(boot, name),
     cpu: spark(cpu, name),
-    memory: { used: newest(total, name) - newest(available, name), total: newest(total, name) },
+    memory: {
+      used: newest(total, name) - newest(available, name),
+      total: newest(total, name),
+      percent: spark(memory, name),
+    },
     disk: fullest(size.filter(of(name)), free.filter(of(name))),
     received: spark(received, name),
     sent: spark(sent, name),
+    read: spark(read, name),
+    written: spark(written, name),
     seen_at: cpu.find(of(name))?.times.at(-1) ?? NaN,
   }));
 }

@@ -52,26 +52,32 @@ function Card({ host }: { host: Host }) {
         <dd>
           <Sparkline lines={[host.cpu]} window={window} max={100} label="CPU, last 15 minutes" />
         </dd>
-        <dt>Network</dt>
-        <dd class="num small rates">
-          <span title="received">↓ {rate(host.received, isSilent)}</span>
-          <span title="sent">↑ {rate(host.sent, isSilent)}</span>
+        <dt>Memory</dt>
+        <dd class="num" title={share(host.memory.used, host.memory.total)}>
+          {percent(memory)}
         </dd>
         <dd>
           <Sparkline
-            lines={[host.received, host.sent]}
+            lines={[host.memory.percent]}
             window={window}
-            label={`Network, last 15 minutes, at most ${bytes(Math.round(peak(host)))}/s`}
+            max={100}
+            label="Memory, last 15 minutes"
           />
         </dd>
-        <dt>Memory</dt>
-        <dd class="num">{percent(memory)}</dd>
-        <dd>
-          <Meter percent={memory} label={`Memory of ${host.name}`} warnAt={90} badAt={97} />
-          <span class="muted small num ellipsis">
-            {share(host.memory.used, host.memory.total)}
-          </span>
-        </dd>
+        <Rates
+          name="Network"
+          isSilent={isSilent}
+          window={window}
+          inward={{ word: "received", spark: host.received }}
+          outward={{ word: "sent", spark: host.sent }}
+        />
+        <Rates
+          name="Disk I/O"
+          isSilent={isSilent}
+          window={window}
+          inward={{ word: "read", spark: host.read }}
+          outward={{ word: "written", spark: host.written }}
+        />
         <dt>Disk</dt>
         <dd class="num">{percent(disk)}</dd>
         <dd>
@@ -83,6 +89,40 @@ function Card({ host }: { host: Host }) {
         </dd>
       </dl>
     </article>
+  );
+}
+
+interface Direction {
+  word: string;
+  spark: Spark;
+}
+
+interface RatesProps {
+  name: string;
+  isSilent: boolean;
+  window: [number, number];
+  inward: Direction;
+  outward: Direction;
+}
+
+/** Bytes a second in two directions, as a row of a card. */
+function Rates({ name, isSilent, window, inward, outward }: RatesProps) {
+  const peak = Math.max(0, ...inward.spark.values, ...outward.spark.values);
+  return (
+    <>
+      <dt>{name}</dt>
+      <dd class="num small rates">
+        <span title={inward.word}>↓ {rate(inward.spark, isSilent)}</span>
+        <span title={outward.word}>↑ {rate(outward.spark, isSilent)}</span>
+      </dd>
+      <dd>
+        <Sparkline
+          lines={[inward.spark, outward.spark]}
+          window={window}
+          label={`${name}, last 15 minutes, at most ${bytes(Math.round(peak))}/s`}
+        />
+      </dd>
+    </>
   );
 }
 
@@ -131,8 +171,4 @@ function latest(spark: Spark): number {
 function rate(spark: Spark, isSilent: boolean): string {
   const now = latest(spark);
   return isSilent || !Number.isFinite(now) ? "–" : `${bytes(Math.round(now))}/s`;
-}
-
-function peak(host: Host): number {
-  return Math.max(0, ...host.received.values, ...host.sent.values);
 }
