@@ -3,6 +3,11 @@
 mod logs;
 mod samples;
 
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Mutex,
+};
+
 use arrow::array::{AsArray as _, RecordBatch};
 use datafusion::common::{Result, internal_datafusion_err};
 use skep_proto::names::column;
@@ -17,6 +22,31 @@ const N_SHARDS: usize = 16;
 /// Series of one metric are neighbours, so the low bits spread them.
 fn shard_of(id: i64) -> usize {
     usize::try_from(id.rem_euclid(N_SHARDS as i64)).unwrap_or(0)
+}
+
+/// The rows of each id, in columns of type `C`.
+type Shards<C> = [Mutex<HashMap<i64, C>>; N_SHARDS];
+
+/// The ids that have rows, in order.
+fn sorted_ids<C>(shards: &Shards<C>) -> Vec<i64> {
+    let mut ids = Vec::new();
+    for shard in shards {
+        ids.extend(shard.lock().expect("nothing panics while it holds a head").keys());
+    }
+    ids.sort_unstable();
+    ids
+}
+
+/// The days that have rows, in order.
+fn days_in<C>(shards: &Shards<C>, days_of: impl Fn(&C) -> BTreeSet<i32>) -> BTreeSet<i32> {
+    let mut days = BTreeSet::new();
+    for shard in shards {
+        let shard = shard.lock().expect("nothing panics while it holds a head");
+        for columns in shard.values() {
+            days.append(&mut days_of(columns));
+        }
+    }
+    days
 }
 
 /// Stands for a row's line and metadata; so long that two different rows never share one.

@@ -1,14 +1,11 @@
 //! Log entries in memory, by stream.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
-use super::{N_SHARDS, shard_of};
+use super::{Shards, days_in, shard_of, sorted_ids};
 use crate::{
     day::{NS_PER_MS, days_of_ms},
     filter::RowFilter,
@@ -21,7 +18,7 @@ const STREAM_BYTES: usize = 256;
 
 #[derive(Debug, Default)]
 pub(crate) struct LogHeads {
-    shards: [Mutex<HashMap<i64, Columns>>; N_SHARDS],
+    shards: Shards<Columns>,
     n_bytes: AtomicUsize,
     n_entries: AtomicUsize,
 }
@@ -84,25 +81,14 @@ impl LogHeads {
 
     /// The ids that have entries, in order.
     pub(crate) fn ids(&self) -> Vec<i64> {
-        let mut ids = Vec::new();
-        for shard in &self.shards {
-            ids.extend(shard.lock().expect("nothing panics while it holds a head").keys());
-        }
-        ids.sort_unstable();
-        ids
+        sorted_ids(&self.shards)
     }
 
     /// The days that have entries, in order.
     pub(crate) fn days(&self) -> BTreeSet<i32> {
-        let mut days = BTreeSet::new();
-        for shard in &self.shards {
-            let shard = shard.lock().expect("nothing panics while it holds a head");
-            for columns in shard.values() {
-                let ms = columns.ts.iter().map(|it| it.div_euclid(NS_PER_MS));
-                days.append(&mut days_of_ms(ms));
-            }
-        }
-        days
+        days_in(&self.shards, |columns| {
+            days_of_ms(columns.ts.iter().map(|it| it.div_euclid(NS_PER_MS)))
+        })
     }
 
     /// Visits one stream's entries inside the filter's time range in order of time, identical

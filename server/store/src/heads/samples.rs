@@ -1,14 +1,11 @@
 //! Samples in memory, by series.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
-use super::{N_SHARDS, shard_of};
+use super::{Shards, days_in, shard_of, sorted_ids};
 use crate::{day::days_of_ms, filter::RowFilter};
 
 /// What a sample takes in its two columns.
@@ -19,7 +16,7 @@ const SERIES_BYTES: usize = 128;
 /// Appended to by many, read by queries, then frozen and written out.
 #[derive(Debug, Default)]
 pub(crate) struct SampleHeads {
-    shards: [Mutex<HashMap<i64, Columns>>; N_SHARDS],
+    shards: Shards<Columns>,
     n_bytes: AtomicUsize,
     n_samples: AtomicUsize,
 }
@@ -62,24 +59,12 @@ impl SampleHeads {
 
     /// The ids that have samples, in order.
     pub(crate) fn ids(&self) -> Vec<i64> {
-        let mut ids = Vec::new();
-        for shard in &self.shards {
-            ids.extend(shard.lock().expect("nothing panics while it holds a head").keys());
-        }
-        ids.sort_unstable();
-        ids
+        sorted_ids(&self.shards)
     }
 
     /// The days that have samples, in order.
     pub(crate) fn days(&self) -> BTreeSet<i32> {
-        let mut days = BTreeSet::new();
-        for shard in &self.shards {
-            let shard = shard.lock().expect("nothing panics while it holds a head");
-            for columns in shard.values() {
-                days.append(&mut days_of_ms(columns.ts.iter().copied()));
-            }
-        }
-        days
+        days_in(&self.shards, |columns| days_of_ms(columns.ts.iter().copied()))
     }
 
     /// One series' samples inside the filter's time range; `None` where there are none.
