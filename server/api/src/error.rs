@@ -11,7 +11,8 @@ use http::{
     HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use skep_store::AppendError;
+use skep_receive::Refused;
+use skep_store::{AppendError, Appended};
 
 use crate::{Api, json};
 
@@ -263,6 +264,14 @@ impl ApiError {
 
     pub(crate) fn busy(message: impl Into<String>) -> Self {
         Self::new(Kind::Busy, message)
+    }
+
+    /// What of a write was left out, by the decoder and by the store; none if nothing was.
+    pub(crate) fn from_left_out(refused: &Refused, appended: &Appended) -> Option<Self> {
+        let refused = (!refused.is_empty()).then(|| refused.to_string());
+        let rejected = appended.first_rejection.as_ref().map(ToString::to_string);
+        let faults: Vec<String> = refused.into_iter().chain(rejected).collect();
+        (!faults.is_empty()).then(|| Self::bad_data(faults.join("\n")))
     }
 
     /// Why nothing of a write was stored.

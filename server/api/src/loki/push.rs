@@ -37,13 +37,8 @@ pub(super) async fn push(
         .map_err(|error| ApiError::from_append(&api, &error))?;
     api.telemetry.entries_received.add(appended.n_accepted);
     api.telemetry.entries_refused.add(appended.n_rejected + decoded.refused.n_values);
-    let mut faults: Vec<String> = Vec::new();
-    if !decoded.refused.is_empty() {
-        faults.push(decoded.refused.to_string());
+    match ApiError::from_left_out(&decoded.refused, &appended) {
+        None => Ok(StatusCode::NO_CONTENT),
+        Some(error) => Err(error.into()),
     }
-    faults.extend(appended.first_rejection.as_ref().map(ToString::to_string));
-    if faults.is_empty() {
-        return Ok(StatusCode::NO_CONTENT);
-    }
-    Err(ApiError::bad_data(faults.join("\n")).into())
 }

@@ -39,15 +39,9 @@ pub(super) async fn write(
         .map_err(|error| ApiError::from_append(&api, &error))?;
     api.telemetry.samples_received.add(appended.n_accepted);
     api.telemetry.samples_refused.add(appended.n_rejected + decoded.refused.n_values);
-    let mut faults: Vec<String> = Vec::new();
-    if !decoded.refused.is_empty() {
-        faults.push(decoded.refused.to_string());
-    }
-    faults.extend(appended.first_rejection.as_ref().map(ToString::to_string));
-    let mut response = if faults.is_empty() {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        WriteError(ApiError::bad_data(faults.join("\n"))).into_response()
+    let mut response = match ApiError::from_left_out(&decoded.refused, &appended) {
+        None => StatusCode::NO_CONTENT.into_response(),
+        Some(error) => WriteError(error).into_response(),
     };
     if format.version == Version::V2 {
         tell_written(response.headers_mut(), appended.n_accepted);
