@@ -10,5 +10,5 @@ mod server;
 pub use agent::Agent;
 pub use client::Client;
 pub use journald::Journald;
-pub use process::{Deadline, Process, bin_dir, is_root, skipped};
+pub use process::{Deadline, Process, bin_dir, cpu_seconds, is_root, skipped};
 pub use server::Server;

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
     process::{Child, Command},
+    task::JoinHandle,
     time::Instant,
 };
 
@@ -27,6 +28,17 @@ pub fn bin_dir() -> PathBuf {
 pub fn is_root() -> bool {
     std::fs::read_to_string("/proc/self/status")
         .is_ok_and(|it| it.lines().any(|line| line.starts_with("Uid:\t0\t")))
+}
+
+/// CPU time a process has used, in user and kernel mode.
+///
+/// # Errors
+/// It has ended.
+pub fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
+    let ticks = |i: usize| fields.get(i).and_then(|it| it.parse::<f64>().ok()).context("stat");
+    Ok((ticks(12)? + ticks(13)?) / 100.0)
 }
 
 /// Says, where everybody sees it, that a test did not run.
@@ -74,6 +86,8 @@ pub struct Process {
     name: String,
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    /// They end when it has closed its output.
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -88,13 +102,14 @@ impl Process {
             .spawn()
             .with_context(|| format!("starting {name}: {command:?}"))?;
         let lines = Arc::new(Mutex::new(Vec::new()));
+        let mut readers = Vec::new();
         if let Some(pipe) = child.stdout.take() {
-            tokio::spawn(collect(pipe, Arc::clone(&lines)));
+            readers.push(tokio::spawn(collect(pipe, Arc::clone(&lines))));
         }
         if let Some(pipe) = child.stderr.take() {
-            tokio::spawn(collect(pipe, Arc::clone(&lines)));
+            readers.push(tokio::spawn(collect(pipe, Arc::clone(&lines))));
         }
-        Ok(Self { name: name.to_owned(), child, lines })
+        Ok(Self { name: name.to_owned(), child, lines, readers })
     }
 
     pub fn pid(&self) -> u32 {
@@ -151,7 +166,7 @@ impl Process {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for its end and the end of its output.
     ///
     /// # Errors
     /// It failed, or took longer than `within`.
@@ -160,8 +175,9 @@ impl Process {
             tokio::time::timeout(within, self.child.wait()).await.with_context(|| {
                 format!("{} took longer than {within:?}:\n{}", self.name, self.log())
             })??;
-        // The pipes are read by tasks; let them see the end of what was printed.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        for reader in self.readers.drain(..) {
+            tokio::time::timeout(within, reader).await.context("its output stays open")??;
+        }
         anyhow::ensure!(status.success(), "{} ended with {status}:\n{}", self.name, self.log());
         Ok(())
     }

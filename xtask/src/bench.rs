@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: figures of the release binaries, printed, never asserted.
 
-use crate::{build, paths, setup, shell};
+use crate::{build, setup, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -17,14 +17,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     setup::run(setup::For::Run)?;
-    let bin_dir = build::binaries(true)?;
+    let built = build::binaries(true)?;
     let mut cargo = shell::cargo();
     cargo
         .args(["run", "--locked", "--release", "--quiet", "--bin", "skep-bench", "--"])
         .args(["--hosts", &args.hosts.to_string()])
         .args(["--scrapes", &args.scrapes.to_string()])
         .args(["--lines", &args.lines.to_string()])
-        .env("SKEP_BIN_DIR", bin_dir);
-    let object = crate::ebpf::build(&paths::root())?;
-    shell::run(build::with_object(&mut cargo, object.as_ref()))
+        .env("SKEP_BIN_DIR", &built.bin_dir);
+    shell::run(build::with_object(&mut cargo, built.object.as_ref()))
 }

@@ -13,14 +13,19 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     setup::run(setup::For::Run)?;
-    binaries(args.release)?;
-    let dir = paths::bin_dir(args.release);
+    let dir = binaries(args.release)?.bin_dir;
     println!("{}\n{}", dir.join("skep-server").display(), dir.join("skep-agent").display());
     Ok(())
 }
 
-/// Builds all of it and returns the folder of the binaries.
-pub(crate) fn binaries(release: bool) -> anyhow::Result<PathBuf> {
+/// What was built: the folder of the binaries, and the object the agent in it carries.
+pub(crate) struct Built {
+    pub(crate) bin_dir: PathBuf,
+    pub(crate) object: Option<PathBuf>,
+}
+
+/// Builds all of it.
+pub(crate) fn binaries(release: bool) -> anyhow::Result<Built> {
     web::build()?;
     let object = ebpf::build(&paths::root())?;
     let mut cargo = shell::cargo();
@@ -29,7 +34,7 @@ pub(crate) fn binaries(release: bool) -> anyhow::Result<PathBuf> {
         cargo.arg("--release");
     }
     shell::run(with_object(&mut cargo, object.as_ref()))?;
-    Ok(paths::bin_dir(release))
+    Ok(Built { bin_dir: paths::bin_dir(release), object })
 }
 
 /// Tells the agent's build script which object to embed. Every cargo call that builds the agent

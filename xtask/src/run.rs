@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Some(dir) => dir.clone(),
         None => {
             setup::run(setup::For::Run)?;
-            build::binaries(args.release)?
+            build::binaries(args.release)?.bin_dir
         }
     };
     fs::create_dir_all(&args.data).with_context(|| format!("creating {}", args.data.display()))?;

@@ -10,7 +10,7 @@ use clap::Parser;
 use skep_proto::{
     Labels, LogEntry, MetricKind, Sample, TimestampMs, TimestampNs, remote_write::SeriesBatch,
 };
-use skep_tests::{Client, Server};
+use skep_tests::{Client, Server, cpu_seconds};
 
 #[derive(Parser)]
 struct Args {
@@ -142,13 +142,6 @@ fn line(n: u32) -> LogEntry {
         ),
         metadata: vec![("_PID".to_owned(), (1_000 + n % 50).to_string())],
     }
-}
-
-fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
-    let ticks = |i: usize| fields.get(i).and_then(|it| it.parse::<f64>().ok()).context("stat");
-    Ok((ticks(12)? + ticks(13)?) / 100.0)
 }
 
 fn rss_mb(pid: u32) -> anyhow::Result<f64> {

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
-use skep_tests::{Agent, Client, Deadline, Journald, Server, is_root, skipped};
+use skep_tests::{Agent, Client, Deadline, Journald, Server, cpu_seconds, is_root, skipped};
 use tokio::process::Command;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -118,24 +118,17 @@ async fn a_group_that_burns_a_core_is_seen_burning_it() -> anyhow::Result<()> {
 /// Over some seconds, our counter grows as much as the process' own CPU time, within 10 %.
 async fn compare_with_proc(client: &Client, query: &str, pid: u32) -> anyhow::Result<()> {
     eventually(client, query, |it| it > 0.0).await?;
-    let before = (client.promql(query).await?, proc_cpu_seconds(pid)?);
+    let before = (client.promql(query).await?, cpu_seconds(pid)?);
     let seconds = 8.0;
     Deadline::within(SOON)
         .until("the hog to burn some seconds", || async {
-            Ok((proc_cpu_seconds(pid)? - before.1 > seconds).then_some(()))
+            Ok((cpu_seconds(pid)? - before.1 > seconds).then_some(()))
         })
         .await?;
-    let after = (client.promql(query).await?, proc_cpu_seconds(pid)?);
+    let after = (client.promql(query).await?, cpu_seconds(pid)?);
     let sum = |values: &[(serde_json::Value, f64)]| values.iter().map(|(_, it)| it).sum::<f64>();
     let (ours, theirs) = (sum(&after.0) - sum(&before.0), after.1 - before.1);
     // Our newest sample is up to a tick and a request old, at both ends.
     assert!((ours - theirs).abs() < 2.5, "{query} grew by {ours}, the process by {theirs}");
     Ok(())
-}
-
-fn proc_cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
-    let ticks = |i: usize| fields.get(i).and_then(|it| it.parse::<f64>().ok()).context("stat");
-    Ok((ticks(12)? + ticks(13)?) / 100.0)
 }
