@@ -1,8 +1,8 @@
 //! Which files of a table are live: a Delta Lake log, written by ourselves.
 //!
 //! `docs/formats/commit-log.md` describes it. A table's folder holds `_delta_log/%020d.json`, one
-//! a commit, contiguous from 0, each line an action. A commit file is written under another name,
-//! synced, and renamed, so it is there whole or not at all.
+//! a commit, contiguous from 0, each line an action; [`PartStore`] puts it there whole or not at
+//! all.
 
 mod action;
 
@@ -14,22 +14,23 @@ use std::{
 };
 
 use skep_proto::names::column;
-use skep_wal::Fs;
 
 use action::Action;
 pub use action::ActionError;
 pub(crate) use action::TableSchema;
 
-use crate::part::PartInfo;
+use crate::{
+    part::PartInfo,
+    part_store::{PartStore, Pin},
+};
 
 const LOG_DIR: &str = "_delta_log";
-const UNFINISHED: &str = ".unfinished";
 
 /// One table's log and what is live by it.
 #[derive(Debug)]
 pub(crate) struct TableLog {
     dir: PathBuf,
-    fs: Arc<dyn Fs>,
+    store: Arc<dyn PartStore>,
     schema: TableSchema,
     next_version: u64,
     live: BTreeMap<String, PartInfo>,
@@ -72,25 +73,23 @@ impl TableLog {
     pub(crate) fn open(
         dir: PathBuf,
         schema: TableSchema,
-        fs: Arc<dyn Fs>,
+        store: Arc<dyn PartStore>,
         now_ms: i64,
     ) -> Result<Self, CommitError> {
         let log_dir = dir.join(LOG_DIR);
         let mut log = Self {
             dir,
-            fs,
+            store,
             schema,
             next_version: 0,
             live: BTreeMap::new(),
             covered: Covered::default(),
             is_unsynced: false,
         };
-        log.fs.create_dir_all(&log_dir).map_err(io_error(&log_dir))?;
-        for entry in log.fs.list(&log_dir).map_err(io_error(&log_dir))? {
+        log.store.create_table(&log.dir, &log_dir).map_err(io_error(&log_dir))?;
+        for entry in log.store.list(&log_dir).map_err(io_error(&log_dir))? {
             let path = log_dir.join(&entry.name);
-            if entry.name.ends_with(UNFINISHED) {
-                log.fs.remove(&path).map_err(io_error(&path))?;
-            } else if let Some(version) = parse_version(&entry.name) {
+            if let Some(version) = parse_version(&entry.name) {
                 if version != log.next_version {
                     return Err(CommitError::Missing { path: log.version_path(log.next_version) });
                 }
@@ -122,6 +121,24 @@ impl TableLog {
 
     pub(crate) fn path_of(&self, part: &PartInfo) -> PathBuf {
         self.dir.join(&part.name)
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn PartStore> {
+        &self.store
+    }
+
+    /// Keeps the part's file at [`Self::path_of`] it, fetching it if need be; waits for that.
+    pub(crate) fn pin(&self, part: &PartInfo) -> Result<Pin, CommitError> {
+        let path = self.path_of(part);
+        self.store.pin_now(part, &path).map_err(io_error(&path))
+    }
+
+    /// Takes away a file that no commit names any more; what stays is an orphan of the next start.
+    pub(crate) fn remove_file(&self, part: &PartInfo) {
+        let path = self.path_of(part);
+        if let Err(error) = self.store.remove(&path) {
+            tracing::warn!(%error, path = %path.display(), "Could not remove an old part.");
+        }
     }
 
     /// Commits: from then on everybody who reads the log sees the change, and [`Self::live`] does.
@@ -157,7 +174,7 @@ impl TableLog {
     pub(crate) fn sync(&mut self) -> Result<(), CommitError> {
         if self.is_unsynced {
             let log_dir = self.dir.join(LOG_DIR);
-            self.fs.sync_dir(&log_dir).map_err(io_error(&log_dir))?;
+            self.store.sync_dir(&log_dir).map_err(io_error(&log_dir))?;
             self.is_unsynced = false;
         }
         Ok(())
@@ -174,26 +191,15 @@ impl TableLog {
 
     fn publish(&mut self, actions: &[Action]) -> Result<(), CommitError> {
         let path = self.version_path(self.next_version);
-        let unfinished = path.with_extension(format!("json{UNFINISHED}"));
-        let written = self.fs.create(&unfinished).and_then(|mut file| {
-            let lines: String = actions.iter().map(Action::to_line).collect();
-            file.append(lines.as_bytes())?;
-            file.sync()?;
-            self.fs.rename(&unfinished, &path)
-        });
-        if let Err(source) = written {
-            if let Err(error) = self.fs.remove(&unfinished) {
-                tracing::debug!(%error, "Could not remove an unfinished commit.");
-            }
-            return Err(CommitError::Io { path, source });
-        }
+        let lines: String = actions.iter().map(Action::to_line).collect();
+        self.store.put_if_absent(&path, lines.as_bytes()).map_err(io_error(&path))?;
         self.next_version += 1;
         self.is_unsynced = true;
         Ok(())
     }
 
     fn read_commit(&mut self, path: &Path) -> Result<(), CommitError> {
-        let bytes = self.fs.read(path).map_err(io_error(path))?;
+        let bytes = self.store.read(path).map_err(io_error(path))?;
         for (at, line) in bytes.split(|it| *it == b'\n').enumerate() {
             if line.is_empty() {
                 continue;
@@ -215,15 +221,15 @@ impl TableLog {
 
     /// Files of a flush or merge that was not committed, or of one removed since.
     fn remove_orphans(&self) -> Result<(), CommitError> {
-        for day in self.fs.list(&self.dir).map_err(io_error(&self.dir))? {
+        for day in self.store.list(&self.dir).map_err(io_error(&self.dir))? {
             if !day.is_dir || !day.name.starts_with("day=") {
                 continue;
             }
             let day_dir = self.dir.join(&day.name);
-            for file in self.fs.list(&day_dir).map_err(io_error(&day_dir))? {
+            for file in self.store.list(&day_dir).map_err(io_error(&day_dir))? {
                 if !self.live.contains_key(&format!("{}/{}", day.name, file.name)) {
                     let path = day_dir.join(&file.name);
-                    self.fs.remove(&path).map_err(io_error(&path))?;
+                    self.store.remove(&path).map_err(io_error(&path))?;
                 }
             }
         }
@@ -262,7 +268,7 @@ mod tests {
     use skep_wal::RealFs;
 
     use super::*;
-    use crate::{part::PartInfo, schema};
+    use crate::{part::PartInfo, part_store::LocalParts, schema};
 
     fn part(name: &str) -> PartInfo {
         PartInfo {
@@ -280,7 +286,8 @@ mod tests {
 
     fn open(dir: &Path) -> Result<TableLog, CommitError> {
         let schema = TableSchema::new("samples", &schema::SAMPLES_FILE, schema::SAMPLES_KEY);
-        TableLog::open(dir.to_owned(), schema, Arc::new(RealFs), 1_795_341_800_000)
+        let store = Arc::new(LocalParts::new(Arc::new(RealFs)));
+        TableLog::open(dir.to_owned(), schema, store, 1_795_341_800_000)
     }
 
     #[track_caller]

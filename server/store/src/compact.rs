@@ -108,7 +108,7 @@ impl Store {
         drop(plan);
         let mut tables = self.tables.lock().await;
         let log = tables.log(table);
-        let part = name.finish(log, written, self.fs.as_ref())?;
+        let part = name.finish(log, written)?;
         self.replace(log, table, merger.parts, vec![part])
     }
 
@@ -163,6 +163,7 @@ impl Store {
         for merger in Merger::plan(log.live(), self.config.parts_per_day_max) {
             let mut rows: BTreeMap<i64, SetRow> = BTreeMap::new();
             for part in &merger.parts {
+                let _pin = log.pin(part)?;
                 for row in read_sets(&log.path_of(part))? {
                     rows.entry(row.id)
                         .and_modify(|it| {
@@ -176,7 +177,7 @@ impl Store {
             let name = merger.name();
             let path = name.prepare(log, self.fs.as_ref())?;
             let written = write_sets(&path, order, &rows, self.fs.as_ref())?;
-            let part = name.finish(log, written, self.fs.as_ref())?;
+            let part = name.finish(log, written)?;
             self.swap_sets(log, merger.parts, vec![part], "OPTIMIZE")?;
         }
         Ok(())
@@ -189,15 +190,11 @@ impl Store {
         add: Vec<PartInfo>,
         operation: &'static str,
     ) -> Result<(), FlushError> {
-        let paths: Vec<_> = remove.iter().map(|it| log.path_of(it)).collect();
+        let gone = remove.clone();
         let commit = Commit { operation, add, remove, ..Commit::default() };
         log.commit(commit, self.clock.now().to_ms().0)?;
         log.sync()?;
-        for path in paths {
-            if let Err(error) = self.fs.remove(&path) {
-                tracing::warn!(%error, path = %path.display(), "Could not remove an old part.");
-            }
-        }
+        gone.iter().for_each(|it| log.remove_file(it));
         Ok(())
     }
 

@@ -93,16 +93,11 @@ impl PartName {
         Ok(log.dir().join(self.file()))
     }
 
-    /// Makes the file's name durable and says what to commit.
-    pub(crate) fn finish(
-        &self,
-        log: &TableLog,
-        written: Written,
-        fs: &dyn Fs,
-    ) -> Result<PartInfo, FlushError> {
-        for dir in [log.dir().join(self.folder()), log.dir().to_owned()] {
-            fs.sync_dir(&dir).map_err(|source| FlushError::Io { path: dir, source })?;
-        }
+    /// Makes the file durable where parts live, and says what to commit.
+    pub(crate) fn finish(&self, log: &TableLog, written: Written) -> Result<PartInfo, FlushError> {
+        let path = log.dir().join(self.file());
+        let published = log.store().publish(log.dir(), &path);
+        published.map_err(|source| FlushError::Io { path, source })?;
         Ok(PartInfo {
             name: self.file(),
             day: self.day,
@@ -283,7 +278,7 @@ impl Store {
                     seen.push((run.id, *first, *last));
                 }
             }
-            parts.push(name.finish(log, writer.finish()?, self.fs.as_ref())?);
+            parts.push(name.finish(log, writer.finish()?)?);
             sets.push(DaySets { day, seen });
         }
         Ok((parts, sets))
@@ -315,7 +310,7 @@ impl Store {
                     seen.push((id, ts.0.div_euclid(NS_PER_MS), ts.1.div_euclid(NS_PER_MS)));
                 }
             }
-            parts.push(name.finish(log, writer.finish()?, self.fs.as_ref())?);
+            parts.push(name.finish(log, writer.finish()?)?);
             sets.push(DaySets { day, seen });
         }
         Ok((parts, sets))
@@ -356,7 +351,7 @@ impl Store {
             let name = PartName { day, rank, level: 0 };
             let path = name.prepare(log, self.fs.as_ref())?;
             let part = write_sets(&path, order, &rows, self.fs.as_ref())?;
-            add.push(name.finish(log, part, self.fs.as_ref())?);
+            add.push(name.finish(log, part)?);
             written.push((day, entries));
         }
         if !add.is_empty() {
@@ -373,7 +368,7 @@ impl Store {
     pub(crate) fn open_parts(&self, log: &TableLog, parts: Vec<PartInfo>) -> Vec<Arc<Part>> {
         let open = |info: PartInfo| {
             let path = log.path_of(&info);
-            Arc::new(Part::new(info, path, Arc::clone(&self.fs)))
+            Arc::new(Part::new(info, path, Arc::clone(log.store())))
         };
         parts.into_iter().map(open).collect()
     }

@@ -23,6 +23,7 @@ mod metadata;
 mod model_tests;
 mod open;
 mod part;
+mod part_store;
 mod record;
 mod run;
 mod scan;

@@ -29,6 +29,7 @@ use crate::{
     filter::{Key, RowFilter},
     heads::hash_row,
     part::Part,
+    part_store::Pin,
     schema::{LOGS, LOGS_KEY, SAMPLES, SAMPLES_KEY},
 };
 
@@ -189,6 +190,7 @@ impl ExecutionPlan for MergeExec {
             filter: group.filter.clone(),
             inputs,
             parts: group.parts.clone(),
+            pins: Vec::new(),
             slices: Vec::new(),
             n_rows: 0,
         };
@@ -213,8 +215,10 @@ struct Merge {
     table: Table,
     filter: RowFilter,
     inputs: Vec<Input>,
-    #[expect(dead_code, reason = "held, so that the files stay until the stream is done")]
+    /// Held, so that the files stay until the stream is done.
     parts: Vec<Arc<Part>>,
+    /// Of every part, once the first batch was asked for.
+    pins: Vec<Pin>,
     /// Rows to hand on, in order.
     slices: Vec<RecordBatch>,
     n_rows: usize,
@@ -238,6 +242,7 @@ type RowKey = (i64, i64);
 
 impl Merge {
     async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        self.pin_parts().await?;
         loop {
             if self.n_rows >= BATCH_ROWS {
                 return self.take_batch();
@@ -257,6 +262,18 @@ impl Merge {
                 }
             }
         }
+    }
+
+    /// Before any input opens its file, which it does when it is first polled.
+    async fn pin_parts(&mut self) -> Result<()> {
+        while let Some(part) = self.parts.get(self.pins.len()) {
+            let pin = part.pin().await.map_err(|error| {
+                DataFusionError::IoError(error)
+                    .context(format!("part {} cannot be read", part.path.display()))
+            })?;
+            self.pins.push(pin);
+        }
+        Ok(())
     }
 
     /// Takes from the one input at `key` all rows before the next key of any other.

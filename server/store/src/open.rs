@@ -23,6 +23,7 @@ use crate::{
     index::{Entry, IdOrder, Index},
     metadata,
     part::Part,
+    part_store::{LocalParts, PartStore},
     record::{Content, Record, Registration},
     schema,
     store::{Figures, Store},
@@ -53,11 +54,12 @@ impl Store {
         let dir = config.dir.as_path();
         fs.create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
         let lock = lock(dir.join("LOCK"))?;
-        let tables = open_tables(dir, &fs, clock.now().to_ms().0)?;
+        let store: Arc<dyn PartStore> = Arc::new(LocalParts::new(Arc::clone(&fs)));
+        let tables = open_tables(dir, &store, clock.now().to_ms().0)?;
         let series = load_index(&tables.series, IdOrder::ByMetric)?;
         let streams = load_index(&tables.streams, IdOrder::Sequential)?;
-        let (samples, n_damaged_samples) = load_parts(&tables.samples, &fs);
-        let (logs, n_damaged_logs) = load_parts(&tables.logs, &fs);
+        let (samples, n_damaged_samples) = load_parts(&tables.samples);
+        let (logs, n_damaged_logs) = load_parts(&tables.logs);
         let mut view = View::default();
         view.samples.parts = samples;
         view.logs.parts = logs;
@@ -93,10 +95,10 @@ impl Store {
     }
 }
 
-fn open_tables(dir: &Path, fs: &Arc<dyn Fs>, now_ms: i64) -> Result<Tables, CommitError> {
+fn open_tables(dir: &Path, store: &Arc<dyn PartStore>, now_ms: i64) -> Result<Tables, CommitError> {
     let open = |name: &'static str, schema, key| {
         let schema = TableSchema::new(name, schema, key);
-        TableLog::open(dir.join(name), schema, Arc::clone(fs), now_ms)
+        TableLog::open(dir.join(name), schema, Arc::clone(store), now_ms)
     };
     Ok(Tables::new(
         open("series", &schema::SERIES_FILE, schema::SAMPLES_KEY)?,
@@ -109,6 +111,7 @@ fn open_tables(dir: &Path, fs: &Arc<dyn Fs>, now_ms: i64) -> Result<Tables, Comm
 fn load_index(log: &TableLog, order: IdOrder) -> Result<Arc<Index>, OpenError> {
     let index = Index::new(order);
     for part in log.live() {
+        let _pin = log.pin(part)?;
         let entries: Vec<_> = read_sets(&log.path_of(part))?
             .into_iter()
             .map(|row| {
@@ -123,14 +126,14 @@ fn load_index(log: &TableLog, order: IdOrder) -> Result<Arc<Index>, OpenError> {
 }
 
 /// The parts that are there as the commit log says, oldest first, and how many are not.
-fn load_parts(log: &TableLog, fs: &Arc<dyn Fs>) -> (Vec<Arc<Part>>, usize) {
+fn load_parts(log: &TableLog) -> (Vec<Arc<Part>>, usize) {
     let mut parts = Vec::new();
     let mut n_damaged = 0;
     for info in log.live() {
         let path = log.path_of(info);
-        match fs.size(&path) {
+        match log.store().size(&path) {
             Ok(size_bytes) if size_bytes == info.size_bytes => {
-                parts.push(Arc::new(Part::new(info.clone(), path, Arc::clone(fs))));
+                parts.push(Arc::new(Part::new(info.clone(), path, Arc::clone(log.store()))));
             }
             Ok(size_bytes) => {
                 n_damaged += 1;

@@ -1,6 +1,7 @@
 //! One Parquet file of a table, as long as anybody reads it.
 
 use std::{
+    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -8,14 +9,14 @@ use std::{
     },
 };
 
-use skep_wal::Fs;
+use crate::part_store::{PartStore, Pin};
 
 /// A live file. Once it was taken out of its table, it is deleted when the last reader lets go.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) info: PartInfo,
     pub(crate) path: PathBuf,
-    fs: Arc<dyn Fs>,
+    store: Arc<dyn PartStore>,
     is_removed: AtomicBool,
 }
 
@@ -40,8 +41,17 @@ pub(crate) struct PartInfo {
 }
 
 impl Part {
-    pub(crate) fn new(info: PartInfo, path: PathBuf, fs: Arc<dyn Fs>) -> Self {
-        Self { info, path, fs, is_removed: AtomicBool::new(false) }
+    pub(crate) fn new(info: PartInfo, path: PathBuf, store: Arc<dyn PartStore>) -> Self {
+        Self { info, path, store, is_removed: AtomicBool::new(false) }
+    }
+
+    /// Sees to it that the file is at `path` for as long as the pin is held. Whoever opens the
+    /// file takes one first: with object storage, it may not be there otherwise.
+    ///
+    /// # Errors
+    /// The file cannot be fetched; the error does not name it.
+    pub(crate) async fn pin(&self) -> io::Result<Pin> {
+        self.store.pin(&self.info, &self.path).await
     }
 
     pub(crate) fn mark_removed(&self) {
@@ -52,7 +62,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if self.is_removed.load(Ordering::Acquire)
-            && let Err(error) = self.fs.remove(&self.path)
+            && let Err(error) = self.store.remove(&self.path)
         {
             // The next start removes it: no commit names it any more.
             tracing::warn!(%error, path = %self.path.display(), "Could not remove an old part.");

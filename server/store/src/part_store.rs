@@ -1,0 +1,73 @@
+//! Where parts and commits live for good: in the data folder, or in object storage.
+//!
+//! The rule for whoever touches a table's files: a new part is written to its path below the data
+//! folder through `skep_wal::Fs`, as ever, and then [`PartStore::publish`]ed. Everything else goes
+//! through [`PartStore`]; commits and checkpoints are never written but by it. A part's file is
+//! only sure to be at its path while a [`Pin`] on it is held (see `Part::pin`): with object
+//! storage the data folder is a bounded cache of it.
+
+mod local;
+
+use std::{fmt, io, path::Path};
+
+use futures::future::BoxFuture;
+use skep_wal::DirEntry;
+
+pub(crate) use local::LocalParts;
+
+use crate::part::PartInfo;
+
+/// A part's file stays where it is for as long as this lives.
+#[derive(Debug)]
+#[must_use = "the file may go when it is dropped"]
+pub(crate) struct Pin(#[expect(dead_code, reason = "held, not read")] Option<Box<dyn Held>>);
+
+/// Whatever keeps a file from leaving the cache.
+pub(crate) trait Held: Send + Sync + fmt::Debug {}
+
+impl Pin {
+    /// Of a file that goes nowhere anyway.
+    pub(crate) const NOTHING: Self = Self(None);
+}
+
+/// The files of all tables. Paths are those below the data folder, wherever the bytes are.
+///
+/// All but [`Self::pin`] wait for the disk or the network and are called where that is allowed:
+/// on a thread of its own, never in a task that serves requests.
+pub(crate) trait PartStore: Send + Sync + fmt::Debug {
+    /// Makes a table's folders ready.
+    fn create_table(&self, dir: &Path, log_dir: &Path) -> io::Result<()>;
+
+    /// What is in a folder, in order of name; folders below it with `is_dir`.
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
+
+    /// A commit or another small file. `NotFound` if there is none.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The file's size, without fetching it. `NotFound` if there is none.
+    fn size(&self, path: &Path) -> io::Result<u64>;
+
+    /// Writes a small file whole, in place of one that may be there: it is there whole or not at
+    /// all. Durable after [`Self::sync_dir`] of its folder.
+    fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+
+    /// As [`Self::put`], but an error of kind `AlreadyExists` if there is one.
+    fn put_if_absent(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns once every name that was put into a folder is durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Makes a part durable whose bytes are written and synced at `path`, below the table's `dir`.
+    /// Returns when a commit may name it. May be done twice.
+    fn publish(&self, dir: &Path, path: &Path) -> io::Result<()>;
+
+    /// Takes a part or another file away for good.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Sees to it that the part's file is at `path` and stays there. Waits for the network without
+    /// holding up the thread.
+    fn pin(&self, part: &PartInfo, path: &Path) -> BoxFuture<'static, io::Result<Pin>>;
+
+    /// As [`Self::pin`], waiting.
+    fn pin_now(&self, part: &PartInfo, path: &Path) -> io::Result<Pin>;
+}
