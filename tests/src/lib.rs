@@ -4,6 +4,7 @@
 mod agent;
 mod client;
 mod journald;
+pub mod load;
 mod process;
 mod server;
 

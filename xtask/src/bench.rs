@@ -2,28 +2,29 @@
 
 use crate::{build, setup, shell};
 
+/// What `skep-bench` is told; `cargo xtask bench store --help` lists its own settings.
 #[derive(clap::Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// Hosts to imitate, each with 1,000 series.
-    #[arg(long, default_value_t = 20)]
-    hosts: u32,
-    /// Scrapes of each host.
-    #[arg(long, default_value_t = 120)]
-    scrapes: u32,
-    /// Log lines.
-    #[arg(long, default_value_t = 500_000)]
-    lines: u32,
+    /// store, footprint, scale …, and their settings.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "SUITE")]
+    suite: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     setup::run(setup::For::Run)?;
+    for (peer, program) in [("victoria-metrics", "victoria-metrics"), ("prometheus", "prometheus")]
+    {
+        if args.suite.iter().any(|it| it == peer) && shell::which(program).is_none() {
+            setup::package(peer)?;
+        }
+    }
     let built = build::binaries(true)?;
+    let help = vec!["--help".to_owned()];
     let mut cargo = shell::cargo();
     cargo
         .args(["run", "--locked", "--release", "--quiet", "--bin", "skep-bench", "--"])
-        .args(["--hosts", &args.hosts.to_string()])
-        .args(["--scrapes", &args.scrapes.to_string()])
-        .args(["--lines", &args.lines.to_string()])
+        .args(if args.suite.is_empty() { &help } else { &args.suite })
         .env("SKEP_BIN_DIR", &built.bin_dir);
     shell::run(build::with_object(&mut cargo, built.object.as_ref()))
 }

@@ -124,6 +124,15 @@ fn install(missing: &[&Need]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Installs one package that only some runs need, or says how.
+pub(crate) fn package(name: &str) -> anyhow::Result<()> {
+    let by_hand = format!("sudo apt-get install --no-install-recommends {name}");
+    if !shell::is_root() {
+        bail!("not root, so run this first: `{by_hand}`");
+    }
+    apt(&[name]).with_context(|| format!("installing by hand would be `{by_hand}`"))
+}
+
 /// Installs Debian packages; as root only.
 pub(crate) fn apt(packages: &[&str]) -> anyhow::Result<()> {
     eprintln!("installing: {}", packages.join(" "));

@@ -1,0 +1,40 @@
+//! `skep-bench`: figures of the real server under a deterministic load, per CPU-second of the server,
+//! bytes and memory. They are printed, never asserted: machines are noisy.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints")]
+
+mod footprint;
+mod measure;
+mod queries;
+mod scale;
+mod store;
+mod target;
+
+use clap::{Parser, Subcommand};
+
+/// Prints figures of the server beside those of others on the same machine in the same run.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+struct Cli {
+    #[command(subcommand)]
+    suite: Suite,
+}
+
+#[derive(Subcommand)]
+enum Suite {
+    /// Load samples and lines over HTTP, settle, ask; CPU, bytes and memory of each.
+    Store(store::Args),
+    /// A homelab's pace: 10 hosts every 15 s and 100 lines a second; share of a core and memory.
+    Footprint(footprint::Args),
+    /// How the cost of a sample and of a point grows with ten times the hosts and the time.
+    Scale(scale::Args),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().suite {
+        Suite::Store(args) => store::run(&args).await,
+        Suite::Footprint(args) => footprint::run(&args).await,
+        Suite::Scale(args) => scale::run(&args).await,
+    }
+}
