@@ -30,14 +30,15 @@ pub fn is_root() -> bool {
         .is_ok_and(|it| it.lines().any(|line| line.starts_with("Uid:\t0\t")))
 }
 
-/// CPU time a process has used, in user and kernel mode, to the nanosecond.
+/// CPU time a process has used, in user and kernel mode.
 ///
 /// # Errors
 /// It has ended.
 pub fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid)?);
-    let clock = nix::time::clock_getcpuclockid(pid).context("the process has ended")?;
-    Ok(Duration::from(clock.now()?).as_secs_f64())
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
+    let ticks = |i: usize| fields.get(i).and_then(|it| it.parse::<f64>().ok()).context("stat");
+    Ok((ticks(12)? + ticks(13)?) / 100.0)
 }
 
 /// Says, where everybody sees it, that a test did not run.

@@ -9,11 +9,9 @@ use tokio::time::Instant;
 
 use crate::measure::as_f64;
 
-/// A figure is taken over so much CPU time at least …
-const CPU_S_MIN: f64 = 0.1;
-/// … and over so many runs, within this many.
-const RUNS_MIN: u32 = 5;
-const RUNS_MAX: u32 = 50;
+/// A figure is taken over so much CPU time at least, since the kernel counts in hundredths.
+const CPU_S_MIN: f64 = 0.3;
+const RUNS_MAX: u32 = 200;
 
 /// A question, asked over the newest `span_s` seconds.
 pub(crate) struct Question {
@@ -147,7 +145,7 @@ impl Question {
             walls.push(started.elapsed().as_secs_f64() * 1e3);
             let spent = cpu_seconds(pid)? - before;
             let n_runs = u32::try_from(walls.len())?;
-            if is_cold || spent >= CPU_S_MIN && n_runs >= RUNS_MIN || n_runs >= RUNS_MAX {
+            if is_cold || spent >= CPU_S_MIN && n_runs >= 3 || n_runs >= RUNS_MAX {
                 walls.sort_by(f64::total_cmp);
                 let wall_ms = walls.get(walls.len() / 2).copied().unwrap_or_default();
                 return Ok(Cost { cpu_ms: spent * 1e3 / f64::from(n_runs), wall_ms });
