@@ -58,7 +58,7 @@ struct Raw {
     data_dir: PathBuf,
     #[serde(default)]
     front: front::RawFront,
-    #[serde(default)]
+    #[serde(default, alias = "storage")]
     store: store::RawStore,
     #[serde(default)]
     query: query::RawQuery,

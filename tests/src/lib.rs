@@ -7,9 +7,11 @@ mod journald;
 pub mod load;
 mod process;
 mod server;
+mod tmpfs;
 
 pub use agent::Agent;
 pub use client::Client;
 pub use journald::Journald;
 pub use process::{Deadline, Process, bin_dir, cpu_seconds, is_root, skipped};
 pub use server::Server;
+pub use tmpfs::{Ballast, Tmpfs, disk_bytes};

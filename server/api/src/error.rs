@@ -16,8 +16,9 @@ use skep_store::{AppendError, Appended};
 
 use crate::{Api, json};
 
-/// Seconds a sender is told to wait when the store is busy.
+/// Seconds a sender is told to wait when the store is busy, and when the disk is full.
 const RETRY_AFTER_SECONDS: u16 = 1;
+const RETRY_AFTER_FULL_SECONDS: u16 = 10;
 
 /// An error of any endpoint; alone it answers in Prometheus' JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,8 +168,13 @@ fn text(status: StatusCode, mut error: ApiError) -> Response {
     }
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
     let mut response = (status, headers, error.message).into_response();
-    if error.kind == Kind::Busy {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    let retry_after = match error.kind {
+        Kind::Busy => Some(RETRY_AFTER_SECONDS),
+        Kind::Full => Some(RETRY_AFTER_FULL_SECONDS),
+        _ => None,
+    };
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

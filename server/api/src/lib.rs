@@ -10,6 +10,7 @@ mod number;
 mod ops;
 mod params;
 mod prometheus;
+mod space_figures;
 mod store_figures;
 mod telemetry;
 mod watch;

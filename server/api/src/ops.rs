@@ -18,11 +18,19 @@ use crate::{
 
 pub(crate) fn router() -> Router<Arc<Api>> {
     Router::new()
-        .route("/-/healthy", get(async || text("Skep is healthy.\n")))
+        .route("/-/healthy", get(healthy))
         .route("/-/ready", get(async || text("Skep is ready.\n")))
         .route("/-/flush", post(flush))
         .route("/-/compact", post(compact))
         .route("/metrics", get(metrics))
+}
+
+/// 200 as long as queries are answered: a restart would not make room on the disk.
+async fn healthy(State(api): State<Arc<Api>>) -> Response {
+    if api.store.is_disk_full() {
+        return text("Skep answers queries, but the disk is full: writes are refused with 507.\n");
+    }
+    text("Skep is healthy.\n")
 }
 
 /// Writes what is in memory to parts; answers once queries read it from there.

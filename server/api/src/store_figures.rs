@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use skep_store::StoreStats;
 
-use crate::telemetry::head;
+use crate::{space_figures, telemetry::head};
 
 /// Values of one metric: the label set as it prints, and the number.
 type Values = Vec<(&'static str, String)>;
@@ -15,7 +15,11 @@ pub(crate) fn push_text(out: &mut String, stats: &StoreStats) {
 }
 
 fn write_text(out: &mut String, stats: &StoreStats) -> std::fmt::Result {
-    for (name, kind, help, values) in gauges(stats).into_iter().chain(counters(stats)) {
+    for (name, kind, help, values) in gauges(stats)
+        .into_iter()
+        .chain(counters(stats))
+        .chain(space_figures::families(&stats.space))
+    {
         head(out, name, kind, help)?;
         for (labels, value) in values {
             writeln!(out, "{name}{labels} {value}")?;
@@ -24,10 +28,10 @@ fn write_text(out: &mut String, stats: &StoreStats) -> std::fmt::Result {
     Ok(())
 }
 
-type Family = (&'static str, &'static str, &'static str, Values);
+pub(crate) type Family = (&'static str, &'static str, &'static str, Values);
 
-const GAUGE: &str = "gauge";
-const COUNTER: &str = "counter";
+pub(crate) const GAUGE: &str = "gauge";
+pub(crate) const COUNTER: &str = "counter";
 
 fn gauges(stats: &StoreStats) -> Vec<Family> {
     let disk = &stats.disk_bytes;
@@ -110,7 +114,7 @@ fn counters(stats: &StoreStats) -> Vec<Family> {
     ]
 }
 
-fn one(value: impl Display + Copy) -> Values {
+pub(crate) fn one(value: impl Display + Copy) -> Values {
     vec![("", value.to_string())]
 }
 

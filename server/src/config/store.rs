@@ -15,6 +15,8 @@ const KEEP_ALL: &str = "off";
 const SYNC_INTERVAL_DEFAULT: &str = "1s";
 /// A query opens every part of its days.
 const PARTS_PER_DAY_MAX: usize = 1_000;
+/// A part may take an eighth of the cap, and the log twice that.
+const MAX_BYTES_MIN: u64 = 16 << 20;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,6 +30,8 @@ pub(super) struct RawStore {
     memory_max: Option<String>,
     flush_bytes: Option<String>,
     flush_age: Option<String>,
+    max_bytes: Option<String>,
+    reserve_bytes: Option<String>,
     future_max: Option<String>,
     parts_per_day_max: Option<usize>,
 }
@@ -60,6 +64,12 @@ impl RawStore {
         if let Some(it) = &self.flush_age {
             config.flush_age = positive_duration("store.flush_age", it)?;
         }
+        if let Some(it) = &self.max_bytes {
+            config.max_bytes = Some(size_cap(it)?);
+        }
+        if let Some(it) = &self.reserve_bytes {
+            config.reserve_bytes = Some(bytes("store.reserve_bytes", it)? as u64);
+        }
         if let Some(it) = &self.future_max {
             config.future_max = duration("store.future_max", it)?;
         }
@@ -91,4 +101,13 @@ impl RawStore {
             (None, None) => Ok(default),
         }
     }
+}
+
+/// "200MB"; below the least, the log alone would fill it.
+fn size_cap(text: &str) -> anyhow::Result<u64> {
+    let size = bytes("store.max_bytes", text)? as u64;
+    if size < MAX_BYTES_MIN {
+        bail!("store.max_bytes {text:?} is too small to work in; write at least \"16MiB\"");
+    }
+    Ok(size)
 }

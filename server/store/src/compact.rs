@@ -71,7 +71,11 @@ impl Store {
             let mergers = Merger::plan(tables.log(table).live(), parts_max);
             drop(tables);
             for merger in mergers {
+                let Some((fitting, room)) = self.room_for_merge(&merger.parts) else { continue };
+                let merger = Merger { day: merger.day, parts: fitting.to_vec() };
                 self.merge_rows(table, merger).await?;
+                drop(room);
+                self.note_merged();
             }
         }
         let mut tables = self.tables.lock().await;
@@ -113,7 +117,7 @@ impl Store {
     }
 
     /// Swaps parts for others, in the log and then for queries.
-    fn replace(
+    pub(crate) fn replace(
         &self,
         log: &mut TableLog,
         table: Table,
@@ -183,7 +187,7 @@ impl Store {
         Ok(())
     }
 
-    fn swap_sets(
+    pub(crate) fn swap_sets(
         &self,
         log: &mut TableLog,
         remove: Vec<PartInfo>,

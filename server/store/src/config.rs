@@ -20,6 +20,11 @@ pub struct StoreConfig {
     pub flush_age: Duration,
     /// Days older than this are dropped, and rows older than this refused. `None` keeps all.
     pub retention: Option<Duration>,
+    /// Everything in `dir` stays below this: the oldest days go first. `None` for no cap.
+    pub max_bytes: Option<u64>,
+    /// Writes are refused when the file system has less left than this, so that what makes room
+    /// still can. `None` for a twentieth of the file system, 128 MiB at most.
+    pub reserve_bytes: Option<u64>,
     /// Rows further ahead of the clock than this are refused: a sender's unit or clock is wrong.
     pub future_max: Duration,
     /// A day with more parts of a table than this has them merged.
@@ -36,6 +41,8 @@ impl StoreConfig {
             flush_bytes: 64 << 20,
             flush_age: Duration::from_secs(600),
             retention: None,
+            max_bytes: None,
+            reserve_bytes: None,
             future_max: Duration::from_secs(2 * 86_400),
             parts_per_day_max: 8,
         }

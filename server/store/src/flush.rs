@@ -138,6 +138,13 @@ impl Tables {
         }
     }
 
+    /// Of rows that wait to be written.
+    fn frozen_bytes(&self) -> usize {
+        let samples = self.frozen.iter().flat_map(|it| &it.samples).map(|it| it.n_bytes());
+        let logs = self.frozen.iter().flat_map(|it| &it.logs).map(|it| it.n_bytes());
+        samples.chain(logs).sum()
+    }
+
     /// Returns once every commit is on the disk.
     pub(crate) fn sync(&mut self) -> Result<(), CommitError> {
         self.series.sync()?;
@@ -167,10 +174,15 @@ impl Store {
         self.freeze(&mut tables).await?;
         let store = Arc::clone(self);
         let written = tokio::task::spawn_blocking(move || {
+            let head_bytes = tables.frozen_bytes();
+            store.make_room_for_flush(&mut tables, head_bytes);
+            let before = tables.size_bytes().total();
             let written = store.write_out(&mut tables);
-            (tables, written)
+            let parts = tables.size_bytes().total().saturating_sub(before);
+            (tables, written, head_bytes, parts)
         });
-        let (mut tables, written) = written.await.or(Err(FlushError::Panicked))?;
+        let (mut tables, written, head_bytes, parts) =
+            written.await.or(Err(FlushError::Panicked))?;
         written?;
         self.note_disk_bytes(tables.size_bytes());
         self.note_flush();
@@ -178,6 +190,7 @@ impl Store {
             self.wal.remove_through(SegmentSeq(tables.covered)).await?;
             tables.removed = tables.covered;
         }
+        self.note_flush_space(&mut tables, head_bytes, parts);
         Ok(())
     }
 

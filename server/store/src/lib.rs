@@ -28,6 +28,9 @@ mod record;
 mod run;
 mod scan;
 mod schema;
+mod space;
+#[cfg(test)]
+mod space_tests;
 mod store;
 #[cfg(test)]
 mod store_tests;
@@ -42,5 +45,6 @@ pub use flush::FlushError;
 pub use record::RecordError;
 pub use run::{StoreStats, TableBytes};
 pub use skep_wal::Durability;
+pub use space::SpaceStats;
 pub use store::Store;
 pub use view::{LabelsOf, Metadata, Snapshot};

@@ -26,6 +26,7 @@ use crate::{
     part_store::{LocalParts, PartStore},
     record::{Content, Record, Registration},
     schema,
+    space::Space,
     store::{Figures, Store},
     view::View,
 };
@@ -74,6 +75,7 @@ impl Store {
             n_samples_rejected: AtomicU64::new(0),
             n_entries_rejected: AtomicU64::new(0),
         };
+        let space = Space::new(config.max_bytes, config.reserve_bytes);
         let metadata = Mutex::new(Arc::new(metadata::load(dir, fs.as_ref())));
         Ok(Arc::new(Self {
             clock,
@@ -89,6 +91,7 @@ impl Store {
             flush_wanted: Notify::new(),
             is_closed: AtomicBool::new(false),
             figures,
+            space,
             _lock: lock,
             config,
         }))

@@ -7,7 +7,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::store::Store;
+use crate::{space::SpaceStats, store::Store};
 
 /// After a failure, so that a full disk is not hammered.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -19,6 +19,12 @@ pub struct TableBytes {
     pub streams: u64,
     pub samples: u64,
     pub logs: u64,
+}
+
+impl TableBytes {
+    pub(crate) fn total(self) -> u64 {
+        self.series + self.streams + self.samples + self.logs
+    }
 }
 
 /// Figures for metrics and status pages.
@@ -44,6 +50,7 @@ pub struct StoreStats {
     pub last_flush_ms: i64,
     /// Files that the commit log names and that are missing or of another size.
     pub n_damaged_parts: usize,
+    pub space: SpaceStats,
     /// Rows that appends refused one by one ([`crate::Rejection`]), since the start.
     pub n_samples_rejected: u64,
     pub n_entries_rejected: u64,
@@ -53,6 +60,11 @@ impl Store {
     /// Flushes by size and age, merges parts and drops old days, until told to stop. The caller
     /// then calls [`Self::close`].
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let watch = Arc::clone(&self).watch_space(shutdown.clone());
+        tokio::join!(watch, self.keep_up(shutdown));
+    }
+
+    async fn keep_up(self: Arc<Self>, shutdown: CancellationToken) {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -115,6 +127,7 @@ impl Store {
             last_flush_ms: figures.last_flush_ms.load(Ordering::Relaxed),
             n_damaged_parts: figures.n_damaged_parts,
             n_samples_rejected: figures.n_samples_rejected.load(Ordering::Relaxed),
+            space: self.space.stats(wal.n_bytes),
             n_entries_rejected: figures.n_entries_rejected.load(Ordering::Relaxed),
         }
     }
@@ -130,7 +143,7 @@ impl Store {
 }
 
 /// An error with its causes, in one line.
-fn report(error: &dyn std::error::Error) -> String {
+pub(crate) fn report(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(it) = cause {

@@ -23,6 +23,7 @@ use crate::{
     open::mark_days,
     record::{LogBody, LogColumns, Registration, SampleColumns, encode_logs, encode_samples},
     run::TableBytes,
+    space::{NoRoom, Space},
     view::{Metadata, Snapshot, View},
 };
 
@@ -52,6 +53,7 @@ pub struct Store {
     pub(crate) flush_wanted: Notify,
     pub(crate) is_closed: AtomicBool,
     pub(crate) figures: Figures,
+    pub(crate) space: Space,
     /// Locked while the store is open.
     pub(crate) _lock: File,
 }
@@ -270,6 +272,14 @@ impl Store {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(AppendError::Closed);
         }
+        match self.space.admit(|| self.wal.stats().n_bytes) {
+            Ok(()) => {}
+            Err(NoRoom::DiskFull) => return Err(AppendError::Full),
+            Err(NoRoom::Soon) => {
+                self.flush_wanted.notify_one();
+                return Err(AppendError::Busy { retry_after: RETRY_AFTER });
+            }
+        }
         if self.view().head_bytes() > self.config.memory_bytes_max {
             self.flush_wanted.notify_one();
             return Err(AppendError::Busy { retry_after: RETRY_AFTER });
@@ -281,7 +291,7 @@ impl Store {
         let view = self.view();
         let n_bytes = view.samples.active.n_bytes() + view.logs.active.n_bytes();
         drop(view);
-        if n_bytes >= self.config.flush_bytes {
+        if n_bytes >= self.config.flush_bytes.min(self.space.flush_bytes_max()) {
             self.flush_wanted.notify_one();
         }
     }

@@ -15,6 +15,14 @@ pub struct DirEntry {
     pub size_bytes: u64,
 }
 
+/// How full the file system of a folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// What this process may still write.
+    pub free_bytes: u64,
+    pub total_bytes: u64,
+}
+
 /// Every operation that changes or lists the disk. Names become durable only with [`Fs::sync_dir`]
 /// of their folder, bytes only with [`FsFile::sync`].
 pub trait Fs: Send + Sync + fmt::Debug {
@@ -33,6 +41,7 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// Removes an empty folder.
     fn remove_dir(&self, dir: &Path) -> io::Result<()>;
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    fn space(&self, dir: &Path) -> io::Result<DiskSpace>;
 }
 
 /// A file that only grows.
@@ -104,6 +113,14 @@ impl Fs for RealFs {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         fs::File::open(dir)?.sync_all()
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<DiskSpace> {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(DiskSpace {
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        })
     }
 }
 

@@ -24,7 +24,7 @@ mod segment;
 pub mod sim;
 mod writer;
 
-pub use fs::{DirEntry, Fs, FsFile, RealFs};
+pub use fs::{DirEntry, DiskSpace, Fs, FsFile, RealFs};
 pub use replay::{Replay, ReplayError, ReplayStats};
 pub use segment::SegmentSeq;
 pub use writer::{AppendError, Durability, OpenError, Wal, WalError, WalOptions, WalStats};

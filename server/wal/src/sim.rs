@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use crate::{DirEntry, Fs, FsFile};
+use crate::{DirEntry, DiskSpace, Fs, FsFile};
 
 /// A random number generator whose runs can be repeated (SplitMix64).
 #[derive(Debug, Clone)]
@@ -52,6 +52,9 @@ pub struct Faults {
     /// Every write fails for want of space.
     pub is_full: bool,
 }
+
+/// How much fits on it.
+const TOTAL_BYTES: u64 = 1 << 40;
 
 /// The disk. Clones are the same disk.
 #[derive(Debug, Clone)]
@@ -280,6 +283,11 @@ impl Fs for SimFs {
             change.apply(&mut state.names_durable);
         }
         Ok(())
+    }
+
+    fn space(&self, _: &Path) -> io::Result<DiskSpace> {
+        let free_bytes = if self.lock().faults.is_full { 0 } else { TOTAL_BYTES };
+        Ok(DiskSpace { free_bytes, total_bytes: TOTAL_BYTES })
     }
 }
 

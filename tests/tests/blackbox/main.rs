@@ -13,3 +13,4 @@ mod http;
 mod line;
 mod page;
 mod parquet;
+mod space;
