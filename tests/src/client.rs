@@ -161,4 +161,14 @@ impl Client {
         ensure!(response.status().is_success(), "flush: {}", response.status());
         Ok(())
     }
+
+    /// Has the server merge parts.
+    ///
+    /// # Errors
+    /// It refuses.
+    pub async fn compact(&self) -> anyhow::Result<()> {
+        let response = self.post("/-/compact", &[], Vec::new()).await?;
+        ensure!(response.status().is_success(), "compact: {}", response.status());
+        Ok(())
+    }
 }

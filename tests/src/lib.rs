@@ -3,6 +3,7 @@
 
 mod agent;
 mod client;
+pub mod crash;
 mod journald;
 pub mod load;
 mod process;

@@ -73,6 +73,24 @@ impl Server {
         Ok(())
     }
 
+    /// SIGKILL, and no more.
+    ///
+    /// # Errors
+    /// It cannot be waited for.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.kill().await
+    }
+
+    /// Starts it, and kills it after this long, ready or not.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub async fn kill_during_start(&mut self, after: Duration) -> anyhow::Result<()> {
+        self.process = spawn(&self.dir)?;
+        tokio::time::sleep(after).await;
+        self.process.kill().await
+    }
+
     /// # Errors
     /// It did not end well.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
@@ -132,15 +150,24 @@ impl Server {
     }
 }
 
-async fn start(dir: &Path) -> anyhow::Result<(Process, Value)> {
-    let ready = dir.join("server-ready.json");
+fn spawn(dir: &Path) -> anyhow::Result<Process> {
+    let ready = ready_file(dir);
     if ready.exists() {
         fs::remove_file(&ready)?;
     }
     let mut command = Command::new(bin_dir().join("skep-server"));
     command.arg("run").arg("--config").arg(dir.join("server.toml"));
     command.arg("--ready-file").arg(&ready);
-    let process = Process::start("skep-server", &mut command)?;
+    Process::start("skep-server", &mut command)
+}
+
+fn ready_file(dir: &Path) -> PathBuf {
+    dir.join("server-ready.json")
+}
+
+async fn start(dir: &Path) -> anyhow::Result<(Process, Value)> {
+    let ready = ready_file(dir);
+    let process = spawn(dir)?;
     let addresses = Deadline::within(UP_WITHIN)
         .until("the server's ready file", || async {
             let Ok(text) = fs::read_to_string(&ready) else { return Ok(None) };

@@ -14,6 +14,7 @@ mod paths;
 mod run;
 mod setup;
 mod shell;
+mod sim;
 mod test;
 #[cfg(test)]
 mod tidy;
@@ -41,6 +42,8 @@ enum Verb {
     BuildEbpf,
     /// Run the benchmarks and print their figures.
     Bench(bench::Args),
+    /// Search for seeds that break the log, the store or the spool; or kill the server under load.
+    Sim(sim::Args),
     #[command(hide = true)]
     JournalLines { unit: String, stdout_socket: std::path::PathBuf },
     /// Say what this machine can do, and what to do about the rest.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(&args),
         Verb::BuildEbpf => build_ebpf(),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Sim(args) => sim::run(&args),
         Verb::JournalLines { unit, stdout_socket } => run::journal_lines(&unit, &stdout_socket),
         Verb::Doctor => {
             doctor::run();

@@ -1,5 +1,6 @@
 //! The spool against a model in memory: random actions, a disk that fails and crashes at any
-//! point, and restarts. A failing run prints its seed; `SPOOL_SEED` runs that one alone.
+//! point, and restarts. A failing run prints its seed; `SKEP_SEED` and `SKEP_SEEDS`
+//! choose others (`cargo xtask sim` does).
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -19,14 +20,12 @@ const N_ACTIONS: usize = 120;
 
 #[test]
 fn what_was_spooled_is_delivered_in_order_whatever_the_disk_does() {
-    let seeds = match std::env::var("SPOOL_SEED") {
-        Ok(seed) => vec![seed.parse().expect("SPOOL_SEED is a number")],
-        Err(_) => (0..N_SEEDS).collect(),
-    };
-    for seed in seeds {
+    let number = |name| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
+    let first = number("SKEP_SEED").unwrap_or(0);
+    for seed in first..first + number("SKEP_SEEDS").unwrap_or(N_SEEDS) {
         let run = std::panic::catch_unwind(|| Run::new(seed).all());
         if let Err(panic) = run {
-            println!("run again with SPOOL_SEED={seed}");
+            println!("failed with SKEP_SEED={seed}");
             std::panic::resume_unwind(panic);
         }
     }

@@ -18,7 +18,7 @@ use futures::TryStreamExt as _;
 use skep_proto::{
     Clock, LogRow, LogRows, Matcher, Sample, SampleRows, TimeRange, TimestampMs, TimestampNs,
 };
-use skep_wal::sim::{Faults, Seeded, SimFs};
+use skep_wal::sim::{Faults, Seeded, SimFs, each_seed};
 
 use crate::{Store, StoreConfig};
 
@@ -330,16 +330,7 @@ fn run_seed(seed: u64) {
     });
 }
 
-/// `SKEP_SEED` and `SKEP_SEEDS` choose others: to look for failures, and into them.
-fn seeds() -> std::ops::Range<u64> {
-    let number = |name| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
-    let first = number("SKEP_SEED").unwrap_or(0);
-    first..first + number("SKEP_SEEDS").unwrap_or(N_SEEDS)
-}
-
 #[test]
 fn what_was_acknowledged_is_there_once_after_faults_and_crashes() {
-    for seed in seeds() {
-        run_seed(seed);
-    }
+    each_seed(N_SEEDS, run_seed);
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     AppendError, Durability, Fs, OpenError, RealFs, SegmentSeq, Wal, WalOptions,
-    sim::{Faults, Seeded, SimFs},
+    sim::{Faults, Seeded, SimFs, each_seed},
 };
 
 const N_SEEDS: u64 = 300;
@@ -125,9 +125,7 @@ fn run_seed(seed: u64) {
 
 #[test]
 fn what_was_acknowledged_is_there_after_faults_and_crashes() {
-    for seed in 0..N_SEEDS {
-        run_seed(seed);
-    }
+    each_seed(N_SEEDS, run_seed);
 }
 
 #[test]

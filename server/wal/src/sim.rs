@@ -43,6 +43,24 @@ impl Seeded {
     }
 }
 
+/// Runs a model test over its seeds: `SKEP_SEED` is the first of them and `SKEP_SEEDS` how many,
+/// where they are set (`cargo xtask sim` does). A seed that fails is named.
+pub fn each_seed(n_seeds: u64, run: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    let number = |name| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
+    let first = number("SKEP_SEED").unwrap_or(0);
+    for seed in first..first.saturating_add(number("SKEP_SEEDS").unwrap_or(n_seeds)) {
+        if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
+            print_failed(seed);
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "only tests call it, and `cargo xtask sim` reads it")]
+fn print_failed(seed: u64) {
+    println!("failed with SKEP_SEED={seed}");
+}
+
 /// How often an operation fails: one in so many, 0 for never.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {

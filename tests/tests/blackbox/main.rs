@@ -2,7 +2,6 @@
 //! of its own.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::panic_in_result_fn,
     reason = "a test fails by panicking, a broken machine by an error"
 )]
