@@ -21,7 +21,7 @@ pub(crate) use action::TableSchema;
 
 use crate::{
     part::PartInfo,
-    part_store::{PartStore, Pin},
+    part_store::{PartStore, Pin, PutError},
 };
 
 const LOG_DIR: &str = "_delta_log";
@@ -37,6 +37,17 @@ pub(crate) struct TableLog {
     covered: Covered,
     /// A commit's name may not be on the disk yet.
     is_unsynced: bool,
+    /// What may be the next version already.
+    in_doubt: Option<InDoubt>,
+    /// Commits that were reported as failed and are there after all.
+    settled: Vec<Commit>,
+}
+
+/// A commit whose answer was lost on the network.
+#[derive(Debug)]
+struct InDoubt {
+    lines: String,
+    commit: Commit,
 }
 
 /// Up to which segment the write-ahead log is in the tables.
@@ -49,7 +60,7 @@ pub(crate) struct Covered {
 }
 
 /// What changes at once.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Commit {
     pub(crate) operation: &'static str,
     pub(crate) add: Vec<PartInfo>,
@@ -63,6 +74,11 @@ pub enum CommitError {
     Io { path: PathBuf, source: io::Error },
     #[error("{} line {line} is not understood; was it written by another program?", path.display())]
     Action { path: PathBuf, line: usize, source: ActionError },
+    #[error("{} is there already; does another server write to this table?", path.display())]
+    Conflict { path: PathBuf },
+    /// It may have been committed; the next attempt finds out.
+    #[error("cannot tell whether {} was written", path.display())]
+    InDoubt { path: PathBuf, source: io::Error },
     #[error("{} is missing, and later commits are there; restore it from a backup", path.display())]
     Missing { path: PathBuf },
 }
@@ -85,17 +101,18 @@ impl TableLog {
             live: BTreeMap::new(),
             covered: Covered::default(),
             is_unsynced: false,
+            in_doubt: None,
+            settled: Vec::new(),
         };
         log.store.create_table(&log.dir, &log_dir).map_err(io_error(&log_dir))?;
-        for entry in log.store.list(&log_dir).map_err(io_error(&log_dir))? {
-            let path = log_dir.join(&entry.name);
-            if let Some(version) = parse_version(&entry.name) {
-                if version != log.next_version {
-                    return Err(CommitError::Missing { path: log.version_path(log.next_version) });
-                }
-                log.read_commit(&path)?;
-                log.next_version += 1;
-            }
+        let listed = log.store.list(&log_dir).map_err(io_error(&log_dir))?;
+        let newest = listed.iter().filter_map(|it| parse_version(&it.name)).max();
+        // To the first that is not there: a listing of object storage may lag behind.
+        while log.read_commit()? {
+            log.next_version += 1;
+        }
+        if newest.is_some_and(|it| it >= log.next_version) {
+            return Err(CommitError::Missing { path: log.version_path(log.next_version) });
         }
         if log.next_version == 0 {
             log.create_table(now_ms)?;
@@ -103,7 +120,8 @@ impl TableLog {
         // The last process may have stopped before the names of its commits were on the disk.
         log.is_unsynced = true;
         log.sync()?;
-        log.remove_orphans()?;
+        let is_live = |name: &str| log.live.contains_key(name);
+        log.store.remove_orphans(&log.dir, &is_live).map_err(io_error(&log.dir))?;
         Ok(log)
     }
 
@@ -145,8 +163,10 @@ impl TableLog {
     /// It survives a crash once [`Self::sync`] has returned.
     ///
     /// # Errors
-    /// The disk; then nothing has changed.
+    /// The disk; then nothing has changed. The network; then it may still turn out to be there, as
+    /// [`Self::take_settled`] tells.
     pub(crate) fn commit(&mut self, commit: Commit, now_ms: i64) -> Result<(), CommitError> {
+        self.settle()?;
         let mut actions = Vec::new();
         for part in &commit.remove {
             actions.push(Action::remove(part, now_ms));
@@ -157,21 +177,55 @@ impl TableLog {
         let covered = self.covered.max(commit.covered);
         actions.extend(Action::covered(self.covered, covered, now_ms));
         actions.push(Action::commit_info(commit.operation, covered, now_ms));
-        self.publish(&actions)?;
+        let lines = lines_of(&actions);
+        if let Err(error) = self.publish(&lines) {
+            if matches!(error, CommitError::InDoubt { .. }) {
+                self.in_doubt = Some(InDoubt { lines, commit });
+            }
+            return Err(error);
+        }
+        self.apply(commit);
+        // An error is not lost: the flag stays until a sync succeeds.
+        drop(self.sync());
+        Ok(())
+    }
+
+    fn apply(&mut self, commit: Commit) {
         for part in commit.remove {
             self.live.remove(&part.name);
         }
         for part in commit.add {
             self.live.insert(part.name.clone(), part);
         }
-        self.covered = covered;
-        // An error is not lost: the flag stays until a sync succeeds.
-        drop(self.sync());
+        self.covered = self.covered.max(commit.covered);
+    }
+
+    /// Finds out about a commit that may be there, by putting it there.
+    fn settle(&mut self) -> Result<(), CommitError> {
+        if let Some(InDoubt { lines, commit }) = self.in_doubt.take() {
+            if let Err(error) = self.publish(&lines) {
+                self.in_doubt = Some(InDoubt { lines, commit });
+                return Err(error);
+            }
+            self.apply(commit.clone());
+            self.settled.push(commit);
+        }
         Ok(())
+    }
+
+    /// Commits that were reported as failed and have come to be there since this was last asked:
+    /// [`Self::live`] knows of them, who was told of the failure does not.
+    pub(crate) fn take_settled(&mut self) -> Vec<Commit> {
+        std::mem::take(&mut self.settled)
+    }
+
+    pub(crate) fn is_live(&self, name: &str) -> bool {
+        self.live.contains_key(name)
     }
 
     /// Returns once all commits are on the disk.
     pub(crate) fn sync(&mut self) -> Result<(), CommitError> {
+        self.settle()?;
         if self.is_unsynced {
             let log_dir = self.dir.join(LOG_DIR);
             self.store.sync_dir(&log_dir).map_err(io_error(&log_dir))?;
@@ -186,20 +240,30 @@ impl TableLog {
             Action::meta_data(&self.schema, now_ms),
             Action::commit_info("CREATE TABLE", Covered::default(), now_ms),
         ];
-        self.publish(&actions)
+        self.publish(&lines_of(&actions))
     }
 
-    fn publish(&mut self, actions: &[Action]) -> Result<(), CommitError> {
+    fn publish(&mut self, lines: &str) -> Result<(), CommitError> {
         let path = self.version_path(self.next_version);
-        let lines: String = actions.iter().map(Action::to_line).collect();
-        self.store.put_if_absent(&path, lines.as_bytes()).map_err(io_error(&path))?;
+        match self.store.put_if_absent(&path, lines.as_bytes()) {
+            Ok(()) => {}
+            Err(PutError::Exists) => return Err(CommitError::Conflict { path }),
+            Err(PutError::Failed(source)) => return Err(CommitError::Io { path, source }),
+            Err(PutError::InDoubt(source)) => return Err(CommitError::InDoubt { path, source }),
+        }
         self.next_version += 1;
         self.is_unsynced = true;
         Ok(())
     }
 
-    fn read_commit(&mut self, path: &Path) -> Result<(), CommitError> {
-        let bytes = self.store.read(path).map_err(io_error(path))?;
+    /// Applies the next commit; false if there is none.
+    fn read_commit(&mut self) -> Result<bool, CommitError> {
+        let path = &self.version_path(self.next_version);
+        let bytes = match self.store.read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(io_error(path)(error)),
+        };
         for (at, line) in bytes.split(|it| *it == b'\n').enumerate() {
             if line.is_empty() {
                 continue;
@@ -216,29 +280,16 @@ impl TableLog {
                 Action::Other(_) => {}
             }
         }
-        Ok(())
-    }
-
-    /// Files of a flush or merge that was not committed, or of one removed since.
-    fn remove_orphans(&self) -> Result<(), CommitError> {
-        for day in self.store.list(&self.dir).map_err(io_error(&self.dir))? {
-            if !day.is_dir || !day.name.starts_with("day=") {
-                continue;
-            }
-            let day_dir = self.dir.join(&day.name);
-            for file in self.store.list(&day_dir).map_err(io_error(&day_dir))? {
-                if !self.live.contains_key(&format!("{}/{}", day.name, file.name)) {
-                    let path = day_dir.join(&file.name);
-                    self.store.remove(&path).map_err(io_error(&path))?;
-                }
-            }
-        }
-        Ok(())
+        Ok(true)
     }
 
     fn version_path(&self, version: u64) -> PathBuf {
         self.dir.join(LOG_DIR).join(format!("{version:020}.json"))
     }
+}
+
+fn lines_of(actions: &[Action]) -> String {
+    actions.iter().map(Action::to_line).collect()
 }
 
 impl Covered {

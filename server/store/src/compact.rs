@@ -63,7 +63,16 @@ impl Store {
     /// # Errors
     /// The disk; what was not done is done by a later call.
     pub async fn compact(self: &Arc<Self>) -> Result<(), FlushError> {
+        // It waits for the disk and the network, and computes: none of it where requests are served.
+        let (store, runtime) = (Arc::clone(self), tokio::runtime::Handle::current());
+        let compacted =
+            tokio::task::spawn_blocking(move || runtime.block_on(store.compact_waiting()));
+        compacted.await.or(Err(FlushError::Panicked))?
+    }
+
+    async fn compact_waiting(&self) -> Result<(), FlushError> {
         let _one_at_a_time = self.compaction.lock().await;
+        self.follow_settled(&mut *self.tables.lock().await)?;
         self.drop_old_days().await?;
         for table in [Table::Samples, Table::Logs] {
             let mut tables = self.tables.lock().await;

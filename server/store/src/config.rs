@@ -4,11 +4,15 @@ use std::{path::PathBuf, time::Duration};
 
 use skep_wal::Durability;
 
+use crate::part_store::ObjectStoreConfig;
+
 /// Settings of one store; every value is fine except where noted.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
     /// Where everything lies; created if absent. One process at a time.
     pub dir: PathBuf,
+    /// Where parts and commits are, if not in `dir`; it then holds a cache of them.
+    pub object_store: Option<ObjectStoreConfig>,
     pub durability: Durability,
     /// How long an append waits for others to share a sync with.
     pub group_interval: Duration,
@@ -35,6 +39,7 @@ impl StoreConfig {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
+            object_store: None,
             durability: Durability::Fsync,
             group_interval: Duration::from_millis(10),
             memory_bytes_max: 256 << 20,

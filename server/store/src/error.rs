@@ -48,6 +48,8 @@ pub enum OpenError {
     Io { path: PathBuf, source: io::Error },
     #[error("{} is locked by another process; stop it first", path.display())]
     Locked { path: PathBuf },
+    #[error(transparent)]
+    ObjectStore(#[from] crate::part_store::ConnectError),
     #[error("cannot read a table's commits")]
     Commit(#[from] crate::commit::CommitError),
     #[error("cannot read a table of label sets; restore it from a backup")]

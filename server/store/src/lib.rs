@@ -28,6 +28,7 @@ mod record;
 mod run;
 mod scan;
 mod schema;
+mod settle;
 mod space;
 #[cfg(test)]
 mod space_tests;
@@ -42,6 +43,10 @@ pub use config::StoreConfig;
 pub use encode::EncodeError;
 pub use error::{AppendError, Appended, OpenError, Rejection};
 pub use flush::FlushError;
+pub use part_store::{
+    ConnectError, Credentials, ObjectOutcome, ObjectRequest, ObjectStats, ObjectStoreConfig,
+    RequestCounts,
+};
 pub use record::RecordError;
 pub use run::{StoreStats, TableBytes};
 pub use skep_wal::Durability;

@@ -22,7 +22,7 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
 };
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture};
 use skep_proto::names::column;
 
 use crate::{
@@ -35,6 +35,8 @@ use crate::{
 
 /// Rows per batch handed on; what DataFusion itself uses.
 const BATCH_ROWS: usize = 8192;
+/// Where parts have to be fetched: enough to fill a line, few enough to leave memory alone.
+const PARTS_FETCHED_AT_ONCE: usize = 4;
 /// A slice this long is handed on as it is; shorter ones are copied together.
 const SLICE_ROWS_MIN: usize = 1024;
 
@@ -210,6 +212,16 @@ impl ExecutionPlan for MergeExec {
     }
 }
 
+fn pin_all(parts: Vec<Arc<Part>>) -> BoxFuture<'static, Result<Vec<Pin>>> {
+    let pins = parts.into_iter().map(|part| async move {
+        part.pin().await.map_err(|error| {
+            let context = format!("part {} cannot be read", part.path.display());
+            DataFusionError::IoError(error).context(context)
+        })
+    });
+    futures::stream::iter(pins).buffered(PARTS_FETCHED_AT_ONCE).try_collect().boxed()
+}
+
 /// The state of one partition's stream.
 struct Merge {
     table: Table,
@@ -266,12 +278,8 @@ impl Merge {
 
     /// Before any input opens its file, which it does when it is first polled.
     async fn pin_parts(&mut self) -> Result<()> {
-        while let Some(part) = self.parts.get(self.pins.len()) {
-            let pin = part.pin().await.map_err(|error| {
-                DataFusionError::IoError(error)
-                    .context(format!("part {} cannot be read", part.path.display()))
-            })?;
-            self.pins.push(pin);
+        if self.pins.len() < self.parts.len() {
+            self.pins = pin_all(self.parts.clone()).await?;
         }
         Ok(())
     }

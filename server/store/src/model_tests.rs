@@ -20,7 +20,10 @@ use skep_proto::{
 };
 use skep_wal::sim::{Faults, Seeded, SimFs, each_seed};
 
-use crate::{Store, StoreConfig};
+use crate::{
+    Credentials, ObjectStoreConfig, Store, StoreConfig,
+    part_store::sim::{ObjectFaults, SimObjects},
+};
 
 const N_SEEDS: u64 = 200;
 const N_STEPS: usize = 40;
@@ -103,6 +106,8 @@ struct World {
     config: StoreConfig,
     clock: Arc<TestClock>,
     disk: SimFs,
+    /// Where parts are, if not on the disk.
+    objects: Option<SimObjects>,
     random: Seeded,
     model: Model,
 }
@@ -111,7 +116,21 @@ impl World {
     fn open(&mut self, context: &str) {
         self.disk.set_faults(Faults::default());
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let opened = Store::open_on(self.config.clone(), clock, Arc::new(self.disk.clone()));
+        let (config, disk) = (self.config.clone(), Arc::new(self.disk.clone()));
+        let opened = match &self.objects {
+            None => Store::open_on(config, clock, disk),
+            Some(objects) => {
+                // Listings lag behind also while all else is well.
+                let list_lag = self.random.below(8);
+                objects.set_faults(ObjectFaults { list_lag, ..ObjectFaults::default() });
+                let cache_bytes = [20_000, 1_000_000][self.random.below(2)];
+                let settings = object_store_config(cache_bytes);
+                let objects = Arc::new(objects.clone());
+                Store::open_with(config, clock, disk, move |dir, fs| {
+                    Ok(Arc::new(settings.open_on(objects, dir, fs)?))
+                })
+            }
+        };
         self.store = Some(opened.unwrap_or_else(|error| panic!("{context}: {error:?}")));
     }
 
@@ -181,6 +200,12 @@ impl World {
     }
 
     async fn check(&mut self, store: &Arc<Store>, context: &str) {
+        let faults = self.objects.as_ref().map(SimObjects::faults);
+        if let Some(objects) = &self.objects {
+            // What a query answers that cannot fetch its parts is another test.
+            objects.set_faults(ObjectFaults::default());
+            self.disk.set_faults(Faults::default());
+        }
         let samples = read_samples(store).await;
         let logs = read_logs(store).await;
         self.model.check(&samples, &logs, context);
@@ -192,6 +217,28 @@ impl World {
             let is_wanted = series.contains(&format!("host=\"{host}\""));
             assert_eq!(selected.contains(&series), is_wanted, "{context}: {series}");
         }
+        if let (Some(objects), Some(faults)) = (&self.objects, faults) {
+            objects.set_faults(faults);
+        }
+    }
+
+    /// Object storage holds the live parts, and nothing that was left behind.
+    async fn check_objects(&self, store: &Arc<Store>, context: &str) {
+        let Some(objects) = &self.objects else { return };
+        let is_part = |it: &String| it.contains("/day=");
+        let found: Vec<_> = objects.names().into_iter().filter(is_part).collect();
+        let tables = store.tables.lock().await;
+        let mut live: Vec<_> = [
+            ("logs", &tables.logs),
+            ("samples", &tables.samples),
+            ("series", &tables.series),
+            ("streams", &tables.streams),
+        ]
+        .iter()
+        .flat_map(|(table, log)| log.live().map(move |it| format!("prefix/{table}/{}", it.name)))
+        .collect();
+        live.sort_unstable();
+        assert_eq!(found, live, "{context}");
     }
 
     async fn step(&mut self, context: &str) {
@@ -209,13 +256,30 @@ impl World {
             10..13 => println!("flush: {:?}", store.flush().await),
             13 => println!("compact: {:?}", store.compact().await),
             14 => self.check(&store, context).await,
+            15..17 if self.objects.is_some() && self.random.is_one_in(2) => {
+                let one_in = |random: &mut Seeded| [0, 3, 10][random.below(3)];
+                let faults = ObjectFaults {
+                    put_one_in: one_in(&mut self.random),
+                    get_one_in: one_in(&mut self.random),
+                    list_one_in: one_in(&mut self.random),
+                    delete_one_in: one_in(&mut self.random),
+                    list_lag: self.random.below(8),
+                    is_away: self.random.is_one_in(6),
+                };
+                self.objects.as_ref().unwrap().set_faults(faults);
+            }
             15..17 => self.disk.set_faults(Faults {
                 write_one_in: [0, 5, 20][self.random.below(3)],
                 sync_one_in: [0, 5, 20][self.random.below(3)],
                 name_one_in: [0, 5, 20][self.random.below(3)],
                 is_full: self.random.is_one_in(6),
             }),
-            17 => self.disk.set_faults(Faults::default()),
+            17 => {
+                self.disk.set_faults(Faults::default());
+                if let Some(objects) = &self.objects {
+                    objects.set_faults(ObjectFaults::default());
+                }
+            }
             18 => {
                 drop(store);
                 self.store = None;
@@ -306,13 +370,27 @@ fn config(dir: &std::path::Path) -> StoreConfig {
     }
 }
 
-fn run_seed(seed: u64) {
+fn object_store_config(cache_bytes: u64) -> ObjectStoreConfig {
+    ObjectStoreConfig {
+        bucket: "bucket".to_owned(),
+        prefix: "prefix".to_owned(),
+        endpoint: None,
+        region: None,
+        credentials: Credentials::Environment,
+        ca_file: None,
+        virtual_hosted: false,
+        cache_bytes,
+    }
+}
+
+fn run_seed(seed: u64, objects: Option<SimObjects>) {
     let dir = tempfile::tempdir().unwrap();
     let mut world = World {
         store: None,
         config: config(dir.path()),
         clock: Arc::new(TestClock(AtomicI64::new(START_MS))),
         disk: SimFs::new(seed),
+        objects,
         random: Seeded::new(seed ^ 0x5eed),
         model: Model::default(),
     };
@@ -327,10 +405,28 @@ fn run_seed(seed: u64) {
         world.open(&context);
         let store = world.store.clone().unwrap();
         world.check(&store, &context).await;
+        drop(store);
+        // Once more, with nothing hidden from the search for orphans.
+        if let Some(objects) = world.objects.clone() {
+            objects.set_faults(ObjectFaults::default());
+            world.store = None;
+            let settings = object_store_config(1_000_000);
+            let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+            let disk = Arc::new(world.disk.clone());
+            let opened = Store::open_with(world.config.clone(), clock, disk, move |dir, fs| {
+                Ok(Arc::new(settings.open_on(Arc::new(objects), dir, fs)?))
+            });
+            world.check_objects(&opened.unwrap(), &context).await;
+        }
     });
 }
 
 #[test]
 fn what_was_acknowledged_is_there_once_after_faults_and_crashes() {
-    each_seed(N_SEEDS, run_seed);
+    each_seed(N_SEEDS, |seed| run_seed(seed, None));
+}
+
+#[test]
+fn what_was_acknowledged_is_there_once_with_parts_in_failing_object_storage() {
+    each_seed(N_SEEDS, |seed| run_seed(seed, Some(SimObjects::new(seed ^ 0x0b1ec7))));
 }

@@ -23,7 +23,7 @@ use crate::{
     index::{Entry, IdOrder, Index},
     metadata,
     part::Part,
-    part_store::{LocalParts, PartStore},
+    part_store::{ConnectError, LocalParts, PartStore, refuse_elsewhere},
     record::{Content, Record, Registration},
     schema,
     space::Space,
@@ -46,16 +46,33 @@ impl Store {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_on(
+        config: StoreConfig,
+        clock: Arc<dyn Clock>,
+        fs: Arc<dyn Fs>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let parts = config.object_store.clone();
+        Self::open_with(config, clock, fs, |dir, fs| match parts {
+            Some(it) => Ok(Arc::new(it.open(dir, fs)?)),
+            None => {
+                refuse_elsewhere(dir, fs.as_ref())?;
+                Ok(Arc::new(LocalParts::new(fs)))
+            }
+        })
+    }
+
+    /// As [`Self::open_on`], with parts where they are said to be once the folder is locked.
+    pub(crate) fn open_with(
         mut config: StoreConfig,
         clock: Arc<dyn Clock>,
         fs: Arc<dyn Fs>,
+        parts: impl FnOnce(&Path, Arc<dyn Fs>) -> Result<Arc<dyn PartStore>, ConnectError>,
     ) -> Result<Arc<Self>, OpenError> {
         config.dir = std::path::absolute(&config.dir)
             .map_err(|source| OpenError::Io { path: config.dir.clone(), source })?;
         let dir = config.dir.as_path();
         fs.create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
         let lock = lock(dir.join("LOCK"))?;
-        let store: Arc<dyn PartStore> = Arc::new(LocalParts::new(Arc::clone(&fs)));
+        let store = parts(dir, Arc::clone(&fs))?;
         let tables = open_tables(dir, &store, clock.now().to_ms().0)?;
         let series = load_index(&tables.series, IdOrder::ByMetric)?;
         let streams = load_index(&tables.streams, IdOrder::Sequential)?;
@@ -80,6 +97,7 @@ impl Store {
         Ok(Arc::new(Self {
             clock,
             fs,
+            parts: store,
             wal,
             series,
             streams,
@@ -134,7 +152,7 @@ fn load_parts(log: &TableLog) -> (Vec<Arc<Part>>, usize) {
     let mut n_damaged = 0;
     for info in log.live() {
         let path = log.path_of(info);
-        match log.store().size(&path) {
+        match log.store().size(info, &path) {
             Ok(size_bytes) if size_bytes == info.size_bytes => {
                 parts.push(Arc::new(Part::new(info.clone(), path, Arc::clone(log.store()))));
             }

@@ -61,11 +61,8 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if self.is_removed.load(Ordering::Acquire)
-            && let Err(error) = self.store.remove(&self.path)
-        {
-            // The next start removes it: no commit names it any more.
-            tracing::warn!(%error, path = %self.path.display(), "Could not remove an old part.");
+        if self.is_removed.load(Ordering::Acquire) {
+            self.store.remove_later(&self.path);
         }
     }
 }

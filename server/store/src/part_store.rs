@@ -6,14 +6,24 @@
 //! only sure to be at its path while a [`Pin`] on it is held (see `Part::pin`): with object
 //! storage the data folder is a bounded cache of it.
 
+mod cache;
+mod connect;
+mod explain;
 mod local;
+mod object;
+mod requests;
+#[cfg(test)]
+pub(crate) mod sim;
 
 use std::{fmt, io, path::Path};
 
 use futures::future::BoxFuture;
 use skep_wal::DirEntry;
 
+pub(crate) use connect::refuse_elsewhere;
+pub use connect::{ConnectError, Credentials, ObjectStoreConfig};
 pub(crate) use local::LocalParts;
+pub use requests::{ObjectOutcome, ObjectRequest, RequestCounts};
 
 use crate::part::PartInfo;
 
@@ -44,15 +54,15 @@ pub(crate) trait PartStore: Send + Sync + fmt::Debug {
     /// A commit or another small file. `NotFound` if there is none.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
-    /// The file's size, without fetching it. `NotFound` if there is none.
-    fn size(&self, path: &Path) -> io::Result<u64>;
+    /// The size of a part's file, without fetching it. `NotFound` if there is none.
+    fn size(&self, part: &PartInfo, path: &Path) -> io::Result<u64>;
 
     /// Writes a small file whole, in place of one that may be there: it is there whole or not at
     /// all. Durable after [`Self::sync_dir`] of its folder.
     fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
 
-    /// As [`Self::put`], but an error of kind `AlreadyExists` if there is one.
-    fn put_if_absent(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// As [`Self::put`], if nothing is there.
+    fn put_if_absent(&self, path: &Path, bytes: &[u8]) -> Result<(), PutError>;
 
     /// Returns once every name that was put into a folder is durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
@@ -64,10 +74,48 @@ pub(crate) trait PartStore: Send + Sync + fmt::Debug {
     /// Takes a part or another file away for good.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// As [`Self::remove`], without waiting for the network; what stays, the next start removes.
+    fn remove_later(&self, path: &Path);
+
+    /// Removes what is in a table's day folders and not live by its name below `dir`: files of a
+    /// flush or merge that was not committed, or removed since.
+    fn remove_orphans(&self, dir: &Path, is_live: &dyn Fn(&str) -> bool) -> io::Result<()>;
+
     /// Sees to it that the part's file is at `path` and stays there. Waits for the network without
     /// holding up the thread.
     fn pin(&self, part: &PartInfo, path: &Path) -> BoxFuture<'static, io::Result<Pin>>;
 
     /// As [`Self::pin`], waiting.
     fn pin_now(&self, part: &PartInfo, path: &Path) -> io::Result<Pin>;
+
+    /// Figures of object storage, if this is one.
+    fn object_stats(&self) -> Option<ObjectStats> {
+        None
+    }
+}
+
+/// Why a file was not put.
+#[derive(Debug)]
+pub(crate) enum PutError {
+    /// There is another one.
+    Exists,
+    /// It is not there.
+    Failed(io::Error),
+    /// It may be there or come to be; putting the same bytes again finds out.
+    InDoubt(io::Error),
+}
+
+/// Figures of object storage and of its cache, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ObjectStats {
+    pub requests: RequestCounts,
+    pub n_bytes_up: u64,
+    pub n_bytes_down: u64,
+    /// Now, and at most.
+    pub cache_bytes: u64,
+    pub cache_bytes_max: u64,
+    /// Parts that were wanted and there, or not.
+    pub n_cache_hits: u64,
+    pub n_cache_misses: u64,
+    pub n_cache_evictions: u64,
 }

@@ -7,7 +7,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{space::SpaceStats, store::Store};
+use crate::{part_store::ObjectStats, space::SpaceStats, store::Store};
 
 /// After a failure, so that a full disk is not hammered.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -54,6 +54,8 @@ pub struct StoreStats {
     /// Rows that appends refused one by one ([`crate::Rejection`]), since the start.
     pub n_samples_rejected: u64,
     pub n_entries_rejected: u64,
+    /// If parts are in object storage.
+    pub object_store: Option<ObjectStats>,
 }
 
 impl Store {
@@ -129,6 +131,7 @@ impl Store {
             n_samples_rejected: figures.n_samples_rejected.load(Ordering::Relaxed),
             space: self.space.stats(wal.n_bytes),
             n_entries_rejected: figures.n_entries_rejected.load(Ordering::Relaxed),
+            object_store: self.parts.object_stats(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{io, path::Path, sync::Arc};
 use futures::{FutureExt as _, future::BoxFuture};
 use skep_wal::{DirEntry, Fs};
 
-use super::{PartStore, Pin};
+use super::{PartStore, Pin, PutError};
 use crate::part::PartInfo;
 
 /// What a file is called until it is whole.
@@ -41,7 +41,7 @@ impl PartStore for LocalParts {
         self.fs.read(path)
     }
 
-    fn size(&self, path: &Path) -> io::Result<u64> {
+    fn size(&self, _: &PartInfo, path: &Path) -> io::Result<u64> {
         self.fs.size(path)
     }
 
@@ -62,12 +62,12 @@ impl PartStore for LocalParts {
         written
     }
 
-    fn put_if_absent(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn put_if_absent(&self, path: &Path, bytes: &[u8]) -> Result<(), PutError> {
         // Nobody else can make it in between: the data folder is locked by this process.
         if self.fs.size(path).is_ok() {
-            return Err(io::ErrorKind::AlreadyExists.into());
+            return Err(PutError::Exists);
         }
-        self.put(path, bytes)
+        self.put(path, bytes).map_err(PutError::Failed)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
@@ -83,6 +83,28 @@ impl PartStore for LocalParts {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.fs.remove(path)
+    }
+
+    fn remove_later(&self, path: &Path) {
+        if let Err(error) = self.fs.remove(path) {
+            // The next start removes it: no commit names it any more.
+            tracing::warn!(%error, path = %path.display(), "Could not remove an old part.");
+        }
+    }
+
+    fn remove_orphans(&self, dir: &Path, is_live: &dyn Fn(&str) -> bool) -> io::Result<()> {
+        for day in self.fs.list(dir)? {
+            if !day.is_dir || !day.name.starts_with("day=") {
+                continue;
+            }
+            let day_dir = dir.join(&day.name);
+            for file in self.fs.list(&day_dir)? {
+                if !is_live(&format!("{}/{}", day.name, file.name)) {
+                    self.fs.remove(&day_dir.join(&file.name))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn pin(&self, _: &PartInfo, _: &Path) -> BoxFuture<'static, io::Result<Pin>> {

@@ -1,0 +1,327 @@
+//! Parts and commits in object storage; the data folder holds a bounded cache of the parts.
+//!
+//! A part is written below the data folder, uploaded, and then named by a commit, which is a
+//! conditional put. So whoever reads the bucket sees what a reader of a local table would.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use skep_wal::{DirEntry, Fs};
+
+use super::{
+    ObjectStats, PartStore, Pin, PutError,
+    cache::{Cache, CachePin, Presence},
+    requests::{Requests, download},
+};
+use crate::part::PartInfo;
+
+/// What a file is called until all of it came down.
+const COMING: &str = ".coming";
+
+#[derive(Debug)]
+pub(crate) struct ObjectParts {
+    requests: Arc<Requests>,
+    cache: Arc<Cache>,
+    fs: Arc<dyn Fs>,
+    /// Sizes of the objects that were there when orphans were looked for.
+    listed: Mutex<HashMap<PathBuf, u64>>,
+}
+
+impl ObjectParts {
+    pub(super) fn new(requests: Arc<Requests>, fs: Arc<dyn Fs>, cache_bytes: u64) -> Self {
+        let cache = Arc::new(Cache::new(Arc::clone(&fs), cache_bytes));
+        Self { requests, cache, fs, listed: Mutex::default() }
+    }
+
+    fn listed(&self) -> MutexGuard<'_, HashMap<PathBuf, u64>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up what an earlier process left of a table in the cache.
+    fn take_up(&self, dir: &Path) -> io::Result<()> {
+        for path in files_below(self.fs.as_ref(), dir)? {
+            if path.extension().is_some_and(|it| it == "coming") {
+                self.fs.remove(&path)?;
+            } else {
+                self.cache.adopt(&path, self.fs.size(&path)?, Presence::Unchecked);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PartStore for ObjectParts {
+    fn create_table(&self, dir: &Path, _: &Path) -> io::Result<()> {
+        self.fs.create_dir_all(dir)?;
+        self.take_up(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        let (requests, dir) = (Arc::clone(&self.requests), dir.to_owned());
+        let listed = self.requests.wait(async move { requests.list(&dir).await })?;
+        let file =
+            |it: &str, size_bytes| DirEntry { name: it.to_owned(), is_dir: false, size_bytes };
+        let entries: BTreeSet<_> = listed
+            .iter()
+            .map(|it| match it.name.split_once('/') {
+                Some((folder, _)) => {
+                    DirEntry { name: folder.to_owned(), is_dir: true, size_bytes: 0 }
+                }
+                None => file(&it.name, it.size_bytes),
+            })
+            .collect();
+        Ok(entries.into_iter().collect())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
+        self.requests.wait(async move { Ok(requests.get(&path).await?.into()) })
+    }
+
+    fn size(&self, part: &PartInfo, path: &Path) -> io::Result<u64> {
+        if let Some(size_bytes) = self.listed().get(path) {
+            return Ok(*size_bytes);
+        }
+        // Listings may lag behind.
+        let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
+        match self.requests.wait(async move { requests.size(&path).await }) {
+            // Away is not gone: whoever reads it finds out.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Ok(part.size_bytes),
+            other => other,
+        }
+    }
+
+    fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
+        let bytes = bytes::Bytes::copy_from_slice(bytes);
+        self.requests.wait(async move { requests.put(&path, bytes).await })
+    }
+
+    fn put_if_absent(&self, path: &Path, bytes: &[u8]) -> Result<(), PutError> {
+        let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
+        let bytes = bytes::Bytes::copy_from_slice(bytes);
+        let put = self.requests.wait(async move { requests.put_if_absent(&path, bytes).await });
+        put.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => PutError::Exists,
+            _ => PutError::InDoubt(error),
+        })
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        // What was put is durable.
+        Ok(())
+    }
+
+    fn publish(&self, _: &Path, path: &Path) -> io::Result<()> {
+        let (requests, file) = (Arc::clone(&self.requests), path.to_owned());
+        let size_bytes = self.requests.wait(async move { requests.upload(&file).await })?;
+        self.cache.adopt(path, size_bytes, Presence::Here);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.cache.forget(path);
+        let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
+        self.requests.wait(async move { requests.delete(&path).await })
+    }
+
+    fn remove_later(&self, path: &Path) {
+        self.cache.forget(path);
+        let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
+        drop(self.requests.spawn(async move {
+            if let Err(error) = requests.delete(&path).await {
+                let error = crate::run::report(&error);
+                // The next start removes it: no commit names it any more.
+                tracing::warn!(error, "Could not remove an old part.");
+            }
+        }));
+    }
+
+    fn remove_orphans(&self, dir: &Path, is_live: &dyn Fn(&str) -> bool) -> io::Result<()> {
+        let (requests, table) = (Arc::clone(&self.requests), dir.to_owned());
+        let listed = self.requests.wait(async move { requests.list(&table).await })?;
+        for object in listed.iter().filter(|it| it.name.starts_with("day=")) {
+            let path = dir.join(&object.name);
+            if is_live(&object.name) {
+                self.listed().insert(path, object.size_bytes);
+            } else {
+                self.remove(&path)?;
+            }
+        }
+        for path in files_below(self.fs.as_ref(), dir)? {
+            let name = path.strip_prefix(dir).unwrap_or(&path).to_string_lossy();
+            if !is_live(&name) {
+                self.cache.forget(&path);
+            }
+        }
+        Ok(())
+    }
+
+    fn pin(&self, part: &PartInfo, path: &Path) -> BoxFuture<'static, io::Result<Pin>> {
+        let (pin, lock) = self.cache.pin(path, part.size_bytes);
+        if self.cache.presence(path) == Presence::Here {
+            return futures::future::ready(Ok(pin.into_pin())).boxed();
+        }
+        let fetch = Fetch {
+            requests: Arc::clone(&self.requests),
+            cache: Arc::clone(&self.cache),
+            fs: Arc::clone(&self.fs),
+            path: path.to_owned(),
+            size_bytes: part.size_bytes,
+            crc32c: part.crc32c,
+        };
+        // A task of its own: whoever gives up waiting leaves the next one a file that is there.
+        let fetched = self.requests.spawn(fetch.run(pin, lock));
+        async move { fetched.await.unwrap_or_else(|error| Err(io::Error::other(error))) }.boxed()
+    }
+
+    fn pin_now(&self, part: &PartInfo, path: &Path) -> io::Result<Pin> {
+        self.requests.wait(self.pin(part, path))
+    }
+
+    fn object_stats(&self) -> Option<ObjectStats> {
+        let cache = self.cache.figures();
+        let (n_bytes_up, n_bytes_down) = self.requests.n_bytes();
+        Some(ObjectStats {
+            requests: self.requests.counts(),
+            n_bytes_up,
+            n_bytes_down,
+            cache_bytes: cache.n_bytes,
+            cache_bytes_max: self.cache.bytes_max(),
+            n_cache_hits: cache.n_hits,
+            n_cache_misses: cache.n_misses,
+            n_cache_evictions: cache.n_evictions,
+        })
+    }
+}
+
+/// One part on its way into the cache.
+struct Fetch {
+    requests: Arc<Requests>,
+    cache: Arc<Cache>,
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    size_bytes: u64,
+    crc32c: u32,
+}
+
+impl Fetch {
+    async fn run(self, pin: CachePin, lock: Arc<tokio::sync::Mutex<()>>) -> io::Result<Pin> {
+        let _one_at_a_time = lock.lock().await;
+        match self.cache.presence(&self.path) {
+            Presence::Here => return Ok(pin.into_pin()),
+            Presence::Unchecked if self.is_whole() => {
+                self.cache.arrived(&self.path);
+                return Ok(pin.into_pin());
+            }
+            Presence::Unchecked => self.cache.is_not_here(&self.path),
+            Presence::Absent | Presence::Coming => {}
+        }
+        self.cache.reserve(&self.path).map_err(|n_pinned| {
+            io::Error::new(
+                io::ErrorKind::QuotaExceeded,
+                format!(
+                    "its {} bytes do not fit into the cache of {} bytes, of which queries hold \
+                     {n_pinned}; narrow the time range or raise object_store.cache_bytes",
+                    self.size_bytes,
+                    self.cache.bytes_max(),
+                ),
+            )
+        })?;
+        let fetched = self.fetch().await;
+        match fetched {
+            Ok(()) => self.cache.arrived(&self.path),
+            Err(_) => self.cache.is_not_here(&self.path),
+        }
+        fetched.map(|()| pin.into_pin())
+    }
+
+    /// Whether what an earlier process left is what the commit log says.
+    fn is_whole(&self) -> bool {
+        let mut sum = Checksum::default();
+        let read = std::fs::File::open(&self.path).and_then(|it| io::copy(&mut { it }, &mut sum));
+        read.is_ok() && sum.is(self.size_bytes, self.crc32c)
+    }
+
+    async fn fetch(&self) -> io::Result<()> {
+        let mut coming = self.path.as_os_str().to_owned();
+        coming.push(COMING);
+        let coming = PathBuf::from(coming);
+        let written = self.download(&coming).await;
+        let moved = written.and_then(|()| self.fs.rename(&coming, &self.path));
+        if moved.is_err() {
+            drop(self.fs.remove(&coming));
+        }
+        moved
+    }
+
+    async fn download(&self, to: &Path) -> io::Result<()> {
+        if let Some(folder) = to.parent() {
+            self.fs.create_dir_all(folder)?;
+        }
+        // Never synced: after a power cut its checksum tells whether it got to the disk.
+        let mut file = self.fs.create(to)?;
+        let mut sum = Checksum::default();
+        download(&self.requests, &self.path, self.size_bytes, |piece| {
+            io::Write::write_all(&mut sum, piece)?;
+            file.append(piece)
+        })
+        .await?;
+        if !sum.is(self.size_bytes, self.crc32c) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "what {} holds is not what the commit log says: {} bytes with checksum \
+                     {:08x}, not {} with {:08x}; restore it from a backup",
+                    self.requests.url(),
+                    sum.n_bytes,
+                    sum.crc32c,
+                    self.size_bytes,
+                    self.crc32c
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Checksum {
+    n_bytes: u64,
+    crc32c: u32,
+}
+
+impl Checksum {
+    fn is(&self, n_bytes: u64, crc32c: u32) -> bool {
+        (self.n_bytes, self.crc32c) == (n_bytes, crc32c)
+    }
+}
+
+impl io::Write for Checksum {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.n_bytes += bytes.len() as u64;
+        self.crc32c = crc32c::crc32c_append(self.crc32c, bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The files in a table's day folders.
+fn files_below(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for day in fs.list(dir)? {
+        if day.is_dir && day.name.starts_with("day=") {
+            let folder = dir.join(&day.name);
+            files.extend(fs.list(&folder)?.iter().map(|it| folder.join(&it.name)));
+        }
+    }
+    Ok(files)
+}
