@@ -38,6 +38,7 @@ impl Config {
             n_queries_max: raw.query.concurrency(defaults.n_queries_max)?,
             n_writes_max: raw.receive.concurrency(defaults.n_writes_max)?,
             receive: raw.receive.limits()?,
+            is_admin_enabled: raw.admin.enabled,
             version: defaults.version,
         };
         Ok(Self {
@@ -65,9 +66,23 @@ struct Raw {
     #[serde(default)]
     receive: receive::RawReceive,
     #[serde(default)]
+    admin: RawAdmin,
+    #[serde(default)]
     users: Vec<front::RawUser>,
     #[serde(default)]
     tokens: Vec<front::RawToken>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawAdmin {
+    enabled: bool,
+}
+
+impl Default for RawAdmin {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
 }
 
 fn default_data_dir() -> PathBuf {

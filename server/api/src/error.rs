@@ -42,6 +42,7 @@ enum Kind {
     Busy,
     Full,
     NotImplemented,
+    NotFound,
     Unavailable,
 }
 
@@ -60,6 +61,7 @@ impl Kind {
             Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "unavailable"),
             Self::Full => (StatusCode::INSUFFICIENT_STORAGE, "unavailable"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "internal"),
         }
     }
@@ -114,6 +116,18 @@ fn chain(error: &dyn Error) -> String {
         source = it.source();
     }
     text
+}
+
+fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(it) = cause {
+        let io = it.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|it| it.kind() == std::io::ErrorKind::StorageFull) {
+            return true;
+        }
+        cause = it.source();
+    }
+    false
 }
 
 impl IntoResponse for ApiError {
@@ -266,6 +280,23 @@ impl From<BytesRejection> for ApiError {
 impl ApiError {
     pub(crate) fn timeout(message: impl Into<String>) -> Self {
         Self::new(Kind::Timeout, message)
+    }
+
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable, message)
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, message)
+    }
+
+    /// Why nothing was deleted.
+    pub(crate) fn from_delete(error: &skep_store::DeleteError) -> Self {
+        match error {
+            skep_store::DeleteError::TooMany => Self::new(Kind::Busy, error.to_string()),
+            _ if is_disk_full(error) => Self::new(Kind::Full, "the disk is full; make room first"),
+            _ => Self::internal(error),
+        }
     }
 
     pub(crate) fn busy(message: impl Into<String>) -> Self {

@@ -35,6 +35,8 @@ pub struct ApiConfig {
     pub n_queries_max: usize,
     /// `receive.concurrency`: writes at work at once; more are told to come again.
     pub n_writes_max: usize,
+    /// `admin.enabled`: whether series and lines may be deleted and snapshots made.
+    pub is_admin_enabled: bool,
     /// What `buildinfo` tells.
     pub version: String,
 }
@@ -46,6 +48,7 @@ impl Default for ApiConfig {
             // Prometheus' `--query.max-concurrency`.
             n_queries_max: 20,
             n_writes_max: 64,
+            is_admin_enabled: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -60,6 +63,7 @@ pub struct Api {
     receive: skep_receive::Limits,
     queries: Semaphore,
     writes: Semaphore,
+    is_admin_enabled: bool,
     version: String,
     started: TimestampMs,
     telemetry: Telemetry,
@@ -80,10 +84,20 @@ impl Api {
             receive: config.receive,
             queries: Semaphore::new(config.n_queries_max),
             writes: Semaphore::new(config.n_writes_max),
+            is_admin_enabled: config.is_admin_enabled,
             version: config.version,
             started,
             telemetry: Telemetry::default(),
         })
+    }
+
+    /// # Errors
+    /// Administration is switched off.
+    fn check_admin(&self) -> Result<(), error::ApiError> {
+        if self.is_admin_enabled {
+            return Ok(());
+        }
+        Err(error::ApiError::unavailable("admin APIs disabled; admin.enabled switches them on"))
     }
 
     fn now(&self) -> TimestampMs {

@@ -1,6 +1,7 @@
 //! Loki's HTTP API: one file a group of endpoints, one line an endpoint.
 
 mod answer;
+mod delete;
 mod index;
 mod labels;
 mod params;
@@ -37,6 +38,10 @@ pub(crate) fn router() -> Router<Arc<Api>> {
         .route("/loki/api/v1/patterns", get(refused::patterns))
         .route("/loki/api/v1/tail", get(refused::tail))
         .route("/loki/api/v1/format_query", get(status::format_query).post(status::format_query))
+        .route(
+            "/loki/api/v1/delete",
+            get(delete::list).post(delete::add).put(delete::add).delete(delete::cancel),
+        )
         .route("/loki/api/v1/status/buildinfo", get(status::buildinfo))
         .route("/ready", get(status::ready))
 }

@@ -1,5 +1,6 @@
 //! Prometheus' HTTP API: one file a group of endpoints, one line an endpoint.
 
+mod admin;
 mod answer;
 mod exemplars;
 mod format;
@@ -48,6 +49,14 @@ pub(crate) fn router() -> Router<Arc<Api>> {
         .route("/api/v1/status/config", get(status::config))
         .route("/api/v1/status/tsdb", get(status::tsdb))
         .route("/api/v1/write", post(write::write))
+        .route(
+            "/api/v1/admin/tsdb/delete_series",
+            post(admin::delete_series).put(admin::delete_series),
+        )
+        .route(
+            "/api/v1/admin/tsdb/clean_tombstones",
+            post(admin::clean_tombstones).put(admin::clean_tombstones),
+        )
         .method_not_allowed_fallback(method_not_allowed)
 }
 

@@ -25,9 +25,9 @@ use crate::{
 
 /// Parts of one table, day and level, neighbours in rank: merged, they are one of the next level.
 #[derive(Debug, PartialEq, Eq)]
-struct Merger {
-    day: i32,
-    parts: Vec<PartInfo>,
+pub(crate) struct Merger {
+    pub(crate) day: i32,
+    pub(crate) parts: Vec<PartInfo>,
 }
 
 impl Merger {
@@ -87,6 +87,7 @@ impl Store {
                 self.note_merged();
             }
         }
+        self.purge_deleted().await.map_err(Box::new)?;
         let mut tables = self.tables.lock().await;
         let tables = &mut *tables;
         let series = self.merge_sets(&mut tables.series, IdOrder::ByMetric);
@@ -96,7 +97,7 @@ impl Store {
         merged
     }
 
-    async fn merge_rows(&self, table: Table, merger: Merger) -> Result<(), FlushError> {
+    pub(crate) async fn merge_rows(&self, table: Table, merger: Merger) -> Result<(), FlushError> {
         let parts = self.live_parts(table, &merger);
         if parts.len() != merger.parts.len() {
             return Ok(());
@@ -121,8 +122,18 @@ impl Store {
         drop(plan);
         let mut tables = self.tables.lock().await;
         let log = tables.log(table);
+        // Nothing is left where all of it was deleted; the file is an orphan then.
+        let is_empty = written.n_rows == 0;
         let part = name.finish(log, written)?;
-        self.replace(log, table, merger.parts, vec![part])
+        let orphan = is_empty.then(|| log.path_of(&part));
+        let add = if is_empty { Vec::new() } else { vec![part] };
+        self.replace(log, table, merger.parts, add)?;
+        if let Some(path) = orphan
+            && let Err(error) = log.store().remove(&path)
+        {
+            tracing::debug!(%error, "Could not remove an empty part.");
+        }
+        Ok(())
     }
 
     /// Swaps parts for others, in the log and then for queries.
@@ -137,7 +148,7 @@ impl Store {
         let gone = remove.clone();
         let commit = Commit { operation, add: add.clone(), remove, ..Commit::default() };
         log.commit(commit, self.clock.now().to_ms().0)?;
-        let new = self.open_parts(log, add);
+        let new = self.open_parts(table, log, add);
         let mut old = Vec::new();
         {
             let mut view = self.view();
@@ -178,12 +189,7 @@ impl Store {
             for part in &merger.parts {
                 let _pin = log.pin(part)?;
                 for row in read_sets(&log.path_of(part))? {
-                    rows.entry(row.id)
-                        .and_modify(|it| {
-                            it.first_seen = it.first_seen.min(row.first_seen);
-                            it.last_seen = it.last_seen.max(row.last_seen);
-                        })
-                        .or_insert(row);
+                    rows.entry(row.id).and_modify(|it| it.widen(&row)).or_insert(row);
                 }
             }
             let rows: Vec<_> = rows.into_values().collect();

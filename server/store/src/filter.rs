@@ -62,6 +62,11 @@ impl RowFilter {
         Self { ts_min, ts_max, ..Self::ALL }
     }
 
+    /// The given ids (sorted, each once), time stamps from one to the other.
+    pub(crate) fn of_ids(ids: Vec<i64>, (ts_min, ts_max): (i64, i64)) -> Self {
+        Self { ids: Some(ids.into()), ts_min, ts_max, ..Self::ALL }
+    }
+
     /// The first wanted id that is `id` or greater.
     pub(crate) fn next_id(&self, id: i64) -> Option<i64> {
         let id = id.max(self.id_min);

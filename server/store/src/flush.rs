@@ -12,6 +12,7 @@ use std::{
 };
 
 use skep_wal::{Fs, SegmentSeq, WalError};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     commit::{Commit, CommitError, Covered, TableLog},
@@ -67,6 +68,8 @@ pub enum FlushError {
     Io { path: PathBuf, source: io::Error },
     #[error("the writer of parts panicked")]
     Panicked,
+    #[error("cannot rewrite parts without deleted rows")]
+    Delete(#[from] Box<crate::delete::DeleteError>),
 }
 
 /// What a new part is called.
@@ -145,6 +148,14 @@ impl Tables {
         samples.chain(logs).sum()
     }
 
+    /// The label sets of a table.
+    pub(crate) fn sets(&mut self, table: Table) -> &mut TableLog {
+        match table {
+            Table::Samples => &mut self.series,
+            Table::Logs => &mut self.streams,
+        }
+    }
+
     /// Returns once every commit is on the disk.
     pub(crate) fn sync(&mut self) -> Result<(), CommitError> {
         self.series.sync()?;
@@ -170,7 +181,16 @@ impl Store {
     /// # Errors
     /// The disk. Nothing is lost: rows stay in memory and in the log.
     pub async fn flush(self: &Arc<Self>) -> Result<(), FlushError> {
-        let mut tables = Arc::clone(&self.tables).lock_owned().await;
+        let tables = Arc::clone(&self.tables).lock_owned().await;
+        drop(self.flush_holding(tables).await?);
+        Ok(())
+    }
+
+    /// As [`Self::flush`]; the tables stay locked.
+    pub(crate) async fn flush_holding(
+        self: &Arc<Self>,
+        mut tables: OwnedMutexGuard<Tables>,
+    ) -> Result<OwnedMutexGuard<Tables>, FlushError> {
         self.freeze(&mut tables).await?;
         let store = Arc::clone(self);
         let written = tokio::task::spawn_blocking(move || {
@@ -191,7 +211,7 @@ impl Store {
             tables.removed = tables.covered;
         }
         self.note_flush_space(&mut tables, head_bytes, parts);
-        Ok(())
+        Ok(tables)
     }
 
     /// Swaps the heads for empty ones, at a point where they hold exactly what the log's finished
@@ -260,7 +280,7 @@ impl Store {
                 ..Commit::default()
             };
             tables.samples.commit(commit, now_ms)?;
-            let parts = self.open_parts(&tables.samples, parts);
+            let parts = self.open_parts(Table::Samples, &tables.samples, parts);
             self.view().samples.replace_frozen(heads, parts);
             frozen.samples = None;
         }
@@ -275,7 +295,7 @@ impl Store {
                 ..Commit::default()
             };
             tables.logs.commit(commit, now_ms)?;
-            let parts = self.open_parts(&tables.logs, parts);
+            let parts = self.open_parts(Table::Logs, &tables.logs, parts);
             self.view().logs.replace_frozen(heads, parts);
             frozen.logs = None;
         }
@@ -395,10 +415,18 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) fn open_parts(&self, log: &TableLog, parts: Vec<PartInfo>) -> Vec<Arc<Part>> {
+    pub(crate) fn open_parts(
+        &self,
+        table: Table,
+        log: &TableLog,
+        parts: Vec<PartInfo>,
+    ) -> Vec<Arc<Part>> {
+        let deletes = self.deletes_held();
         let open = |info: PartInfo| {
             let path = log.path_of(&info);
-            Arc::new(Part::new(info, path, Arc::clone(log.store())))
+            let part = Part::new(info, path, Arc::clone(log.store()));
+            deletes.attach(table, &part);
+            Arc::new(part)
         };
         parts.into_iter().map(open).collect()
     }

@@ -12,6 +12,7 @@ use std::{
 use hashbrown::HashTable;
 use skep_proto::{LabelIndex, Labels, Matcher, SeriesId, StreamId, TimeRange};
 
+mod forget;
 mod ids;
 mod select;
 
@@ -71,8 +72,10 @@ impl Entry {
 
     /// Whether the set may have data in these days.
     fn is_active(&self, days: (i32, i32)) -> bool {
-        self.first_day.load(Ordering::Relaxed) <= days.1
-            && days.0 <= self.last_day.load(Ordering::Relaxed)
+        let (first, last) =
+            (self.first_day.load(Ordering::Relaxed), self.last_day.load(Ordering::Relaxed));
+        // Without any day the first is after the last.
+        first <= last && first <= days.1 && days.0 <= last
     }
 
     pub(crate) fn is_registered_in(&self, epoch: u64) -> bool {

@@ -11,6 +11,7 @@ mod commit;
 mod compact;
 mod config;
 mod day;
+mod delete;
 mod encode;
 mod error;
 mod filter;
@@ -40,6 +41,7 @@ mod view;
 
 pub use commit::{ActionError, CommitError};
 pub use config::StoreConfig;
+pub use delete::{DeleteError, DeleteInfo};
 pub use encode::EncodeError;
 pub use error::{AppendError, Appended, OpenError, Rejection};
 pub use flush::FlushError;

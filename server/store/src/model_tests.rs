@@ -21,7 +21,7 @@ use skep_proto::{
 use skep_wal::sim::{Faults, Seeded, SimFs, each_seed};
 
 use crate::{
-    Credentials, ObjectStoreConfig, Store, StoreConfig,
+    Credentials, LabelsOf, ObjectStoreConfig, Store, StoreConfig,
     part_store::sim::{ObjectFaults, SimObjects},
 };
 
@@ -72,6 +72,25 @@ impl Model {
         }
     }
 
+    /// A delete that failed may have been done or not, now or after a restart.
+    fn delete_samples(&mut self, is_deleted: impl Fn(&str, i64) -> bool, is_acked: bool) {
+        let gone = self.samples.extract_if(.., |(series, ts), _| is_deleted(series, *ts));
+        for (key, bits) in gone.collect::<Vec<_>>() {
+            if !is_acked {
+                self.samples_maybe.entry(key).or_default().insert(bits);
+            }
+        }
+    }
+
+    fn delete_logs(&mut self, is_deleted: impl Fn(&str, i64) -> bool, is_acked: bool) {
+        let gone = self.logs.extract_if(.., |(stream, ts, ..)| is_deleted(stream, *ts));
+        for row in gone.collect::<Vec<_>>() {
+            if !is_acked {
+                self.logs_maybe.insert(row);
+            }
+        }
+    }
+
     #[track_caller]
     fn check(&mut self, samples: &[((String, i64), u64)], logs: &[LogRowKey], context: &str) {
         let mut found = BTreeMap::new();
@@ -110,6 +129,8 @@ struct World {
     objects: Option<SimObjects>,
     random: Seeded,
     model: Model,
+    /// A delete failed, so label sets without rows may be listed until the next merge.
+    may_list_more: bool,
 }
 
 impl World {
@@ -123,7 +144,7 @@ impl World {
                 // Listings lag behind also while all else is well.
                 let list_lag = self.random.below(8);
                 objects.set_faults(ObjectFaults { list_lag, ..ObjectFaults::default() });
-                let cache_bytes = [20_000, 1_000_000][self.random.below(2)];
+                let cache_bytes = [60_000, 1_000_000][self.random.below(2)];
                 let settings = object_store_config(cache_bytes);
                 let objects = Arc::new(objects.clone());
                 Store::open_with(config, clock, disk, move |dir, fs| {
@@ -213,13 +234,56 @@ impl World {
         let selected =
             store.snapshot().series().select(&[Matcher::equal("host", host)], TimeRange::ALL);
         let selected: BTreeSet<_> = selected.iter().map(|(_, it)| it.to_string()).collect();
-        for ((series, _), _) in samples {
-            let is_wanted = series.contains(&format!("host=\"{host}\""));
-            assert_eq!(selected.contains(&series), is_wanted, "{context}: {series}");
-        }
+        let has_host = |series: &str| series.contains(&format!("host=\"{host}\""));
+        let found: BTreeSet<_> =
+            samples.into_iter().map(|it| it.0.0).filter(|it| has_host(it)).collect();
+        check_listed(&selected, &found, self.may_list_more, context);
+        let selected =
+            store.snapshot().streams().select(&[Matcher::equal("host", host)], TimeRange::ALL);
+        let selected: BTreeSet<_> = selected.iter().map(|(_, it)| it.to_string()).collect();
+        let found: BTreeSet<_> =
+            logs.into_iter().map(|it| it.0).filter(|it| has_host(it)).collect();
+        check_listed(&selected, &found, self.may_list_more, context);
         if let (Some(objects), Some(faults)) = (&self.objects, faults) {
             objects.set_faults(faults);
         }
+    }
+
+    async fn delete(&mut self, store: &Arc<Store>) {
+        let host = HOSTS[self.random.below(3)];
+        let metric = METRICS[self.random.below(3)];
+        let (a, b) = (self.ts(), self.ts());
+        let range = match self.random.below(3) {
+            0 => TimeRange::ALL,
+            _ => TimeRange { start: TimestampMs(a.min(b)), end: TimestampMs(a.max(b)) },
+        };
+        let mut matchers = vec![Matcher::equal("host", host)];
+        let is_acked;
+        if self.random.is_one_in(2) {
+            if self.random.is_one_in(2) {
+                matchers.push(Matcher::equal("__name__", metric));
+            }
+            let by_metric = matchers.len() == 2;
+            let deleted = store.delete(LabelsOf::Series, &[matchers], "samples", range).await;
+            println!("delete {host} {by_metric} {range:?}: {deleted:?}");
+            is_acked = deleted.is_ok();
+            let is_deleted = |series: &str, ts| {
+                series.contains(&format!("host=\"{host}\""))
+                    && (!by_metric || series.starts_with(&format!("{metric}{{")))
+                    && range.contains(TimestampMs(ts))
+            };
+            self.model.delete_samples(is_deleted, is_acked);
+        } else {
+            let deleted = store.delete(LabelsOf::Streams, &[matchers], "logs", range).await;
+            println!("delete {host} {range:?}: {deleted:?}");
+            is_acked = deleted.is_ok();
+            let (start, end) = (range.start.to_ns().0, range.end.to_ns().0);
+            let is_deleted = |stream: &str, ts| {
+                stream == format!("{{host=\"{host}\"}}") && start <= ts && ts <= end
+            };
+            self.model.delete_logs(is_deleted, is_acked);
+        }
+        self.may_list_more |= !is_acked;
     }
 
     /// Object storage holds the live parts, and nothing that was left behind.
@@ -248,13 +312,17 @@ impl World {
             self.check(&store, context).await;
             return;
         };
-        let action = self.random.below(20);
+        let action = self.random.below(22);
         println!("{context}: action {action}");
         match action {
             0..6 => self.append_samples(&store).await,
             6..10 => self.append_logs(&store).await,
             10..13 => println!("flush: {:?}", store.flush().await),
-            13 => println!("compact: {:?}", store.compact().await),
+            13 => {
+                let compacted = store.compact().await;
+                println!("compact: {compacted:?}");
+                self.may_list_more &= compacted.is_err();
+            }
             14 => self.check(&store, context).await,
             15..17 if self.objects.is_some() && self.random.is_one_in(2) => {
                 let one_in = |random: &mut Seeded| [0, 3, 10][random.below(3)];
@@ -285,6 +353,7 @@ impl World {
                 self.store = None;
                 self.disk.crash().unwrap();
             }
+            20..22 => self.delete(&store).await,
             _ => {
                 if self.random.is_one_in(2) {
                     store.close().await;
@@ -294,6 +363,20 @@ impl World {
             }
         }
     }
+}
+
+/// Label APIs tell every label set that has rows, and no other.
+#[track_caller]
+fn check_listed(
+    selected: &BTreeSet<String>,
+    found: &BTreeSet<String>,
+    may_list_more: bool,
+    context: &str,
+) {
+    let missing: Vec<_> = found.difference(selected).collect();
+    assert!(missing.is_empty(), "{context}: {missing:?} have rows and are not listed");
+    let empty: Vec<_> = selected.difference(found).collect();
+    assert!(may_list_more || empty.is_empty(), "{context}: {empty:?} are listed without rows");
 }
 
 async fn collect(table: Arc<dyn TableProvider>) -> Vec<RecordBatch> {
@@ -393,6 +476,7 @@ fn run_seed(seed: u64, objects: Option<SimObjects>) {
         objects,
         random: Seeded::new(seed ^ 0x5eed),
         model: Model::default(),
+        may_list_more: false,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

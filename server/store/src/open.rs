@@ -17,10 +17,12 @@ use crate::{
     commit::{CommitError, Covered, TableLog, TableSchema},
     config::StoreConfig,
     day::{NS_PER_MS, day_of_ms},
+    delete::{Deletes, Document},
     encode::read_sets,
     error::OpenError,
     flush::Tables,
     index::{Entry, IdOrder, Index},
+    merge::Table,
     metadata,
     part::Part,
     part_store::{ConnectError, LocalParts, PartStore, refuse_elsewhere},
@@ -78,6 +80,11 @@ impl Store {
         let streams = load_index(&tables.streams, IdOrder::Sequential)?;
         let (samples, n_damaged_samples) = load_parts(&tables.samples);
         let (logs, n_damaged_logs) = load_parts(&tables.logs);
+        let deletes = Document::load(dir, fs.as_ref())
+            .map_err(|(path, source)| OpenError::Io { path, source })?;
+        let deletes = Deletes::new(deletes);
+        samples.iter().for_each(|it| deletes.attach(Table::Samples, it));
+        logs.iter().for_each(|it| deletes.attach(Table::Logs, it));
         let mut view = View::default();
         view.samples.parts = samples;
         view.logs.parts = logs;
@@ -105,6 +112,7 @@ impl Store {
             metadata,
             tables: Arc::new(tokio::sync::Mutex::new(tables)),
             compaction: tokio::sync::Mutex::new(()),
+            deletes: Mutex::new(deletes),
             gate: RwLock::new(1),
             flush_wanted: Notify::new(),
             is_closed: AtomicBool::new(false),

@@ -4,12 +4,15 @@ use std::{
     io,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use crate::part_store::{PartStore, Pin};
+use crate::{
+    delete::Mask,
+    part_store::{PartStore, Pin},
+};
 
 /// A live file. Once it was taken out of its table, it is deleted when the last reader lets go.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(crate) struct Part {
     pub(crate) path: PathBuf,
     store: Arc<dyn PartStore>,
     is_removed: AtomicBool,
+    /// Of deletes after it was written.
+    masks: Mutex<Vec<Arc<Mask>>>,
 }
 
 /// What the commit log says of a file.
@@ -42,7 +47,7 @@ pub(crate) struct PartInfo {
 
 impl Part {
     pub(crate) fn new(info: PartInfo, path: PathBuf, store: Arc<dyn PartStore>) -> Self {
-        Self { info, path, store, is_removed: AtomicBool::new(false) }
+        Self { info, path, store, is_removed: AtomicBool::new(false), masks: Mutex::default() }
     }
 
     /// Sees to it that the file is at `path` for as long as the pin is held. Whoever opens the
@@ -52,6 +57,24 @@ impl Part {
     /// The file cannot be fetched; the error does not name it.
     pub(crate) async fn pin(&self) -> io::Result<Pin> {
         self.store.pin(&self.info, &self.path).await
+    }
+
+    /// Every scan that is planned from now on leaves these rows out.
+    pub(crate) fn hide(&self, mask: &Arc<Mask>) {
+        self.masks_held().push(Arc::clone(mask));
+    }
+
+    /// The file holds no row of that delete.
+    pub(crate) fn unhide(&self, delete: u64) {
+        self.masks_held().retain(|it| it.delete != delete);
+    }
+
+    pub(crate) fn masks(&self) -> Vec<Arc<Mask>> {
+        self.masks_held().clone()
+    }
+
+    fn masks_held(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Mask>>> {
+        self.masks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn mark_removed(&self) {
@@ -64,5 +87,14 @@ impl Drop for Part {
         if self.is_removed.load(Ordering::Acquire) {
             self.store.remove_later(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+impl PartInfo {
+    pub(crate) fn for_test(name: &str) -> Self {
+        let (ids, ts) = ((0, 0), (0, 0));
+        let (day, rank, level, size_bytes, crc32c, n_rows) = (0, 0, 0, 0, 0, 0);
+        Self { name: name.to_owned(), day, rank, level, size_bytes, crc32c, n_rows, ids, ts }
     }
 }

@@ -17,11 +17,20 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 
-use crate::{filter::RowFilter, merge::Table, part::Part, schema};
+use crate::{delete::MaskExec, filter::RowFilter, merge::Table, part::Part, schema};
 
-/// A scan of the part, without the row groups and pages that its statistics rule out. It still
-/// yields rows that the filter does not want.
+/// A scan of the part, without deleted rows and without the row groups and pages that its
+/// statistics rule out. It still yields rows that the filter does not want.
 pub(crate) fn part_source(
+    table: Table,
+    part: &Part,
+    filter: &RowFilter,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    Ok(MaskExec::wrap(unmasked_source(table, part, filter)?, part.masks()))
+}
+
+/// As [`part_source`], deleted rows included.
+pub(crate) fn unmasked_source(
     table: Table,
     part: &Part,
     filter: &RowFilter,

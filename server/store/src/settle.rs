@@ -30,7 +30,7 @@ impl Store {
     }
 
     fn follow(&self, log: &TableLog, table: Table, commit: Commit) {
-        let new = self.open_parts(log, commit.add);
+        let new = self.open_parts(table, log, commit.add);
         let is_gone = |it: &PartInfo| commit.remove.iter().any(|gone| gone.name == it.name);
         let mut view = self.view();
         let parts: &mut Vec<Arc<Part>> = match table {

@@ -323,6 +323,19 @@ impl Store {
         Ok(())
     }
 
+    /// Room for a part to be written anew, smaller; `None` if that has to wait.
+    pub(crate) fn room_for_rewrite(&self, part: &PartInfo) -> Option<MergeRoom<'_>> {
+        let free = self.space.free_bytes.load(Ordering::Relaxed);
+        let used = self.space.files_and_merge().saturating_add(self.wal.stats().n_bytes);
+        let under_cap = self.space.cap.map_or(u64::MAX, |it| it.saturating_sub(used));
+        if part.size_bytes > free.min(under_cap) {
+            return None;
+        }
+        let n_bytes = on_disk(std::slice::from_ref(part));
+        self.space.merging_bytes.fetch_add(n_bytes, Ordering::Relaxed);
+        Some(MergeRoom { space: &self.space, n_bytes })
+    }
+
     /// Of parts to merge, in order of rank, those whose merger has room on the disk; `None` if a
     /// merger is not worth it or has to wait.
     pub(crate) fn room_for_merge<'a>(

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, RwLock};
 use crate::{
     config::StoreConfig,
     day::NS_PER_MS,
+    delete::Deletes,
     error::{AppendError, Appended, Rejection},
     flush::Tables,
     index::{Entry, Index, IndexSnapshot},
@@ -47,6 +48,8 @@ pub struct Store {
     pub(crate) tables: Arc<tokio::sync::Mutex<Tables>>,
     /// Held during a merge of parts, which holds `tables` only to begin and to commit.
     pub(crate) compaction: tokio::sync::Mutex<()>,
+    /// Changed by whoever holds `tables`.
+    pub(crate) deletes: Mutex<Deletes>,
     /// Appenders hold it for reading from before their record is in the log until its rows are in
     /// the heads; whoever freezes the heads holds it for writing, so that the heads hold exactly
     /// what the log's finished segments do. The value counts the freezes.

@@ -97,7 +97,7 @@ fn cut<T>(
 }
 
 /// The selectors of all `match[]`; each must be able to leave a series out.
-fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
+pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
     params
         .all("match[]")
         .map(|text| {

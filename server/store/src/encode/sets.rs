@@ -31,6 +31,14 @@ pub(crate) struct SetRow {
     pub(crate) last_seen: i64,
 }
 
+impl SetRow {
+    /// Takes in what another row of the same set has seen.
+    pub(crate) fn widen(&mut self, other: &Self) {
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+    }
+}
+
 /// Writes rows in order of id: as series (with the name in its own column) or as streams.
 pub(crate) fn write_sets(
     path: &Path,
