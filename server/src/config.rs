@@ -1,6 +1,7 @@
 //! The server's configuration: TOML as it was written, then made valid once.
 
 mod front;
+mod object_store;
 mod query;
 mod receive;
 mod store;
@@ -43,7 +44,10 @@ impl Config {
         };
         Ok(Self {
             front: front::config(&raw)?,
-            store: raw.store.config(&raw.data_dir)?,
+            store: skep_store::StoreConfig {
+                object_store: raw.object_store.config()?,
+                ..raw.store.config(&raw.data_dir)?
+            },
             query: raw.query.limits()?,
             api,
             data_dir: raw.data_dir,
@@ -61,6 +65,8 @@ struct Raw {
     front: front::RawFront,
     #[serde(default, alias = "storage")]
     store: store::RawStore,
+    #[serde(default)]
+    object_store: object_store::RawObjectStore,
     #[serde(default)]
     query: query::RawQuery,
     #[serde(default)]

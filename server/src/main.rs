@@ -46,7 +46,7 @@ enum Verb {
         #[arg(long, value_enum, default_value_t = LogFormat::Text)]
         log_format: LogFormat,
     },
-    /// Read a configuration and say what is wrong with it.
+    /// Read a configuration, try the object storage it names, and say what is wrong.
     Check {
         #[arg(value_name = "PATH", default_value = "/etc/skep/server.toml")]
         config: PathBuf,
@@ -75,8 +75,8 @@ fn main() -> ExitCode {
             telemetry::start(log_format);
             run::run(config, ready_file.as_deref())
         }
-        Verb::Check { config } => match load(&config) {
-            Ok(_) => {
+        Verb::Check { config } => match load(&config).and_then(|it| reach(&it)) {
+            Ok(()) => {
                 println!("{} is good", config.display());
                 Ok(())
             }
@@ -104,6 +104,11 @@ fn load(path: &Path) -> anyhow::Result<Config> {
         format!("cannot read the configuration {} (--config names another)", path.display())
     })?;
     Config::parse(&text).with_context(|| format!("{}", path.display()))
+}
+
+/// Whether what a configuration names outside this machine is there.
+fn reach(config: &Config) -> anyhow::Result<()> {
+    config.store.object_store.as_ref().map_or(Ok(()), |it| Ok(it.check()?))
 }
 
 fn bad_config(error: &anyhow::Error) -> ExitCode {

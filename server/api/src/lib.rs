@@ -7,6 +7,7 @@ mod json;
 mod label_name;
 mod loki;
 mod number;
+mod object_figures;
 mod ops;
 mod params;
 mod prometheus;

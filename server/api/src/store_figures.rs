@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use skep_store::StoreStats;
 
-use crate::{space_figures, telemetry::head};
+use crate::{object_figures, space_figures, telemetry::head};
 
 /// Values of one metric: the label set as it prints, and the number.
 type Values = Vec<(&'static str, String)>;
@@ -25,7 +25,7 @@ fn write_text(out: &mut String, stats: &StoreStats) -> std::fmt::Result {
             writeln!(out, "{name}{labels} {value}")?;
         }
     }
-    Ok(())
+    stats.object_store.as_ref().map_or(Ok(()), |it| object_figures::write_text(out, it))
 }
 
 pub(crate) type Family = (&'static str, &'static str, &'static str, Values);

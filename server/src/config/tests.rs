@@ -38,6 +38,7 @@ fn the_guide_knows_every_setting() {
         ("front", "[front]\n"),
         ("front.plain", "[front.plain]\n"),
         ("store", "[store]\n"),
+        ("object_store", "[object_store]\n"),
         ("query", "[query]\n"),
         ("receive", "[receive]\n"),
         ("users", "[[users]]\n"),
@@ -202,4 +203,69 @@ fn a_name_is_there_once() {
         &token.repeat(2),
         &expect![[r#"token "bee" is there twice; give each a name of its own"#]],
     );
+}
+
+#[test]
+fn object_storage_is_refused_by_what_is_missing_or_too_much() {
+    let check = |settings: &str, expected: &Expect| {
+        check_refused(&format!("[object_store]\n{settings}"), expected);
+    };
+    check(
+        "endpoint = \"http://127.0.0.1:9000\"",
+        &expect![[
+            r#"object_store.endpoint does nothing without object_store.url; write that too, like "s3://bucket/skep", or leave it out"#
+        ]],
+    );
+    check(
+        "url = \"/srv/parts\"",
+        &expect![[
+            r#"object_store.url "/srv/parts" is not of S3; write one like "s3://bucket/skep""#
+        ]],
+    );
+    check(
+        "url = \"s3://key:secret@bucket/skep\"",
+        &expect!["object_store.url holds more than bucket and prefix; credentials belong into files, see object_store.access_key_file"],
+    );
+    check(
+        "url = \"s3:///skep\"",
+        &expect![[
+            r#"object_store.url "s3:///skep" names no bucket; write one like "s3://bucket/skep""#
+        ]],
+    );
+    check(
+        "url = \"s3://bucket/skep\"",
+        &expect![[
+            r#"object_store.region is missing; write the bucket's, like "eu-central-1", or an object_store.endpoint if it is not Amazon's"#
+        ]],
+    );
+    let url = "url = \"s3://bucket/skep\"\nregion = \"eu-central-1\"\n";
+    check(
+        &format!("{url}endpoint = \"127.0.0.1:9000\""),
+        &expect![[
+            r#"object_store.endpoint "127.0.0.1:9000" is not a URL; write one like "https://s3.example.org" or "http://127.0.0.1:9000""#
+        ]],
+    );
+    check(
+        &format!("{url}access_key_file = \"/etc/skep/key\""),
+        &expect![
+            "object_store.access_key_file and object_store.secret_key_file go together; write both or neither"
+        ],
+    );
+    check(
+        &format!("{url}cache_bytes = \"1MB\""),
+        &expect![[
+            r#"object_store.cache_bytes "1MB" is less than a query over a day may need; write at least "16MiB""#
+        ]],
+    );
+}
+
+#[test]
+fn object_storage_is_told_where_and_how() {
+    let text = "[object_store]\nurl = \"s3://bucket/a/b/\"\nendpoint = \"http://127.0.0.1:9000/\"\n\
+                access_key_file = \"/k\"\nsecret_key_file = \"/s\"\ncache_bytes = \"1GiB\"";
+    let config = Config::parse(text).unwrap().store.object_store.unwrap();
+    assert_eq!(config.url(), "s3://bucket/a/b");
+    assert_eq!(config.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
+    assert_eq!(config.cache_bytes, 1 << 30);
+    assert!(Config::parse("").unwrap().store.object_store.is_none());
 }

@@ -304,6 +304,12 @@ async fn the_store_tells_its_figures_before_and_after_a_flush() {
         skep_store_wal_failures_total 0
         skep_store_flushes_total 0
         skep_store_flush_failures_total 0
+        skep_store_used_bytes N
+        skep_store_file_system_free_bytes N
+        skep_store_disk_full 0
+        skep_store_evicted_parts_total 0
+        skep_store_evicted_bytes_total 0
+        skep_store_merges_postponed_total 0
     "#]]
     .assert_eq(&figures().await);
     server.post("/-/flush", &[], Vec::new()).await;
@@ -328,6 +334,12 @@ async fn the_store_tells_its_figures_before_and_after_a_flush() {
         skep_store_wal_failures_total 0
         skep_store_flushes_total 1
         skep_store_flush_failures_total 0
+        skep_store_used_bytes N
+        skep_store_file_system_free_bytes N
+        skep_store_disk_full 0
+        skep_store_evicted_parts_total 0
+        skep_store_evicted_bytes_total 0
+        skep_store_merges_postponed_total 0
     "#]]
     .assert_eq(&figures().await);
 }

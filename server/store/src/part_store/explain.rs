@@ -6,7 +6,7 @@ use super::requests::ObjectRequest;
 
 /// What went wrong with one object, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {} {url}{hint}", request.as_str())]
+#[error("cannot {} {url}{hint}", request.verb())]
 struct RequestError {
     request: ObjectRequest,
     url: String,
@@ -134,7 +134,7 @@ mod tests {
             &object_store::Error::NotFound { path: path.clone(), source: body("NoSuchBucket") },
             &expect![[r#"
                 Other
-                cannot get s3://bucket/prefix/x: there is no such bucket; create it, or correct object_store.url
+                cannot read s3://bucket/prefix/x: there is no such bucket; create it, or correct object_store.url
                 NoSuchBucket: No.
             "#]],
         );
@@ -142,7 +142,7 @@ mod tests {
             &object_store::Error::NotFound { path: path.clone(), source: body("NoSuchKey") },
             &expect![[r#"
                 NotFound
-                cannot get s3://bucket/prefix/x
+                cannot read s3://bucket/prefix/x
                 NoSuchKey: No.
             "#]],
         );
@@ -153,7 +153,7 @@ mod tests {
             },
             &expect![[r#"
                 PermissionDenied
-                cannot get s3://bucket/prefix/x: this machine's clock is not the storage's; set it, best by NTP, and start again
+                cannot read s3://bucket/prefix/x: this machine's clock is not the storage's; set it, best by NTP, and start again
                 RequestTimeTooSkewed: No.
             "#]],
         );
@@ -161,7 +161,7 @@ mod tests {
             &object_store::Error::PermissionDenied { path, source: body("SomethingNew") },
             &expect![[r#"
                 PermissionDenied
-                cannot get s3://bucket/prefix/x: the credentials are refused; look at object_store.access_key_file and secret_key_file, or at the AWS_ variables
+                cannot read s3://bucket/prefix/x: the credentials are refused; look at object_store.access_key_file and secret_key_file, or at the AWS_ variables
                 SomethingNew: No.
             "#]],
         );
@@ -170,7 +170,7 @@ mod tests {
             &object_store::Error::Generic { store: "S3", source: Box::new(refused) },
             &expect![[r#"
                 ConnectionRefused
-                cannot get s3://bucket/prefix/x: it cannot be reached; is object_store.endpoint right, and the network up?
+                cannot read s3://bucket/prefix/x: it cannot be reached; is object_store.endpoint right, and the network up?
                 connection refused
             "#]],
         );

@@ -53,6 +53,17 @@ impl ObjectRequest {
             Self::Delete => "delete",
         }
     }
+
+    /// As an error says it.
+    pub(super) fn verb(self) -> &'static str {
+        match self {
+            Self::Get => "read",
+            Self::Put | Self::PutIfAbsent => "write",
+            Self::Head => "look up",
+            Self::List => "list",
+            Self::Delete => "delete",
+        }
+    }
 }
 
 /// How a request ended, its retries included.
