@@ -4,6 +4,7 @@
 //! No tokio, no arrow, no I/O: bytes and values only.
 
 mod escape;
+mod fingerprint;
 pub mod frame;
 mod index;
 mod labels;
@@ -16,11 +17,14 @@ mod sample;
 pub mod snappy;
 mod time;
 
+pub use fingerprint::{Fingerprint, HashSecret, KnownSeries, SeriesRef};
 pub use index::{LabelIndex, SeriesId, StreamId};
 pub use labels::{
     LabelError, Labels, LabelsBuilder, hash_sorted_pairs, is_label_name, is_metric_name,
 };
 pub use matcher::{MatchOp, Matcher, MatcherError};
-pub use rows::{LogRow, LogRows, MetricKind, MetricMetadata, Pairs, SampleRows};
+pub use rows::{
+    LogRow, LogRows, MetricKind, MetricMetadata, Pairs, SampleRows, SeriesKey, SeriesRow,
+};
 pub use sample::{LogEntry, STALE_NAN_BITS, Sample, is_stale_marker, stale_marker};
 pub use time::{Clock, SystemClock, TimeRange, TimestampMs, TimestampNs};

@@ -160,7 +160,17 @@ fn take_array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], WireError> {
     Ok(*array)
 }
 
-fn take_varint(rest: &mut &[u8]) -> Result<u64, WireError> {
+#[inline]
+pub(crate) fn take_varint(rest: &mut &[u8]) -> Result<u64, WireError> {
+    // Nearly every tag and length.
+    if let [byte @ ..0x80, tail @ ..] = *rest {
+        *rest = tail;
+        return Ok(u64::from(*byte));
+    }
+    take_long_varint(rest)
+}
+
+fn take_long_varint(rest: &mut &[u8]) -> Result<u64, WireError> {
     let mut value = 0;
     for (i, &byte) in rest.iter().enumerate().take(10) {
         // The tenth byte has room for one bit only.

@@ -1,12 +1,15 @@
 //! Prometheus remote-write 1.0 and 2.0: headers → format, body → [`SampleRows`].
 //!
 //! Native histograms and exemplars are counted and left out.
+//!
+//! A series whose labels are spelled as before is told by the hash of their bytes
+//! ([`skep_proto::KnownSeries`]): its labels are neither parsed nor checked again.
 
 mod series;
 mod v1;
 mod v2;
 
-use skep_proto::{SampleRows, remote_write};
+use skep_proto::{Fingerprint, HashSecret, KnownSeries, SampleRows, SeriesRef, remote_write};
 
 use crate::{Error, Limits, Refused, UnsupportedMedia, body};
 
@@ -89,9 +92,35 @@ pub fn decompress(format: Format, body: &[u8], limits: &Limits) -> Result<Vec<u8
 /// [`Error::BadData`] where the bytes are not the message, [`Error::TooLarge`] for too many series
 /// or samples. What is wrong with single series is told in [`Decoded::refused`].
 pub fn decode<'a>(format: Format, plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>, Error> {
+    decode_known(format, plain, limits, &mut NoneKnown(HashSecret::random()))
+}
+
+/// As [`decode`], with series that the store knows told by their reference.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_known<'a>(
+    format: Format,
+    plain: &'a [u8],
+    limits: &Limits,
+    known: &mut impl KnownSeries,
+) -> Result<Decoded<'a>, Error> {
     match format.version {
-        Version::V1 => v1::decode(plain, limits),
-        Version::V2 => v2::decode(plain, limits),
+        Version::V1 => v1::decode(plain, limits, known),
+        Version::V2 => v2::decode(plain, limits, known),
+    }
+}
+
+/// For rows that no store is behind.
+struct NoneKnown(HashSecret);
+
+impl KnownSeries for NoneKnown {
+    fn secret(&self) -> &HashSecret {
+        &self.0
+    }
+
+    fn find(&mut self, _: Fingerprint) -> Option<SeriesRef> {
+        None
     }
 }
 

@@ -13,6 +13,13 @@ pub struct Appended {
     pub first_rejection: Option<Rejection>,
 }
 
+impl Appended {
+    pub(crate) fn reject(&mut self, n_rows: usize, rejection: Rejection) {
+        self.n_rejected += n_rows;
+        self.first_rejection.get_or_insert(rejection);
+    }
+}
+
 /// Why one row was refused while the rest of its request was taken. Sending it again is no use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {

@@ -15,9 +15,12 @@ use skep_proto::{LabelIndex, Labels, Matcher, SeriesId, StreamId, TimeRange};
 mod forget;
 mod ids;
 mod select;
+mod spellings;
 
 use ids::IdAllocator;
 pub(crate) use ids::IdOrder;
+pub use spellings::KnownSpellings;
+pub(crate) use spellings::Spellings;
 
 use crate::day::day_of_ms;
 
@@ -76,6 +79,11 @@ impl Entry {
             (self.first_day.load(Ordering::Relaxed), self.last_day.load(Ordering::Relaxed));
         // Without any day the first is after the last.
         first <= last && first <= days.1 && days.0 <= last
+    }
+
+    /// Its place in the index: label sets are numbered as they come.
+    pub(crate) fn ordinal(&self) -> u32 {
+        self.ordinal
     }
 
     pub(crate) fn is_registered_in(&self, epoch: u64) -> bool {
@@ -137,6 +145,13 @@ impl Index {
         drop(inner);
         shard.insert_unique(hash, Arc::clone(&entry), |it| it.hash);
         entry
+    }
+
+    /// Those with these ordinals.
+    pub(crate) fn entries(&self, ordinals: &[u32]) -> Vec<Arc<Entry>> {
+        let inner = self.inner();
+        let entry = |it: &u32| inner.entries.get(*it as usize).map(Arc::clone);
+        ordinals.iter().filter_map(entry).collect()
     }
 
     /// All entries, by id.

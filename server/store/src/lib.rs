@@ -7,6 +7,7 @@
 //! `skep_wal::Fs`; a row is in exactly one of head, frozen head and part of one [`Snapshot`], or
 //! in several that the merge makes one of again.
 
+mod append;
 mod commit;
 mod compact;
 mod config;
@@ -30,6 +31,7 @@ mod run;
 mod scan;
 mod schema;
 mod settle;
+mod shared;
 mod space;
 #[cfg(test)]
 mod space_tests;
@@ -39,12 +41,14 @@ mod store_tests;
 mod table;
 mod view;
 
+pub use append::PreparedSamples;
 pub use commit::{ActionError, CommitError};
 pub use config::StoreConfig;
 pub use delete::{DeleteError, DeleteInfo};
 pub use encode::EncodeError;
 pub use error::{AppendError, Appended, OpenError, Rejection};
 pub use flush::FlushError;
+pub use index::KnownSpellings;
 pub use part_store::{
     ConnectError, Credentials, ObjectOutcome, ObjectRequest, ObjectStats, ObjectStoreConfig,
     RequestCounts,

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use skep_proto::Clock;
+use skep_proto::{Clock, HashSecret};
 use skep_wal::{Fs, RealFs, SegmentSeq, Wal, WalOptions};
 use tokio::sync::{Notify, RwLock};
 
@@ -21,12 +21,13 @@ use crate::{
     encode::read_sets,
     error::OpenError,
     flush::Tables,
-    index::{Entry, IdOrder, Index},
+    heads::{SampleColumns, SampleHeads},
+    index::{Entry, IdOrder, Index, Spellings},
     merge::Table,
     metadata,
     part::Part,
     part_store::{ConnectError, LocalParts, PartStore, refuse_elsewhere},
-    record::{Content, Record, Registration},
+    record::{Content, Record, Registration, SampleRegistration},
     schema,
     space::Space,
     store::{Figures, Store},
@@ -107,6 +108,7 @@ impl Store {
             parts: store,
             wal,
             series,
+            spellings: Spellings::new(HashSecret::random()),
             streams,
             view: Mutex::new(view),
             metadata,
@@ -201,17 +203,13 @@ fn replay(
         ..WalOptions::default()
     };
     let (wal, replay) = Wal::open(config.dir.join("wal"), &options, Arc::clone(fs))?;
+    let mut slots = Slots::default();
     let replayed = replay.run(|seq, record| {
         let record = Record::decompress(record)?;
         match record.parse()? {
             Content::Samples { registrations, columns } if seq.0 > samples.table => {
-                let known = restore(series, registrations);
-                for (id, ts, bits) in columns.groups() {
-                    view.samples.active.append(id, ts, bits);
-                    if let Some(entry) = known.get(&id) {
-                        mark_days(entry, ts.iter().copied());
-                    }
-                }
+                slots.restore(series, registrations);
+                slots.append(&view.samples.active, series, columns);
             }
             Content::Logs { registrations, columns } if seq.0 > logs.table => {
                 let known = restore(streams, registrations);
@@ -235,6 +233,32 @@ fn replay(
         );
     }
     Ok(wal)
+}
+
+/// Which series the slots of the log's records are of, by its ordinal: each process and each flush
+/// numbers anew, and registers before it uses.
+#[derive(Default)]
+struct Slots(std::collections::HashMap<u32, u32>);
+
+impl Slots {
+    fn restore(&mut self, index: &Index, registrations: Vec<SampleRegistration>) {
+        for it in registrations {
+            self.0.insert(it.slot, index.restore(it.id, it.labels).ordinal());
+        }
+    }
+
+    fn append(&self, heads: &SampleHeads, index: &Index, mut columns: SampleColumns) {
+        let n_series = columns.slots.len();
+        let ordinals: Option<Vec<u32>> =
+            columns.slots.iter().map(|it| self.0.get(it).copied()).collect();
+        let Some(ordinals) = ordinals else {
+            tracing::error!(n_series, "A record of the log names a series that it does not know.");
+            return;
+        };
+        columns.slots = ordinals;
+        heads.reserve(index, &mut columns.slots);
+        heads.append(&columns);
+    }
 }
 
 fn restore(

@@ -1,28 +1,32 @@
 //! What one append looks like in the write-ahead log; `docs/formats/wal.md` draws it.
 //!
 //! ```text
-//! ┌────────────┬─────────┬────────────────────┬───────────────────────────────────────────┐
-//! │ version u8 │ kind u8 │ body bytes u32 LE  │ body, zstd                                │
-//! └────────────┴─────────┴────────────────────┴───────────────────────────────────────────┘
-//! body = registrations, groups
-//! registrations = n, then n × (id, n pairs, n × (name, value))
-//! groups, kind 1 (samples) = n, n × id, n × number of samples, then over all samples
-//!                            the time stamps (ms), then the value bits (u64 LE)
-//! groups, kind 2 (logs)    = n, n × id, n × number of entries, then over all entries
+//! ┌────────────┬─────────┬───────────────────────────────────────────┐
+//! │ version u8 │ kind u8 │ body                                      │
+//! └────────────┴─────────┴───────────────────────────────────────────┘
+//! body of kind 2 (logs)    = plain bytes u32 LE, then zstd of: registrations, groups
+//! registrations            = n, then n × (id, n pairs, n × (name, value))
+//! groups                   = n, n × id, n × number of entries, then over all entries
 //!                            the time stamps (ns), then line, n pairs, n × (name, value)
+//! body of kind 3 (samples) = see `record/samples.rs`
 //! ```
 //! Numbers without a size are LEB128 varints; ids and time stamps are zigzag varints of the
 //! difference from the one before; text is its length and its bytes. A registration says which
 //! label set an id stands for; each id is registered in the segment that uses it.
 
-use std::sync::Arc;
+mod samples;
+
+use std::{borrow::Cow, sync::Arc};
 
 use skep_proto::Labels;
 
+pub(crate) use samples::Registration as SampleRegistration;
+
+use crate::heads::{SampleColumns, SlotOf};
+
 const VERSION: u8 = 1;
-const HEADER_BYTES: usize = 6;
-const KIND_SAMPLES: u8 = 1;
 const KIND_LOGS: u8 = 2;
+const KIND_SAMPLES: u8 = 3;
 /// The log is read once at most: speed counts, not size.
 const ZSTD_LEVEL: i32 = 1;
 /// Bounds what a damaged length can make a replay allocate.
@@ -45,31 +49,6 @@ pub enum RecordError {
     Labels(#[source] skep_proto::LabelError),
     #[error("record cannot be decompressed")]
     Zstd(#[source] std::io::Error),
-}
-
-/// Columns of an append of samples: one group a series.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct SampleColumns {
-    pub(crate) ids: Vec<i64>,
-    pub(crate) n_samples: Vec<usize>,
-    pub(crate) ts: Vec<i64>,
-    pub(crate) bits: Vec<u64>,
-}
-
-impl SampleColumns {
-    /// Each group's id, time stamps and value bits.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = (i64, &[i64], &[u64])> {
-        let mut start = 0;
-        self.ids.iter().zip(&self.n_samples).map(move |(&id, &n)| {
-            let range = start..start + n;
-            start += n;
-            (
-                id,
-                self.ts.get(range.clone()).unwrap_or_default(),
-                self.bits.get(range).unwrap_or_default(),
-            )
-        })
-    }
 }
 
 /// Columns of an append of log entries: one group a stream. An entry's body is its line and its
@@ -107,26 +86,21 @@ impl<'a> LogColumns<'a> {
 
 /// A decompressed record; [`Record::parse`] borrows from it.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct Record<'a> {
     kind: u8,
-    body: Vec<u8>,
+    body: Cow<'a, [u8]>,
 }
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Content<'a> {
-    Samples { registrations: Vec<Registration>, columns: SampleColumns },
+    Samples { registrations: Vec<SampleRegistration>, columns: SampleColumns },
     Logs { registrations: Vec<Registration>, columns: LogColumns<'a> },
 }
 
-pub(crate) fn encode_samples(registrations: &[Registration], columns: &SampleColumns) -> Vec<u8> {
-    let mut body = Vec::with_capacity(columns.ts.len() * 10 + registrations.len() * 200 + 16);
-    put_registrations(&mut body, registrations);
-    put_groups(&mut body, &columns.ids, &columns.n_samples);
-    put_deltas(&mut body, &columns.ts);
-    for bits in &columns.bits {
-        body.extend(bits.to_le_bytes());
-    }
-    compress(KIND_SAMPLES, &body)
+pub(crate) fn encode_samples(registered: &[SlotOf], columns: &SampleColumns) -> Vec<u8> {
+    let mut out = vec![VERSION, KIND_SAMPLES];
+    samples::put(&mut out, registered, columns);
+    out
 }
 
 pub(crate) fn encode_logs(registrations: &[Registration], columns: &LogColumns<'_>) -> Vec<u8> {
@@ -145,45 +119,43 @@ pub(crate) fn encode_logs(registrations: &[Registration], columns: &LogColumns<'
     compress(KIND_LOGS, &body)
 }
 
-impl Record {
+impl<'a> Record<'a> {
     /// # Errors
-    /// A record of another version or kind, or one that does not decompress.
-    pub(crate) fn decompress(bytes: &[u8]) -> Result<Self, RecordError> {
-        let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or(RecordError::Length)?;
-        let &[version, kind, a, b, c, d] = header else { return Err(RecordError::Length) };
-        if version != VERSION {
-            return Err(RecordError::Version(version));
+    /// A record of another version, or one that does not decompress.
+    pub(crate) fn decompress(bytes: &'a [u8]) -> Result<Self, RecordError> {
+        let [version, kind, body @ ..] = bytes else { return Err(RecordError::Length) };
+        if *version != VERSION {
+            return Err(RecordError::Version(*version));
         }
-        let n_bytes = u32::from_le_bytes([a, b, c, d]) as usize;
+        if *kind != KIND_LOGS {
+            return Ok(Self { kind: *kind, body: Cow::Borrowed(body) });
+        }
+        let (n_bytes, body) = body.split_first_chunk().ok_or(RecordError::Length)?;
+        let n_bytes = u32::from_le_bytes(*n_bytes) as usize;
         if n_bytes > BODY_BYTES_MAX {
             return Err(RecordError::Length);
         }
         let body = zstd::bulk::decompress(body, n_bytes).map_err(RecordError::Zstd)?;
-        Ok(Self { kind, body })
+        Ok(Self { kind: *kind, body: Cow::Owned(body) })
     }
 
     /// # Errors
-    /// A body that does not hold what it says.
+    /// A record of another kind, or a body that does not hold what it says.
     pub(crate) fn parse(&self) -> Result<Content<'_>, RecordError> {
-        let mut rest = self.body.as_slice();
-        let registrations = take_registrations(&mut rest)?;
-        let (ids, ns) = take_groups(&mut rest)?;
-        let n_rows = ns.iter().try_fold(0_usize, |sum, n| sum.checked_add(*n));
-        // Every row takes a byte at least.
-        let n_rows = n_rows.filter(|it| *it <= self.body.len()).ok_or(RecordError::Length)?;
-        let ts = take_deltas(&mut rest, n_rows)?;
+        let mut rest = &*self.body;
         let content = match self.kind {
             KIND_SAMPLES => {
-                let mut bits = Vec::with_capacity(n_rows);
-                for _ in 0..n_rows {
-                    let (bytes, after) = rest.split_first_chunk().ok_or(RecordError::Length)?;
-                    bits.push(u64::from_le_bytes(*bytes));
-                    rest = after;
-                }
-                let columns = SampleColumns { ids, n_samples: ns, ts, bits };
+                let (registrations, columns) = samples::take(&mut rest)?;
                 Content::Samples { registrations, columns }
             }
             KIND_LOGS => {
+                let registrations = take_registrations(&mut rest)?;
+                let (ids, ns) = take_groups(&mut rest)?;
+                let n_rows = ns.iter().try_fold(0_usize, |sum, n| sum.checked_add(*n));
+                // Every row takes a byte at least.
+                let n_rows = n_rows.filter(|it| *it <= self.body.len());
+                let n_rows = n_rows.ok_or(RecordError::Length)?;
+                let ts = take_deltas(&mut rest, n_rows)?;
                 let entries =
                     (0..n_rows).map(|_| take_log_body(&mut rest)).collect::<Result<_, _>>()?;
                 let columns = LogColumns { ids, n_entries: ns, ts, entries };
@@ -327,6 +299,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::index::{IdOrder, Index};
 
     fn labels(text: &str) -> Arc<Labels> {
         Arc::new(Labels::from_pairs([("__name__", "up"), ("job", text)]).unwrap())
@@ -336,19 +309,36 @@ mod tests {
         #[test]
         fn samples_read_back_bit_for_bit(
             groups in prop::collection::vec(
-                (any::<i64>(), prop::collection::vec((any::<i64>(), any::<u64>()), 0..5)), 0..5),
+                (prop_oneof![0_u32..9, any::<u32>().prop_map(|it| it / 2)],
+                 prop::collection::vec((any::<i64>(), any::<u64>()), 1..5)), 0..9),
+            flat in prop::collection::vec((0_u32..2000, 0_i64..2, 0_u64..3), 0..50),
             job in "\\PC{1,9}",
         ) {
             let mut columns = SampleColumns::default();
-            for (id, samples) in groups {
-                columns.ids.push(id);
-                columns.n_samples.push(samples.len());
+            let flat = flat.into_iter().map(|(slot, ts, value)| {
+                (slot, vec![(ts * 15_000, (value as f64).to_bits())])
+            });
+            for (slot, samples) in groups.into_iter().chain(flat) {
+                columns.slots.push(slot);
+                columns.n_samples.push(u32::try_from(samples.len()).unwrap());
                 columns.ts.extend(samples.iter().map(|it| it.0));
                 columns.bits.extend(samples.iter().map(|it| it.1));
             }
-            let registrations = vec![(7, labels(&job)), (-3, labels("b"))];
-            let record = Record::decompress(&encode_samples(&registrations, &columns)).unwrap();
-            prop_assert_eq!(record.parse().unwrap(), Content::Samples { registrations, columns });
+            let index = Index::new(IdOrder::Sequential);
+            let entry = index.restore(-3, labels(&job));
+            for registered in [vec![], vec![SlotOf { slot: 7, entry }]] {
+                let registrations = registered.iter().map(|it| SampleRegistration {
+                    slot: 7, id: -3, labels: Arc::clone(&it.entry.labels),
+                }).collect();
+                let bytes = encode_samples(&registered, &columns);
+                let record = Record::decompress(&bytes).unwrap();
+                let expected = Content::Samples { registrations, columns: columns.clone() };
+                prop_assert_eq!(record.parse().unwrap(), expected);
+                for end in 0..bytes.len() {
+                    let cut = Record::decompress(&bytes[..end]);
+                    prop_assert!(cut.and_then(|it| it.parse().map(drop)).is_err());
+                }
+            }
         }
 
         #[test]
@@ -363,14 +353,15 @@ mod tests {
                     .collect(),
             };
             let registrations = vec![(5, labels("a"))];
-            let record = Record::decompress(&encode_logs(&registrations, &columns)).unwrap();
+            let bytes = encode_logs(&registrations, &columns);
+            let record = Record::decompress(&bytes).unwrap();
             prop_assert_eq!(record.parse().unwrap(), Content::Logs { registrations, columns });
         }
 
         #[test]
         fn no_bytes_make_the_parser_panic(body in prop::collection::vec(any::<u8>(), 0..200),
                                           kind in 0_u8..4) {
-            drop(Record { kind, body: body.clone() }.parse());
+            drop(Record { kind, body: Cow::Borrowed(&body) }.parse());
             drop(Record::decompress(&body));
         }
     }

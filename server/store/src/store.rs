@@ -20,10 +20,10 @@ use crate::{
     delete::Deletes,
     error::{AppendError, Appended, Rejection},
     flush::Tables,
-    index::{Entry, Index, IndexSnapshot},
+    index::{Entry, Index, IndexSnapshot, Spellings},
     open::mark_days,
     part_store::PartStore,
-    record::{LogBody, LogColumns, Registration, SampleColumns, encode_logs, encode_samples},
+    record::{LogBody, LogColumns, Registration, encode_logs},
     run::TableBytes,
     space::{NoRoom, Space},
     view::{Metadata, Snapshot, View},
@@ -41,6 +41,7 @@ pub struct Store {
     pub(crate) parts: Arc<dyn PartStore>,
     pub(crate) wal: Wal,
     pub(crate) series: Arc<Index>,
+    pub(crate) spellings: Spellings,
     pub(crate) streams: Arc<Index>,
     pub(crate) view: Mutex<View>,
     pub(crate) metadata: Mutex<Arc<BTreeMap<String, Metadata>>>,
@@ -77,13 +78,13 @@ pub(crate) struct Figures {
 
 /// The oldest and newest time stamp that is taken, in milliseconds.
 #[derive(Debug, Clone, Copy)]
-struct Bounds {
+pub(crate) struct Bounds {
     oldest: i64,
     newest: i64,
 }
 
 impl Bounds {
-    fn check(self, ts: i64, what: impl Fn() -> String) -> Result<(), Rejection> {
+    pub(crate) fn check(self, ts: i64, what: impl Fn() -> String) -> Result<(), Rejection> {
         if ts < self.oldest {
             let oldest = TimestampMs(self.oldest);
             return Err(Rejection::TooOld { what: what(), ts: TimestampMs(ts), oldest });
@@ -113,39 +114,11 @@ impl Intake {
     }
 
     fn reject(&mut self, n_rows: usize, rejection: Rejection) {
-        self.appended.n_rejected += n_rows;
-        self.appended.first_rejection.get_or_insert(rejection);
+        self.appended.reject(n_rows, rejection);
     }
 }
 
 impl Store {
-    /// Appends samples; returns once they are durable (as configured) and visible to snapshots.
-    /// Of appends that run at the same time either may count as the earlier.
-    ///
-    /// # Errors
-    /// Nothing of the request is stored; rows refused one by one are in [`Appended`] instead.
-    pub async fn append_samples(&self, rows: &SampleRows<'_>) -> Result<Appended, AppendError> {
-        self.admit()?;
-        self.note_metadata(rows);
-        let bounds = self.bounds();
-        let epoch = self.gate.read().await;
-        let (intake, columns) = self.take_samples(rows, bounds, *epoch);
-        if columns.ts.is_empty() {
-            return Ok(counted(&self.figures.n_samples_rejected, intake.appended));
-        }
-        let record = encode_samples(&intake.registrations, &columns);
-        self.wal.append(record).await.map_err(AppendError::from)?;
-        let heads = Arc::clone(&self.view().samples.active);
-        for (entry, (id, ts, bits)) in intake.entries.iter().zip(columns.groups()) {
-            entry.set_registered_in(*epoch);
-            mark_days(entry, ts.iter().copied());
-            heads.append(id, ts, bits);
-        }
-        drop(epoch);
-        self.ask_for_flush_if_due();
-        Ok(counted(&self.figures.n_samples_rejected, intake.appended))
-    }
-
     /// Appends log entries; as [`Self::append_samples`].
     ///
     /// # Errors
@@ -181,49 +154,6 @@ impl Store {
             streams: IndexSnapshot::new(&self.streams),
             metadata: Arc::clone(&self.metadata()),
         }
-    }
-
-    fn take_samples(
-        &self,
-        rows: &SampleRows<'_>,
-        bounds: Bounds,
-        epoch: u64,
-    ) -> (Intake, SampleColumns) {
-        let mut intake = Intake::default();
-        let mut columns = SampleColumns::default();
-        for (pairs, samples) in rows.series() {
-            let n_before = columns.ts.len();
-            for sample in samples {
-                match bounds
-                    .check(sample.ts.0, || format!("sample of {}", display(pairs.iter().copied())))
-                {
-                    Ok(()) => {
-                        columns.ts.push(sample.ts.0);
-                        columns.bits.push(sample.value.to_bits());
-                    }
-                    Err(rejection) => intake.reject(1, rejection),
-                }
-            }
-            let n_samples = columns.ts.len() - n_before;
-            if n_samples == 0 {
-                continue;
-            }
-            let hash = hash_sorted_pairs(pairs.iter().copied());
-            match self.series.resolve(hash, &pairs.iter().copied()) {
-                Ok(entry) => {
-                    columns.ids.push(entry.id);
-                    columns.n_samples.push(n_samples);
-                    intake.appended.n_accepted += n_samples;
-                    intake.add(entry, epoch);
-                }
-                Err(error) => {
-                    columns.ts.truncate(n_before);
-                    columns.bits.truncate(n_before);
-                    intake.reject(n_samples, Rejection::Labels(error));
-                }
-            }
-        }
-        (intake, columns)
     }
 
     fn take_logs<'a>(
@@ -273,7 +203,7 @@ impl Store {
     }
 
     /// Whether more rows fit into memory.
-    fn admit(&self) -> Result<(), AppendError> {
+    pub(crate) fn admit(&self) -> Result<(), AppendError> {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(AppendError::Closed);
         }
@@ -292,7 +222,7 @@ impl Store {
         Ok(())
     }
 
-    fn ask_for_flush_if_due(&self) {
+    pub(crate) fn ask_for_flush_if_due(&self) {
         let view = self.view();
         let n_bytes = view.samples.active.n_bytes() + view.logs.active.n_bytes();
         drop(view);
@@ -301,7 +231,7 @@ impl Store {
         }
     }
 
-    fn bounds(&self) -> Bounds {
+    pub(crate) fn bounds(&self) -> Bounds {
         let now = self.clock.now().to_ms().0;
         let ms = |it: Duration| i64::try_from(it.as_millis()).unwrap_or(i64::MAX);
         // What nanoseconds can say, so that days of samples and of logs are the same.
@@ -310,7 +240,7 @@ impl Store {
         Bounds { oldest, newest: now.saturating_add(ms(self.config.future_max)) }
     }
 
-    fn note_metadata(&self, rows: &SampleRows<'_>) {
+    pub(crate) fn note_metadata(&self, rows: &SampleRows<'_>) {
         let mut known = self.metadata();
         for told in &rows.metadata {
             let it = known.get(told.metric);
@@ -337,7 +267,7 @@ impl Store {
     }
 }
 
-fn counted(n_rejected: &AtomicU64, appended: Appended) -> Appended {
+pub(crate) fn counted(n_rejected: &AtomicU64, appended: Appended) -> Appended {
     let n_rows = u64::try_from(appended.n_rejected).unwrap_or(u64::MAX);
     n_rejected.fetch_add(n_rows, Ordering::Relaxed);
     appended

@@ -12,7 +12,7 @@ use http::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 use skep_proto::names::header;
-use skep_receive::remote_write::{Version, decode, decompress, negotiate};
+use skep_receive::remote_write::{Version, decode_known, decompress, negotiate};
 
 use crate::{
     Api,
@@ -30,16 +30,22 @@ pub(super) async fn write(
     let format = negotiate(text(CONTENT_TYPE), text(CONTENT_ENCODING)).map_err(ApiError::from)?;
     let body = body.map_err(ApiError::from)?;
     api.telemetry.bytes_received.add(body.len());
-    let plain = decompress(format, &body, &api.receive).map_err(ApiError::from)?;
-    let decoded = decode(format, &plain, &api.receive).map_err(ApiError::from)?;
-    let appended = api
-        .store
-        .append_samples(&decoded.rows)
-        .await
-        .map_err(|error| ApiError::from_append(&api, &error))?;
+    let (prepared, refused) = {
+        let plain = decompress(format, &body, &api.receive).map_err(ApiError::from)?;
+        drop(body);
+        let decoded = decode_known(format, &plain, &api.receive, &mut api.store.known_series())
+            .map_err(ApiError::from)?;
+        (api.store.prepare_samples(&decoded.rows).await, decoded.refused)
+    };
+    // The request's bytes are gone while it waits for the disk.
+    let appended = match prepared {
+        Ok(prepared) => prepared.commit().await,
+        Err(error) => Err(error),
+    };
+    let appended = appended.map_err(|error| ApiError::from_append(&api, &error))?;
     api.telemetry.samples_received.add(appended.n_accepted);
-    api.telemetry.samples_refused.add(appended.n_rejected + decoded.refused.n_values);
-    let mut response = match ApiError::from_left_out(&decoded.refused, &appended) {
+    api.telemetry.samples_refused.add(appended.n_rejected + refused.n_values);
+    let mut response = match ApiError::from_left_out(&refused, &appended) {
         None => StatusCode::NO_CONTENT.into_response(),
         Some(error) => WriteError(error).into_response(),
     };

@@ -1,11 +1,11 @@
 //! One series on its way into the rows: its labels are checked here, for both versions.
 
-use skep_proto::{Sample, names::METRIC_NAME};
+use skep_proto::{Fingerprint, SeriesRef, names::METRIC_NAME};
 
 use super::{Decoded, labels_text};
 use crate::{
     Error, Limits, TooLarge,
-    protobuf::{Fields, WireError},
+    protobuf::{WireError, fields, take_varint},
 };
 
 /// What is wrong with one series.
@@ -27,11 +27,15 @@ pub(super) enum SeriesFault {
     Ref { symbol_ref: u64, n_symbols: usize },
 }
 
-/// Reused from series to series, so that a request costs no allocation per series.
+/// Reused from series to series, so that a request costs no allocation per series. Its samples are
+/// in the rows already, as those that no series has yet.
 #[derive(Debug, Default)]
 pub(super) struct Series<'a> {
+    /// Empty where the series is known.
     pub(super) labels: Vec<(&'a str, &'a str)>,
-    pub(super) samples: Vec<Sample>,
+    pub(super) known: Option<SeriesRef>,
+    /// Of the labels' spelling, where it can be told.
+    pub(super) fingerprint: Option<Fingerprint>,
     pub(super) n_histograms: usize,
     pub(super) n_exemplars: usize,
     /// Found while scanning; the samples are still counted.
@@ -41,7 +45,8 @@ pub(super) struct Series<'a> {
 impl<'a> Series<'a> {
     pub(super) fn clear(&mut self) {
         self.labels.clear();
-        self.samples.clear();
+        self.known = None;
+        self.fingerprint = None;
         self.n_histograms = 0;
         self.n_exemplars = 0;
         self.fault = None;
@@ -56,13 +61,6 @@ impl<'a> Series<'a> {
         }
     }
 
-    /// One more than the limit is kept, so that [`Self::finish`] sees it.
-    pub(super) fn sample(&mut self, sample: Sample, limits: &Limits) {
-        if self.samples.len() <= limits.values_max {
-            self.samples.push(sample);
-        }
-    }
-
     pub(super) fn not_utf8(&mut self) {
         let labels = labels_text(&self.labels);
         self.fault.get_or_insert(SeriesFault::Invalid { labels });
@@ -74,26 +72,26 @@ impl<'a> Series<'a> {
         decoded: &mut Decoded<'a>,
         limits: &Limits,
     ) -> Result<(), Error> {
-        if decoded.rows.n_series() + decoded.refused.n_series >= limits.series_max {
+        let Decoded { rows, refused, .. } = decoded;
+        if rows.n_series() + refused.n_series >= limits.series_max {
             return Err(TooLarge::Series { n_max: limits.series_max }.into());
         }
-        let n_values_so_far = decoded.rows.n_samples() + decoded.refused.n_values;
-        if n_values_so_far + self.samples.len() > limits.values_max {
+        if rows.n_samples() + refused.n_values > limits.values_max {
             return Err(TooLarge::Values { n_max: limits.values_max }.into());
         }
         decoded.n_histograms += self.n_histograms;
         decoded.n_exemplars += self.n_exemplars;
-        let checked = match self.fault.take() {
-            Some(fault) => Err(fault),
-            None => check(&mut self.labels, limits),
+        let checked = match (self.fault.take(), self.known) {
+            (Some(fault), _) => Err(fault),
+            (None, Some(_)) => Ok(()),
+            (None, None) => check(&mut self.labels, limits),
         };
-        match checked {
-            Err(fault) => decoded.refused.series(self.samples.len(), &fault),
+        match (checked, self.known) {
+            (Err(fault), _) => refused.series(rows.drop_unended(), &fault),
             // Only histograms or exemplars: nothing to store, so no series to register.
-            Ok(()) if self.samples.is_empty() => {}
-            Ok(()) => {
-                decoded.rows.push(self.labels.iter().copied(), self.samples.iter().copied());
-            }
+            (Ok(()), _) if rows.n_unended() == 0 => {}
+            (Ok(()), Some(known)) => rows.end_known(known),
+            (Ok(()), None) => rows.end_unknown(self.labels.iter().copied(), self.fingerprint),
         }
         Ok(())
     }
@@ -131,14 +129,40 @@ fn check(labels: &mut Vec<(&str, &str)>, limits: &Limits) -> Result<(), SeriesFa
     if has_name { Ok(()) } else { Err(SeriesFault::Invalid { labels: labels_text(labels) }) }
 }
 
-/// `Sample` of both versions: value 1, timestamp (ms) 2.
-pub(super) fn sample(message: Fields<'_>) -> Result<Sample, WireError> {
-    let mut sample = Sample { ts: skep_proto::TimestampMs(0), value: 0.0 };
-    for field in message {
+/// `Sample` of both versions, value 1, timestamp (ms) 2, on its way into the rows. One more than
+/// the limit is kept, so that [`Series::finish`] sees it.
+pub(super) fn sample(
+    message: &[u8],
+    decoded: &mut Decoded<'_>,
+    limits: &Limits,
+) -> Result<(), WireError> {
+    let (ts, bits) = match plain_sample(message) {
+        Some(sample) => sample,
+        None => any_sample(message)?,
+    };
+    if decoded.rows.n_samples() <= limits.values_max {
+        decoded.rows.push_sample(ts, bits);
+    }
+    Ok(())
+}
+
+/// Both fields in their order and nothing else, as every sender writes them.
+fn plain_sample(message: &[u8]) -> Option<(i64, u64)> {
+    let (&[0x09, v0, v1, v2, v3, v4, v5, v6, v7, 0x10], mut rest) = message.split_first_chunk()?
+    else {
+        return None;
+    };
+    let ts = take_varint(&mut rest).ok()?.cast_signed();
+    rest.is_empty().then(|| (ts, u64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7])))
+}
+
+fn any_sample(message: &[u8]) -> Result<(i64, u64), WireError> {
+    let mut sample = (0, 0.0_f64.to_bits());
+    for field in fields(message) {
         let field = field?;
         match field.number {
-            1 => sample.value = field.double()?,
-            2 => sample.ts.0 = field.int64()?,
+            1 => sample.1 = field.double()?.to_bits(),
+            2 => sample.0 = field.int64()?,
             _ => {}
         }
     }

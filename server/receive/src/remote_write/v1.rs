@@ -1,6 +1,6 @@
 //! `prometheus.WriteRequest`: every series spells its labels out, metadata comes beside them.
 
-use skep_proto::{MetricKind, MetricMetadata};
+use skep_proto::{KnownSeries, MetricKind, MetricMetadata};
 
 use super::{
     Decoded,
@@ -8,10 +8,17 @@ use super::{
 };
 use crate::{
     BadData, Error, Limits,
-    protobuf::{Field, Fields, WireError, fields},
+    protobuf::{Fields, WireError, fields, take_varint},
 };
 
-pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>, Error> {
+/// The tag of a label in a series.
+const LABEL_TAG: u8 = 0x0a;
+
+pub(super) fn decode<'a>(
+    plain: &'a [u8],
+    limits: &Limits,
+    known: &mut impl KnownSeries,
+) -> Result<Decoded<'a>, Error> {
     let mut decoded = Decoded::default();
     let mut series = Series::default();
     for field in fields(plain) {
@@ -19,7 +26,10 @@ pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>
         match field.number {
             1 => {
                 series.clear();
-                scan_series(field, &mut series, limits).map_err(BadData::Wire)?;
+                field
+                    .bytes()
+                    .and_then(|it| scan_series(it, &mut series, &mut decoded, limits, known))
+                    .map_err(BadData::Wire)?;
                 series.finish(&mut decoded, limits)?;
             }
             3 => {
@@ -33,27 +43,61 @@ pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>
     Ok(decoded)
 }
 
-/// `TimeSeries`: labels 1, samples 2, exemplars 3, histograms 4.
+/// `TimeSeries`: labels 1, samples 2, exemplars 3, histograms 4. Labels stand before everything
+/// else, and where their bytes are known they are not looked at.
 fn scan_series<'a>(
-    message: Field<'a>,
+    message: &'a [u8],
     series: &mut Series<'a>,
+    decoded: &mut Decoded<'a>,
     limits: &Limits,
+    known: &mut impl KnownSeries,
 ) -> Result<(), WireError> {
-    for field in message.message()? {
+    let (mut spelling, rest) = split_labels(message);
+    let fingerprint = known.secret().fingerprint(spelling);
+    series.fingerprint = Some(fingerprint);
+    series.known = known.find(fingerprint);
+    for field in fields(rest) {
         let field = field?;
         match field.number {
-            1 => match label(field.message()?) {
-                Ok((name, value)) => series.label(name, value, limits),
-                Err(WireError::Utf8(_)) => series.not_utf8(),
-                Err(error) => return Err(error),
-            },
-            2 => series.sample(series::sample(field.message()?)?, limits),
+            // A label out of its place: legal, and no sender's habit.
+            1 => {
+                spelling = message;
+                series.known = None;
+                series.fingerprint = None;
+            }
+            2 => series::sample(field.bytes()?, decoded, limits)?,
             3 => series.n_exemplars += 1,
             4 => series.n_histograms += 1,
             _ => {}
         }
     }
+    if series.known.is_some() {
+        return Ok(());
+    }
+    for field in fields(spelling) {
+        let field = field?;
+        if field.number == 1 {
+            match label(field.message()?) {
+                Ok((name, value)) => series.label(name, value, limits),
+                Err(WireError::Utf8(_)) => series.not_utf8(),
+                Err(error) => return Err(error),
+            }
+        }
+    }
     Ok(())
+}
+
+/// The labels at the front of a series, and what follows them.
+fn split_labels(message: &[u8]) -> (&[u8], &[u8]) {
+    let mut rest = message;
+    while let [LABEL_TAG, label @ ..] = rest {
+        let mut after = label;
+        let n_bytes = take_varint(&mut after).ok().and_then(|it| usize::try_from(it).ok());
+        // Damage is told by whoever reads the rest.
+        let Some((_, after)) = n_bytes.and_then(|it| after.split_at_checked(it)) else { break };
+        rest = after;
+    }
+    message.split_at(message.len() - rest.len())
 }
 
 /// `Label`: name 1, value 2.

@@ -3,7 +3,9 @@
 
 use std::collections::HashSet;
 
-use skep_proto::{MetricKind, MetricMetadata, names::METRIC_NAME};
+use skep_proto::{
+    Fingerprint, HashSecret, KnownSeries, MetricKind, MetricMetadata, names::METRIC_NAME,
+};
 
 use super::{
     Decoded,
@@ -14,13 +16,26 @@ use crate::{
     protobuf::{Field, Fields, WireError, fields},
 };
 
-/// `None` where a symbol is not UTF-8: only the series that use it are refused.
-type Symbols<'a> = Vec<Option<&'a str>>;
+/// Before the symbols of a spelling: 1.0's begin with the tag of a label.
+const SPELLING_V2: u8 = 2;
 
-pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>, Error> {
-    let symbols = symbols(plain).map_err(BadData::Wire)?;
+/// A string of the request.
+struct Symbol<'a> {
+    /// `None` where it is not UTF-8: only the series that use it are refused.
+    text: Option<&'a str>,
+    /// Worked out once, however many series refer to it.
+    fingerprint: Fingerprint,
+}
+
+pub(super) fn decode<'a>(
+    plain: &'a [u8],
+    limits: &Limits,
+    known: &mut impl KnownSeries,
+) -> Result<Decoded<'a>, Error> {
+    let symbols = symbols(plain, known.secret()).map_err(BadData::Wire)?;
     let mut decoded = Decoded::default();
     let mut series = Series::default();
+    let mut refs = Refs::default();
     let mut described = HashSet::new();
     for field in fields(plain) {
         let field = field.map_err(BadData::Wire)?;
@@ -28,8 +43,16 @@ pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>
             continue;
         }
         series.clear();
-        let metadata = scan_series(field, &mut series, &symbols, limits).map_err(BadData::Wire)?;
-        let metadata = metadata.and_then(|it| it.resolve(&series, &symbols));
+        refs.clear();
+        scan_series(field, &mut series, &mut refs, &mut decoded, limits).map_err(BadData::Wire)?;
+        series.fingerprint = refs.fingerprint(&symbols, known.secret(), limits);
+        series.known = series.fingerprint.and_then(|it| known.find(it));
+        if series.known.is_some() {
+            series.finish(&mut decoded, limits)?;
+            continue;
+        }
+        refs.resolve(&mut series, &symbols, limits);
+        let metadata = refs.metadata.as_ref().and_then(|it| it.resolve(&series, &symbols));
         let n_refused = decoded.refused.n_series;
         series.finish(&mut decoded, limits)?;
         let is_kept = decoded.refused.n_series == n_refused;
@@ -42,58 +65,124 @@ pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>
 }
 
 /// Field 4 of the request. They may stand behind the series that use them.
-fn symbols(plain: &[u8]) -> Result<Symbols<'_>, WireError> {
+fn symbols<'a>(plain: &'a [u8], secret: &HashSecret) -> Result<Vec<Symbol<'a>>, WireError> {
     let mut symbols = Vec::new();
     for field in fields(plain) {
         let field = field?;
         if field.number == 4 {
-            symbols.push(std::str::from_utf8(field.bytes()?).ok());
+            let bytes = field.bytes()?;
+            symbols.push(Symbol {
+                text: std::str::from_utf8(bytes).ok(),
+                fingerprint: secret.fingerprint(bytes),
+            });
         }
     }
     Ok(symbols)
 }
 
 /// `TimeSeries`: label references 1, samples 2, histograms 3, exemplars 4, metadata 5.
-fn scan_series<'a>(
-    message: Field<'a>,
-    series: &mut Series<'a>,
-    symbols: &[Option<&'a str>],
+fn scan_series(
+    message: Field<'_>,
+    series: &mut Series<'_>,
+    refs: &mut Refs,
+    decoded: &mut Decoded<'_>,
     limits: &Limits,
-) -> Result<Option<Metadata>, WireError> {
-    let mut metadata = None;
-    let mut n_refs = 0;
-    let mut name = None;
+) -> Result<(), WireError> {
     for field in message.message()? {
         let field = field?;
         match field.number {
-            1 => {
-                for symbol_ref in field.varints()? {
-                    let symbol_ref = symbol_ref?;
-                    n_refs += 1;
-                    let text = symbol(series, symbols, symbol_ref);
-                    match name.take() {
-                        None => name = Some(text),
-                        Some(name) => series.label(name, text, limits),
-                    }
-                }
-            }
-            2 => series.sample(series::sample(field.message()?)?, limits),
+            1 => refs.extend(field.varints()?, limits)?,
+            2 => series::sample(field.bytes()?, decoded, limits)?,
             3 => series.n_histograms += 1,
             4 => series.n_exemplars += 1,
-            5 => metadata = Some(scan_metadata(field.message()?)?),
+            5 => refs.metadata = Some(scan_metadata(field.message()?)?),
             _ => {}
         }
     }
-    if name.is_some() {
-        series.fault.get_or_insert(SeriesFault::OddRefs { n_refs });
-    }
-    Ok(metadata)
+    Ok(())
 }
 
-fn symbol<'a>(series: &mut Series<'a>, symbols: &[Option<&'a str>], symbol_ref: u64) -> &'a str {
-    match usize::try_from(symbol_ref).ok().and_then(|it| symbols.get(it)) {
-        Some(Some(text)) => text,
-        Some(None) => {
+/// What a series says of itself in references; reused from series to series.
+#[derive(Debug, Default)]
+struct Refs {
+    /// Names and values in turn.
+    labels: Vec<u64>,
+    n_labels: usize,
+    metadata: Option<Metadata>,
+    spelling: Vec<u8>,
+}
+
+impl Refs {
+    fn clear(&mut self) {
+        self.labels.clear();
+        self.n_labels = 0;
+        self.metadata = None;
+    }
+
+    /// Keeps two more labels than the limit, so that [`Series::label`] sees that they are too many.
+    fn extend(
+        &mut self,
+        refs: impl Iterator<Item = Result<u64, WireError>>,
+        limits: &Limits,
+    ) -> Result<(), WireError> {
+        for symbol_ref in refs {
+            let symbol_ref = symbol_ref?;
+            self.n_labels += 1;
+            if self.labels.len() < 2 * limits.labels_max + 4 {
+                self.labels.push(symbol_ref);
+            }
+        }
+        Ok(())
+    }
+
+    /// Of labels and metadata: a series that is known has told its metadata before. `None` where
+    /// a reference leads nowhere.
+    fn fingerprint(
+        &mut self,
+        symbols: &[Symbol<'_>],
+        secret: &HashSecret,
+        limits: &Limits,
+    ) -> Option<Fingerprint> {
+        if self.n_labels % 2 == 1 || self.n_labels > 2 * limits.labels_max {
+            return None;
+        }
+        self.spelling.clear();
+        self.spelling.push(SPELLING_V2);
+        for symbol_ref in &self.labels {
+            self.spelling.extend(symbol(symbols, *symbol_ref)?.fingerprint.to_bytes());
+        }
+        if let Some(metadata) = &self.metadata {
+            self.spelling.push(u8::try_from(metadata.wire_kind).unwrap_or(u8::MAX));
+            for symbol_ref in [metadata.help_ref, metadata.unit_ref] {
+                self.spelling.extend(symbol(symbols, symbol_ref)?.fingerprint.to_bytes());
+            }
+        }
+        Some(secret.fingerprint(&self.spelling))
+    }
+
+    fn resolve<'a>(&self, series: &mut Series<'a>, symbols: &[Symbol<'a>], limits: &Limits) {
+        let mut name = None;
+        for symbol_ref in &self.labels {
+            let text = text(series, symbols, *symbol_ref);
+            match name.take() {
+                None => name = Some(text),
+                Some(name) => series.label(name, text, limits),
+            }
+        }
+        if self.n_labels % 2 == 1 {
+            series.fault.get_or_insert(SeriesFault::OddRefs { n_refs: self.n_labels });
+        }
+    }
+}
+
+fn symbol<'s, 'a>(symbols: &'s [Symbol<'a>], symbol_ref: u64) -> Option<&'s Symbol<'a>> {
+    usize::try_from(symbol_ref).ok().and_then(|it| symbols.get(it))
+}
+
+fn text<'a>(series: &mut Series<'a>, symbols: &[Symbol<'a>], symbol_ref: u64) -> &'a str {
+    match symbol(symbols, symbol_ref) {
+        Some(Symbol { text: Some(text), .. }) => text,
+        Some(Symbol { text: None, .. }) => {
             series.not_utf8();
             ""
         }
@@ -107,7 +196,8 @@ fn symbol<'a>(series: &mut Series<'a>, symbols: &[Option<&'a str>], symbol_ref: 
 
 #[derive(Debug, Default)]
 struct Metadata {
-    kind: MetricKind,
+    /// `Metadata.MetricType`.
+    wire_kind: u64,
     help_ref: u64,
     unit_ref: u64,
 }
@@ -118,7 +208,7 @@ fn scan_metadata(message: Fields<'_>) -> Result<Metadata, WireError> {
     for field in message {
         let field = field?;
         match field.number {
-            1 => metadata.kind = kind(field.varint()?),
+            1 => metadata.wire_kind = field.varint()?,
             3 => metadata.help_ref = field.varint()?,
             4 => metadata.unit_ref = field.varint()?,
             _ => {}
@@ -132,19 +222,16 @@ impl Metadata {
     fn resolve<'a>(
         &self,
         series: &Series<'a>,
-        symbols: &[Option<&'a str>],
+        symbols: &[Symbol<'a>],
     ) -> Option<MetricMetadata<'a>> {
-        let text = |symbol_ref| {
-            let symbol_idx = usize::try_from(symbol_ref).ok()?;
-            symbols.get(symbol_idx).copied().flatten()
-        };
+        let text = |symbol_ref| symbol(symbols, symbol_ref)?.text;
+        let kind = kind(self.wire_kind);
         let (_, name) = series.labels.iter().find(|(name, _)| *name == METRIC_NAME)?;
         let help = text(self.help_ref).unwrap_or_default();
         let unit = text(self.unit_ref).unwrap_or_default();
-        let says_something =
-            self.kind != MetricKind::Unknown || !help.is_empty() || !unit.is_empty();
-        let metric = skep_proto::remote_write::family_name(name, self.kind);
-        says_something.then_some(MetricMetadata { metric, kind: self.kind, help, unit })
+        let says_something = kind != MetricKind::Unknown || !help.is_empty() || !unit.is_empty();
+        let metric = skep_proto::remote_write::family_name(name, kind);
+        says_something.then_some(MetricMetadata { metric, kind, help, unit })
     }
 }
 

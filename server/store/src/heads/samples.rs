@@ -1,30 +1,75 @@
 //! Samples in memory, by series.
+//!
+//! A series that gets its first sample here gets a slot, numbered in order of arrival: the series
+//! of one sender lie side by side, whatever their ids are. The log's records name series by their
+//! slots, which is why a slot also knows whether its registration is in the log.
 
 use std::{
-    collections::BTreeSet,
-    sync::atomic::{AtomicUsize, Ordering},
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
-use super::{Shards, days_in, shard_of, sorted_ids};
-use crate::{day::days_of_ms, filter::RowFilter};
+use super::packed::{Blocks, Slot};
+use crate::{
+    day::{MS_PER_DAY, day_of_ms, start_ms},
+    filter::RowFilter,
+    index::{Entry, Index},
+    shared::Shared,
+};
 
-/// What a sample takes in its two columns.
-const SAMPLE_BYTES: usize = 16;
-/// A guess of what a series takes beside its samples: map entry and two allocations.
-const SERIES_BYTES: usize = 128;
+/// Slots behind one lock; neighbours, since a request's series are.
+const PAGE_SLOTS: usize = 1024;
+/// What the directory takes for a series: entries of its four collections.
+const DIRECTORY_BYTES: usize = 40;
+/// No slot: more series than this are more than an index can hold.
+const NONE: u32 = u32::MAX;
 
 /// Appended to by many, read by queries, then frozen and written out.
 #[derive(Debug, Default)]
 pub(crate) struct SampleHeads {
-    shards: Shards<Columns>,
+    directory: Shared<Directory>,
+    /// The days that have samples.
+    days: Mutex<BTreeSet<i32>>,
     n_bytes: AtomicUsize,
     n_samples: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
-struct Columns {
-    ts: Vec<i64>,
-    bits: Vec<u64>,
+struct Directory {
+    /// Slot by the index's ordinal, [`NONE`] for none.
+    by_ordinal: Vec<u32>,
+    by_id: HashMap<i64, u32>,
+    /// By slot, as the next two.
+    entries: Vec<Arc<Entry>>,
+    is_registered: Vec<AtomicBool>,
+    pages: Vec<Mutex<Page>>,
+}
+
+#[derive(Debug, Default)]
+struct Page {
+    slots: Vec<Slot>,
+    blocks: Blocks,
+}
+
+/// A series and the number that the log's records have for it.
+#[derive(Debug, Clone)]
+pub(crate) struct SlotOf {
+    pub(crate) slot: u32,
+    pub(crate) entry: Arc<Entry>,
+}
+
+/// Samples by slot, on their way into the log and into the heads.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct SampleColumns {
+    pub(crate) slots: Vec<u32>,
+    /// How many each slot of the above has.
+    pub(crate) n_samples: Vec<u32>,
+    /// Milliseconds.
+    pub(crate) ts: Vec<i64>,
+    pub(crate) bits: Vec<u64>,
 }
 
 /// One series' samples in order of time, each time stamp once.
@@ -36,16 +81,76 @@ pub(crate) struct SampleRun {
 }
 
 impl SampleHeads {
-    pub(crate) fn append(&self, id: i64, ts: &[i64], bits: &[u64]) {
-        let Some(shard) = self.shards.get(shard_of(id)) else { return };
-        let mut shard = shard.lock().expect("nothing panics while it holds a head");
-        let n_before = shard.len();
-        let columns = shard.entry(id).or_default();
-        columns.ts.extend(ts);
-        columns.bits.extend(bits);
-        let n_bytes = ts.len() * SAMPLE_BYTES + (shard.len() - n_before) * SERIES_BYTES;
+    /// Turns ordinals of the index into slots, made where there are none, and tells those whose
+    /// registration is not in the log yet.
+    pub(crate) fn reserve(&self, index: &Index, ordinals: &mut [u32]) -> Vec<SlotOf> {
+        let directory = self.directory.read();
+        if let Some(unregistered) = directory.look_up(ordinals) {
+            return unregistered;
+        }
+        drop(directory);
+        let mut directory = self.directory.write();
+        let n_bytes_before = directory.n_bytes();
+        let missing: Vec<u32> =
+            ordinals.iter().copied().filter(|it| directory.slot(*it).is_none()).collect();
+        for entry in index.entries(&missing) {
+            directory.add(entry);
+        }
+        self.n_bytes.fetch_add(directory.n_bytes() - n_bytes_before, Ordering::Relaxed);
+        directory.look_up(ordinals).unwrap_or_default()
+    }
+
+    /// Notes that the registrations of these are in the log.
+    pub(crate) fn set_registered(&self, slots: &[SlotOf]) {
+        if slots.is_empty() {
+            return;
+        }
+        let directory = self.directory.read();
+        for it in slots {
+            if let Some(is_registered) = directory.is_registered.get(it.slot as usize) {
+                is_registered.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    pub(crate) fn append(&self, columns: &SampleColumns) {
+        let directory = self.directory.read();
+        let mut samples = columns.ts.iter().copied().zip(columns.bits.iter().copied());
+        let mut today = Today::of(0);
+        let mut n_bytes = 0;
+        let mut series = columns.slots.iter().zip(&columns.n_samples).peekable();
+        while let Some((first, _)) = series.peek() {
+            let page_idx = **first as usize / PAGE_SLOTS;
+            let Some(page) = directory.pages.get(page_idx) else { break };
+            let mut page = lock(page);
+            let Page { slots, blocks } = &mut *page;
+            let n_bytes_before = blocks.n_bytes();
+            while let Some((&number, &n_samples)) =
+                series.next_if(|(it, _)| **it as usize / PAGE_SLOTS == page_idx)
+            {
+                let Some(slot) = slots.get_mut(number as usize % PAGE_SLOTS) else { break };
+                for (ts, bits) in samples.by_ref().take(n_samples as usize) {
+                    if !today.contains(ts) {
+                        today = Today::of(ts);
+                    }
+                    if slot.day() != today.day {
+                        slot.set_day(today.day);
+                        self.note_day(today.day, directory.entries.get(number as usize));
+                    }
+                    slot.push(ts, bits, blocks);
+                }
+            }
+            n_bytes += blocks.n_bytes() - n_bytes_before;
+        }
         self.n_bytes.fetch_add(n_bytes, Ordering::Relaxed);
-        self.n_samples.fetch_add(ts.len(), Ordering::Relaxed);
+        self.n_samples.fetch_add(columns.ts.len(), Ordering::Relaxed);
+    }
+
+    fn note_day(&self, day: i32, entry: Option<&Arc<Entry>>) {
+        lock(&self.days).insert(day);
+        if let Some(entry) = entry {
+            entry.mark_day(day);
+        }
     }
 
     pub(crate) fn n_bytes(&self) -> usize {
@@ -57,37 +162,116 @@ impl SampleHeads {
         self.n_samples.load(Ordering::Relaxed)
     }
 
-    /// The ids that have samples, in order.
+    /// The ids that have samples, in order; some that have none may be among them.
     pub(crate) fn ids(&self) -> Vec<i64> {
-        sorted_ids(&self.shards)
+        let mut ids: Vec<i64> = self.directory.read().by_id.keys().copied().collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// The days that have samples, in order.
     pub(crate) fn days(&self) -> BTreeSet<i32> {
-        days_in(&self.shards, |columns| days_of_ms(columns.ts.iter().copied()))
+        lock(&self.days).clone()
     }
 
     /// One series' samples inside the filter's time range; `None` where there are none.
     pub(crate) fn read(&self, id: i64, filter: &RowFilter) -> Option<SampleRun> {
-        let shard = self.shards.get(shard_of(id))?;
-        let shard = shard.lock().expect("nothing panics while it holds a head");
-        let columns = shard.get(&id)?;
-        let run = columns.read(id, filter);
-        drop(shard);
-        (!run.ts.is_empty()).then(|| run.sorted())
-    }
-}
-
-impl Columns {
-    fn read(&self, id: i64, filter: &RowFilter) -> SampleRun {
         let mut run = SampleRun { id, ts: Vec::new(), bits: Vec::new() };
-        for (&ts, &bits) in self.ts.iter().zip(&self.bits) {
+        let directory = self.directory.read();
+        let slot = *directory.by_id.get(&id)? as usize;
+        let page = lock(directory.pages.get(slot / PAGE_SLOTS)?);
+        page.slots.get(slot % PAGE_SLOTS)?.read(&page.blocks, |ts, bits| {
             if filter.wants_ts(ts) {
                 run.ts.push(ts);
                 run.bits.push(bits);
             }
+        });
+        drop(page);
+        drop(directory);
+        (!run.ts.is_empty()).then(|| run.sorted())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing panics while it holds a head")
+}
+
+/// Samples of a request are of one day, nearly always: a comparison instead of a division.
+#[derive(Debug, Clone, Copy)]
+struct Today {
+    day: i32,
+    start_ms: i64,
+}
+
+impl Today {
+    fn of(ts: i64) -> Self {
+        let day = day_of_ms(ts);
+        Self { day, start_ms: start_ms(day) }
+    }
+
+    fn contains(self, ts: i64) -> bool {
+        (0..MS_PER_DAY).contains(&ts.wrapping_sub(self.start_ms))
+    }
+}
+
+impl Directory {
+    /// Replaces ordinals by slots, unless one has none; then nothing is replaced.
+    fn look_up(&self, ordinals: &mut [u32]) -> Option<Vec<SlotOf>> {
+        if ordinals.iter().any(|it| self.slot(*it).is_none()) {
+            return None;
         }
-        run
+        let mut unregistered = Vec::new();
+        for number in ordinals {
+            let slot = self.slot(*number).unwrap_or(NONE);
+            *number = slot;
+            let is_registered = self.is_registered.get(slot as usize);
+            if is_registered.is_none_or(|it| it.load(Ordering::Acquire)) {
+                continue;
+            }
+            if let Some(entry) = self.entries.get(slot as usize) {
+                unregistered.push(SlotOf { slot, entry: Arc::clone(entry) });
+            }
+        }
+        Some(unregistered)
+    }
+
+    fn slot(&self, ordinal: u32) -> Option<u32> {
+        self.by_ordinal.get(ordinal as usize).copied().filter(|it| *it != NONE)
+    }
+
+    /// Nothing if it has a slot, as one that comes twice in a request has.
+    fn add(&mut self, entry: Arc<Entry>) {
+        let ordinal = entry.ordinal() as usize;
+        if self.slot(entry.ordinal()).is_some() {
+            return;
+        }
+        let slot = u32::try_from(self.entries.len()).unwrap_or(NONE);
+        if ordinal >= self.by_ordinal.len() {
+            self.by_ordinal.resize(ordinal + 1, NONE);
+        }
+        if let Some(it) = self.by_ordinal.get_mut(ordinal) {
+            *it = slot;
+        }
+        self.by_id.insert(entry.id, slot);
+        self.entries.push(entry);
+        self.is_registered.push(AtomicBool::new(false));
+        if (slot as usize).is_multiple_of(PAGE_SLOTS) {
+            let slots = Vec::with_capacity(PAGE_SLOTS);
+            self.pages.push(Mutex::new(Page { slots, blocks: Blocks::default() }));
+        }
+        if let Some(page) = self.pages.last_mut() {
+            page.get_mut()
+                .expect("nothing panics while it holds a head")
+                .slots
+                .push(Slot::default());
+        }
+    }
+
+    /// Without the blocks.
+    fn n_bytes(&self) -> usize {
+        self.pages.len() * PAGE_SLOTS * size_of::<Slot>()
+            + self.entries.len() * DIRECTORY_BYTES
+            + self.by_ordinal.len() * size_of::<u32>()
     }
 }
 
@@ -109,18 +293,77 @@ impl SampleRun {
 
 #[cfg(test)]
 mod tests {
+    use skep_proto::Labels;
+
     use super::*;
+    use crate::index::IdOrder;
+
+    /// Appends to the series of each name and tells which of them are not registered.
+    fn append(
+        heads: &SampleHeads,
+        index: &Index,
+        series: &[&str],
+        samples: &[(i64, u64)],
+    ) -> Vec<SlotOf> {
+        let mut ordinals: Vec<u32> = series
+            .iter()
+            .map(|name| {
+                let labels = Labels::from_pairs([("__name__", *name)]).unwrap();
+                index.resolve(labels.stable_hash(), &labels.iter()).unwrap().ordinal()
+            })
+            .collect();
+        let unregistered = heads.reserve(index, &mut ordinals);
+        let mut columns = SampleColumns::default();
+        for slot in ordinals {
+            columns.slots.push(slot);
+            columns.n_samples.push(u32::try_from(samples.len()).unwrap());
+            columns.ts.extend(samples.iter().map(|it| it.0));
+            columns.bits.extend(samples.iter().map(|it| it.1));
+        }
+        heads.append(&columns);
+        unregistered
+    }
 
     #[test]
     fn the_last_write_of_a_time_stamp_wins_and_order_does_not_matter() {
-        let heads = SampleHeads::default();
-        heads.append(3, &[10, 30, 20], &[1, 2, 3]);
-        heads.append(3, &[30, 5], &[4, 5]);
+        let (heads, index) = (SampleHeads::default(), Index::new(IdOrder::Sequential));
+        append(&heads, &index, &["a"], &[(10, 1), (30, 2), (20, 3)]);
+        append(&heads, &index, &["a"], &[(30, 4), (5, 5)]);
         assert_eq!(
-            heads.read(3, &RowFilter::ALL),
-            Some(SampleRun { id: 3, ts: vec![5, 10, 20, 30], bits: vec![5, 1, 3, 4] })
+            heads.read(1, &RowFilter::ALL),
+            Some(SampleRun { id: 1, ts: vec![5, 10, 20, 30], bits: vec![5, 1, 3, 4] })
         );
         assert_eq!(heads.read(4, &RowFilter::ALL), None);
-        assert_eq!((heads.n_samples(), heads.ids()), (5, vec![3]));
+        assert_eq!((heads.n_samples(), heads.ids()), (5, vec![1]));
+    }
+
+    #[test]
+    fn a_series_is_told_as_unregistered_until_it_is_registered() {
+        let (heads, index) = (SampleHeads::default(), Index::new(IdOrder::Sequential));
+        let told = |unregistered: &[SlotOf]| {
+            unregistered.iter().map(|it| (it.slot, it.entry.id)).collect::<Vec<_>>()
+        };
+        let first = append(&heads, &index, &["a", "b", "a"], &[(1, 1)]);
+        assert_eq!(told(&first), [(0, 1), (1, 2), (0, 1)]);
+        heads.set_registered(&first[..1]);
+        assert_eq!(told(&append(&heads, &index, &["b", "c", "a"], &[(2, 1)])), [(1, 2), (2, 3)]);
+        // Other heads have other slots.
+        let heads = SampleHeads::default();
+        assert_eq!(told(&append(&heads, &index, &["b", "a"], &[(2, 1)])), [(0, 2), (1, 1)]);
+    }
+
+    #[test]
+    fn many_series_fill_many_pages_and_every_day_is_noted() {
+        let (heads, index) = (SampleHeads::default(), Index::new(IdOrder::Sequential));
+        let names: Vec<String> = (0..3 * PAGE_SLOTS + 5).map(|it| format!("n{it}")).collect();
+        let series: Vec<&str> = names.iter().map(String::as_str).collect();
+        append(&heads, &index, &series, &[(1, 7), (MS_PER_DAY, 8), (2, 9)]);
+        assert_eq!(heads.ids().len(), series.len());
+        for id in heads.ids() {
+            let run = heads.read(id, &RowFilter::between(0, 10)).unwrap();
+            assert_eq!((run.ts, run.bits), (vec![1, 2], vec![7, 9]));
+        }
+        assert_eq!(heads.days(), BTreeSet::from([0, 1]));
+        assert!(heads.n_bytes() > series.len() * size_of::<Slot>());
     }
 }
