@@ -35,8 +35,12 @@ pub mod column {
     pub const FIRST_SEEN: &str = "first_seen";
     /// `TIMESTAMP(ms, UTC)`: the newest one.
     pub const LAST_SEEN: &str = "last_seen";
-    /// `VARCHAR`: a log line.
+    /// `VARCHAR`: a log line as queries see it; files hold it as `format(template, v0, …, v7)`.
     pub const LINE: &str = "line";
+    /// `VARCHAR`: a log line with `{}` for each of its values, other braces doubled.
+    pub const TEMPLATE: &str = "template";
+    /// `VARCHAR`: a log line's values, empty where the template asks for fewer.
+    pub const VALUES: [&str; 8] = ["v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7"];
     /// `MAP<VARCHAR, VARCHAR>`: a log line's structured metadata.
     pub const METADATA: &str = "metadata";
 }

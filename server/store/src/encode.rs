@@ -80,15 +80,18 @@ impl Bounds {
 
 /// What all tables share: compression, the sort order, where the file comes from.
 fn properties(n_sorted: i32) -> WriterPropertiesBuilder {
-    let zstd = ZstdLevel::try_new(ZSTD_LEVEL).map_or(Compression::UNCOMPRESSED, Compression::ZSTD);
     let sorted = (0..n_sorted)
         .map(|it| SortingColumn { column_idx: it, descending: false, nulls_first: false })
         .collect();
     WriterProperties::builder()
         .set_created_by(concat!("skep ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(vec![KeyValue::new("skep.format".to_owned(), "1".to_owned())]))
-        .set_compression(zstd)
+        .set_compression(zstd(ZSTD_LEVEL))
         .set_sorting_columns(Some(sorted))
+}
+
+fn zstd(level: i32) -> Compression {
+    ZstdLevel::try_new(level).map_or(Compression::UNCOMPRESSED, Compression::ZSTD)
 }
 
 fn parquet_error(path: &Path) -> impl Fn(ParquetError) -> EncodeError + use<> {

@@ -19,6 +19,7 @@ mod filter;
 mod flush;
 mod heads;
 mod index;
+mod lines;
 mod merge;
 mod metadata;
 #[cfg(test)]

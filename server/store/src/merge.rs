@@ -28,6 +28,7 @@ use skep_proto::names::column;
 use crate::{
     filter::{Key, RowFilter},
     heads::hash_row,
+    lines::join_batch,
     part::Part,
     part_store::Pin,
     schema::{LOGS, LOGS_KEY, SAMPLES, SAMPLES_KEY},
@@ -387,6 +388,8 @@ impl Rows {
     fn new(table: Table, batch: RecordBatch) -> Result<Self> {
         let batch = if batch.column_by_name(column::MANTISSA).is_some() {
             decode_samples(&batch)?
+        } else if batch.column_by_name(column::TEMPLATE).is_some() {
+            join_batch(&batch)?
         } else {
             batch
         };

@@ -135,7 +135,7 @@ fn open_tables(dir: &Path, store: &Arc<dyn PartStore>, now_ms: i64) -> Result<Ta
         open("series", &schema::SERIES_FILE, schema::SAMPLES_KEY)?,
         open("streams", &schema::STREAMS_FILE, schema::STREAMS_KEY)?,
         open("samples", &schema::SAMPLES_FILE, schema::SAMPLES_KEY)?,
-        open("logs", &schema::LOGS, schema::LOGS_KEY)?,
+        open("logs", &schema::LOGS_FILE, schema::LOGS_KEY)?,
     ))
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn unmasked_source(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let file_schema = match table {
         Table::Samples => Arc::clone(&schema::SAMPLES_FILE),
-        Table::Logs => Arc::clone(&schema::LOGS),
+        Table::Logs => Arc::clone(&schema::LOGS_FILE),
     };
     let mut source = ParquetSource::new(Arc::clone(&file_schema)).with_enable_page_index(true);
     if let Some(expr) = filter.to_expr(&table.key()) {

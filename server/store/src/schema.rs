@@ -36,7 +36,7 @@ pub(crate) static SAMPLES_FILE: LazyLock<SchemaRef> = LazyLock::new(|| {
     ])
 });
 
-/// Log entries, in files and queries alike.
+/// Log entries, as queries see them.
 pub(crate) static LOGS: LazyLock<SchemaRef> = LazyLock::new(|| {
     schema([
         Field::new(column::STREAM_ID, DataType::Int64, false),
@@ -44,6 +44,19 @@ pub(crate) static LOGS: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new(column::LINE, DataType::Utf8, false),
         map(column::METADATA),
     ])
+});
+
+/// Log entries, as files hold them: a line is `format(template, v0, …, v7)`.
+pub(crate) static LOGS_FILE: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let text = |name| Field::new(name, DataType::Utf8, false);
+    let mut fields = vec![
+        Field::new(column::STREAM_ID, DataType::Int64, false),
+        timestamp(TimeUnit::Nanosecond),
+        text(column::TEMPLATE),
+    ];
+    fields.extend(column::VALUES.map(text));
+    fields.push(map(column::METADATA));
+    Arc::new(Schema::new(fields))
 });
 
 /// Series, as queries see them.

@@ -10,11 +10,12 @@ use skep_tests::{Process, Server, skipped};
 use tokio::process::Command;
 
 const START_S: i64 = 1_790_000_000;
+const LINE: &str = r#"GET /a {"took_ms": 12.5, "from": "10.0.0.7", "n": [1, 2, 3, 4, 5, 6, 7, {}]}"#;
 
 /// Every Parquet file opens in pyarrow and DuckDB, the queries of docs/guide/your-data.md answer,
 /// and the Delta log opens in delta-rs.
 const SCRIPT: &str = r#"
-import glob, sys, pyarrow.parquet as pq, duckdb, deltalake
+import glob, sys, pyarrow.parquet as pq, pyarrow.dataset as pads, duckdb, deltalake
 root = sys.argv[1]
 files = sorted(glob.glob(root + '/**/*.parquet', recursive=True))
 tables = sorted({f[len(root) + 1:].split('/')[0] for f in files})
@@ -29,8 +30,10 @@ rows = q(f"""SELECT epoch_ms(ts) AS ts, labels['mode'] AS mode, coalesce(mantiss
 FROM '{root}/samples/*/*.parquet' JOIN (SELECT DISTINCT series_id, name, labels FROM '{root}/series/*/*.parquet') USING (series_id)
 WHERE name = 'cpu_total' ORDER BY mode, ts""").fetchall()
 print('samples', rows)
-print('lines', q(f"""SELECT labels['unit'], line, metadata['_PID']
+print('lines', q(f"""SELECT labels['unit'], format(template, v0, v1, v2, v3, v4, v5, v6, v7) AS line, metadata['_PID']
 FROM '{root}/logs/*/*.parquet' JOIN (SELECT DISTINCT stream_id, labels FROM '{root}/streams/*/*.parquet') USING (stream_id) ORDER BY ts""").fetchall())
+rows = pads.dataset(f'{root}/logs', partitioning='hive', exclude_invalid_files=True).to_table().to_pylist()
+print('pyarrow', [row['template'].format(*(row[f'v{i}'] for i in range(8))) for row in rows])
 for table in tables:
     delta = deltalake.DeltaTable(f'{root}/{table}')
     live = {u.split('/')[-1] for u in delta.file_uris()}
@@ -67,7 +70,7 @@ async fn stock_readers_open_every_file() -> anyhow::Result<()> {
     assert!(write.is_success(), "{write}");
     let entry = LogEntry {
         ts: TimestampNs(START_S * 1_000_000_000 + 1),
-        line: "a line".to_owned(),
+        line: LINE.to_owned(),
         metadata: vec![("_PID".to_owned(), "7".to_owned())],
     };
     let push = client.push(&[(Labels::from_pairs([("unit", "a.service")])?, vec![entry])]).await?;
@@ -85,7 +88,8 @@ async fn stock_readers_open_every_file() -> anyhow::Result<()> {
             "tables ['logs', 'samples', 'series', 'streams']\n\
              columns series_id ts mantissa scale value_float day\n\
              samples [({ms}, 'idle', 0.25), ({}, 'idle', 1.5), ({ms}, 'user', 0.3333333333333333), ({}, 'user', nan)]\n\
-             lines [('a.service', 'a line', '7')]\n\
+             lines [('a.service', '{LINE}', '7')]\n\
+             pyarrow ['{LINE}']\n\
              delta ok",
             ms + 1_000,
             ms + 1_000

@@ -6,29 +6,37 @@ use arrow::{
     array::{AsArray as _, RecordBatch},
     datatypes::{Int64Type, TimestampNanosecondType},
 };
-use parquet::{basic::Encoding, file::properties::WriterProperties};
+use parquet::{
+    basic::Encoding,
+    file::properties::{EnabledStatistics, WriterProperties},
+};
 use skep_proto::names::column;
 use skep_wal::Fs;
 
-use super::{Bounds, EncodeError, PartFile, Written, properties};
-use crate::schema;
+use super::{Bounds, EncodeError, PartFile, Written, arrow_error, properties, zstd};
+use crate::{lines::LineSplitter, schema};
 
 /// A page is what a search for a word reads at least.
 const PAGE_ROWS: usize = 8_192;
 const ROW_GROUP_ROWS: usize = 131_072;
 const PAGE_BYTES_MAX: usize = 8 << 20;
+/// Templates of a row group; beyond them they are written out.
+const DICTIONARY_BYTES_MAX: usize = 2 << 20;
+/// Values apart from their templates have few repeats to find: higher levels gain nothing.
+const ZSTD_LEVEL: i32 = 1;
 
 /// Takes batches in the order of the table.
 pub(crate) struct LogWriter {
     file: PartFile,
+    splitter: LineSplitter,
     bounds: Bounds,
 }
 
 impl LogWriter {
     pub(crate) fn create(path: &Path, fs: &dyn Fs) -> Result<Self, EncodeError> {
-        let schema = Arc::clone(&schema::LOGS);
+        let schema = Arc::clone(&schema::LOGS_FILE);
         let file = PartFile::create(path, schema, log_properties(), fs)?;
-        Ok(Self { file, bounds: Bounds::default() })
+        Ok(Self { file, splitter: LineSplitter::default(), bounds: Bounds::default() })
     }
 
     pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
@@ -42,7 +50,8 @@ impl LogWriter {
         for (id, ts) in ids.values().iter().zip(ts.values()) {
             self.bounds.add(*id, *ts);
         }
-        self.file.write(batch)
+        let batch = self.splitter.split_batch(batch).map_err(arrow_error(self.file.path()))?;
+        self.file.write(&batch)
     }
 
     pub(crate) fn finish(self) -> Result<Written, EncodeError> {
@@ -51,13 +60,21 @@ impl LogWriter {
 }
 
 fn log_properties() -> WriterProperties {
-    properties(2)
+    let mut properties = properties(2)
+        .set_compression(zstd(ZSTD_LEVEL))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_data_page_size_limit(PAGE_BYTES_MAX)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
         .set_write_batch_size(1024)
         .set_column_dictionary_enabled(column::TS.into(), false)
         .set_column_encoding(column::TS.into(), Encoding::DELTA_BINARY_PACKED)
-        .set_column_dictionary_enabled(column::LINE.into(), false)
-        .build()
+        .set_column_statistics_enabled(column::TEMPLATE.into(), EnabledStatistics::None);
+    for name in column::VALUES {
+        properties = properties
+            .set_column_dictionary_enabled(name.into(), false)
+            .set_column_encoding(name.into(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
+            .set_column_statistics_enabled(name.into(), EnabledStatistics::None);
+    }
+    properties.build()
 }
