@@ -1,24 +1,22 @@
 //! Keeping a day's parts few, and letting go of days that are too old.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use arrow::{
-    array::{AsArray as _, RecordBatch},
-    datatypes::{Float64Type, Int64Type, TimestampMillisecondType},
-};
 use datafusion::{execution::TaskContext, physical_plan::ExecutionPlan as _};
 use futures::StreamExt as _;
 
 use crate::{
     commit::{Commit, TableLog},
     day::{day_of_ms, start_ms},
-    encode::{EncodeError, LogWriter, SampleWriter, SetRow, read_sets, write_sets},
+    encode::{
+        Effort, EncodeError, LogWriter, SampleWriter, SetRow, Written, read_sets, write_sets,
+    },
     filter::RowFilter,
     flush::{FlushError, PartName, Tables},
-    heads::SampleRun,
     index::IdOrder,
     merge::{Group, MergeExec, Table},
     part::{Part, PartInfo},
+    samples,
     scan::part_source,
     store::Store,
 };
@@ -90,36 +88,25 @@ impl Store {
         self.purge_deleted().await.map_err(Box::new)?;
         let mut tables = self.tables.lock().await;
         let tables = &mut *tables;
-        let series = self.merge_sets(&mut tables.series, IdOrder::ByMetric);
+        let series = self.merge_sets(&mut tables.series, IdOrder::BySource);
         let merged =
             series.and_then(|()| self.merge_sets(&mut tables.streams, IdOrder::Sequential));
         self.note_disk_bytes(tables.size_bytes());
         merged
     }
 
+    /// Waits for the disk and computes: not to be called where requests are served.
     pub(crate) async fn merge_rows(&self, table: Table, merger: Merger) -> Result<(), FlushError> {
         let parts = self.live_parts(table, &merger);
         if parts.len() != merger.parts.len() {
             return Ok(());
         }
-        let mut sources = Vec::new();
-        for part in &parts {
-            let source = part_source(table, part, &RowFilter::ALL).map_err(EncodeError::Merge)?;
-            sources.push(source);
-        }
-        let group = Group { filter: RowFilter::ALL, sources, parts };
-        let plan = MergeExec::new(table, vec![group], None).map_err(EncodeError::Merge)?;
-        let mut rows =
-            plan.execute(0, Arc::new(TaskContext::default())).map_err(EncodeError::Merge)?;
         let name = merger.name();
         let path = name.prepare(self.tables.lock().await.log(table), self.fs.as_ref())?;
-        let mut writer = MergeWriter::create(table, &path, self.fs.as_ref())?;
-        while let Some(batch) = rows.next().await {
-            writer.push(&batch.map_err(EncodeError::Merge)?)?;
-        }
-        let written = writer.finish()?;
-        drop(rows);
-        drop(plan);
+        let written = match table {
+            Table::Samples => self.merge_samples(&parts, &path).await?,
+            Table::Logs => self.merge_logs(parts, &path).await?,
+        };
         let mut tables = self.tables.lock().await;
         let log = tables.log(table);
         // Nothing is left where all of it was deleted; the file is an orphan then.
@@ -134,6 +121,35 @@ impl Store {
             tracing::debug!(%error, "Could not remove an empty part.");
         }
         Ok(())
+    }
+
+    async fn merge_logs(&self, parts: Vec<Arc<Part>>, path: &Path) -> Result<Written, FlushError> {
+        let mut sources = Vec::new();
+        for part in &parts {
+            let source =
+                part_source(Table::Logs, part, &RowFilter::ALL).map_err(EncodeError::Merge)?;
+            sources.push(source);
+        }
+        let group = Group { filter: RowFilter::ALL, sources, parts };
+        let plan = MergeExec::new(Table::Logs, vec![group], None).map_err(EncodeError::Merge)?;
+        let mut rows =
+            plan.execute(0, Arc::new(TaskContext::default())).map_err(EncodeError::Merge)?;
+        let mut writer = LogWriter::create(path, self.fs.as_ref())?;
+        while let Some(batch) = rows.next().await {
+            writer.push(&batch.map_err(EncodeError::Merge)?)?;
+        }
+        Ok(writer.finish()?)
+    }
+
+    async fn merge_samples(&self, parts: &[Arc<Part>], path: &Path) -> Result<Written, FlushError> {
+        let mut pins = Vec::new();
+        for part in parts {
+            let pin = part.pin().await;
+            pins.push(pin.map_err(|source| FlushError::Io { path: part.path.clone(), source })?);
+        }
+        let mut writer = SampleWriter::create(path, Effort::Merge, self.fs.as_ref());
+        samples::merge(parts, &mut writer)?;
+        Ok(writer.finish()?)
     }
 
     /// Swaps parts for others, in the log and then for queries.
@@ -246,63 +262,6 @@ impl Store {
 
 fn days_before(log: &TableLog, day: i32) -> Vec<PartInfo> {
     log.live().filter(|it| it.day < day).cloned().collect()
-}
-
-/// Takes merged batches; a series' samples are gathered, since they share one scale.
-enum MergeWriter {
-    Samples { writer: Box<SampleWriter>, run: SampleRun },
-    Logs(Box<LogWriter>),
-}
-
-impl MergeWriter {
-    fn create(
-        table: Table,
-        path: &std::path::Path,
-        fs: &dyn skep_wal::Fs,
-    ) -> Result<Self, EncodeError> {
-        Ok(match table {
-            Table::Samples => {
-                let run = SampleRun { id: i64::MIN, ts: Vec::new(), bits: Vec::new() };
-                Self::Samples { writer: Box::new(SampleWriter::create(path, fs)?), run }
-            }
-            Table::Logs => Self::Logs(Box::new(LogWriter::create(path, fs)?)),
-        })
-    }
-
-    fn push(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
-        let (writer, run) = match self {
-            Self::Logs(writer) => return writer.push(batch),
-            Self::Samples { writer, run } => (writer, run),
-        };
-        let ids = batch.column(0).as_primitive::<Int64Type>().values();
-        let ts = batch.column(1).as_primitive::<TimestampMillisecondType>().values();
-        let values = batch.column(2).as_primitive::<Float64Type>().values();
-        for ((&id, &ts), value) in ids.iter().zip(ts).zip(values) {
-            if run.id != id {
-                if !run.ts.is_empty() {
-                    writer.push(run)?;
-                }
-                run.id = id;
-                run.ts.clear();
-                run.bits.clear();
-            }
-            run.ts.push(ts);
-            run.bits.push(value.to_bits());
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<crate::encode::Written, EncodeError> {
-        match self {
-            Self::Samples { mut writer, run } => {
-                if !run.ts.is_empty() {
-                    writer.push(&run)?;
-                }
-                writer.finish()
-            }
-            Self::Logs(writer) => writer.finish(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ pub struct StoreConfig {
     pub reserve_bytes: Option<u64>,
     /// Rows further ahead of the clock than this are refused: a sender's unit or clock is wrong.
     pub future_max: Duration,
+    /// Decoded samples and footers of parts that queries lately asked for are kept up to this many
+    /// bytes.
+    pub sample_cache_bytes: usize,
     /// A day with more parts of a table than this has them merged.
     pub parts_per_day_max: usize,
 }
@@ -49,6 +52,7 @@ impl StoreConfig {
             max_bytes: None,
             reserve_bytes: None,
             future_max: Duration::from_secs(2 * 86_400),
+            sample_cache_bytes: 32 << 20,
             parts_per_day_max: 8,
         }
     }

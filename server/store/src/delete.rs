@@ -413,7 +413,7 @@ impl Store {
 
     fn index_of(&self, table: Table) -> (&Index, IdOrder) {
         match table {
-            Table::Samples => (&self.series, IdOrder::ByMetric),
+            Table::Samples => (&self.series, IdOrder::BySource),
             Table::Logs => (&self.streams, IdOrder::Sequential),
         }
     }

@@ -23,7 +23,7 @@ use parquet::{
 
 pub(crate) use file::PartFile;
 pub(crate) use logs::LogWriter;
-pub(crate) use samples::SampleWriter;
+pub(crate) use samples::{Effort, SampleWriter};
 pub(crate) use sets::{SetRow, read_sets, write_sets};
 
 /// At flush; the best size for its cost.
@@ -35,6 +35,8 @@ pub enum EncodeError {
     Io { path: PathBuf, source: io::Error },
     #[error("cannot write Parquet to {}", path.display())]
     Parquet { path: PathBuf, source: ParquetError },
+    #[error("cannot open {}", path.display())]
+    Open { path: PathBuf, source: io::Error },
     #[error("cannot read Parquet from {}", path.display())]
     Read { path: PathBuf, source: ParquetError },
     #[error("{} lacks column {column} or has it in another type", path.display())]
@@ -75,6 +77,15 @@ impl Bounds {
         self.ids = (self.ids.0.min(id), self.ids.1.max(id));
         self.ts = (self.ts.0.min(ts), self.ts.1.max(ts));
         self.n_rows += 1;
+    }
+
+    /// Adds the rows of one id, in order of time.
+    fn add_sorted(&mut self, id: i64, ts: &[i64]) {
+        if let (Some(first), Some(last)) = (ts.first(), ts.last()) {
+            self.ids = (self.ids.0.min(id), self.ids.1.max(id));
+            self.ts = (self.ts.0.min(*first), self.ts.1.max(*last));
+            self.n_rows += ts.len() as u64;
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::{
     commit::{Commit, CommitError, Covered, TableLog},
     day::{MS_PER_DAY, NS_PER_MS, format_day, start_ms},
-    encode::{EncodeError, LogWriter, SampleWriter, SetRow, Written, write_sets},
+    encode::{Effort, EncodeError, LogWriter, SampleWriter, SetRow, Written, write_sets},
     filter::RowFilter,
     heads::{LogHeads, SampleHeads},
     index::{IdOrder, Index},
@@ -271,7 +271,7 @@ impl Store {
         }
         if let Some(heads) = &frozen.samples {
             let (parts, sets) = self.write_samples(&tables.samples, heads, rank)?;
-            self.commit_sets(&mut tables.series, &self.series, IdOrder::ByMetric, sets, rank)?;
+            self.commit_sets(&mut tables.series, &self.series, IdOrder::BySource, sets, rank)?;
             let all = if frozen.logs.is_none() { rank } else { 0 };
             let commit = Commit {
                 operation: "WRITE",
@@ -314,7 +314,7 @@ impl Store {
         for day in heads.days() {
             let name = PartName { day, rank, level: 0 };
             let path = name.prepare(log, self.fs.as_ref())?;
-            let mut writer = SampleWriter::create(&path, self.fs.as_ref())?;
+            let mut writer = SampleWriter::create(&path, Effort::Flush, self.fs.as_ref());
             let filter = RowFilter::between(start_ms(day), start_ms(day) + MS_PER_DAY - 1);
             let mut seen = Vec::new();
             for run in ids.iter().filter_map(|id| heads.read(*id, &filter)) {

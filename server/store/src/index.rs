@@ -17,8 +17,8 @@ mod ids;
 mod select;
 mod spellings;
 
-use ids::IdAllocator;
 pub(crate) use ids::IdOrder;
+use ids::{IdAllocator, source_of};
 pub use spellings::KnownSpellings;
 pub(crate) use spellings::Spellings;
 
@@ -123,7 +123,7 @@ impl Index {
         }
         let labels = Arc::new(Labels::from_pairs(pairs.clone())?);
         let mut inner = self.inner();
-        let id = inner.ids.next(labels.metric_name());
+        let id = inner.ids.next(source_of(&labels));
         let entry = inner.add(id, labels, hash);
         self.n_entries.store(inner.n_entries(), Ordering::Release);
         drop(inner);
@@ -139,7 +139,7 @@ impl Index {
             return Arc::clone(entry);
         }
         let mut inner = self.inner();
-        inner.ids.take(id, labels.metric_name());
+        inner.ids.take(id, source_of(&labels));
         let entry = inner.add(id, labels, hash);
         self.n_entries.store(inner.n_entries(), Ordering::Release);
         drop(inner);

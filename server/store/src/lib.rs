@@ -29,6 +29,7 @@ mod part;
 mod part_store;
 mod record;
 mod run;
+mod samples;
 mod scan;
 mod schema;
 mod settle;

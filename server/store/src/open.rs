@@ -28,6 +28,7 @@ use crate::{
     part::Part,
     part_store::{ConnectError, LocalParts, PartStore, refuse_elsewhere},
     record::{Content, Record, Registration, SampleRegistration},
+    samples::Cache,
     schema,
     space::Space,
     store::{Figures, Store},
@@ -77,7 +78,7 @@ impl Store {
         let lock = lock(dir.join("LOCK"))?;
         let store = parts(dir, Arc::clone(&fs))?;
         let tables = open_tables(dir, &store, clock.now().to_ms().0)?;
-        let series = load_index(&tables.series, IdOrder::ByMetric)?;
+        let series = load_index(&tables.series, IdOrder::BySource)?;
         let streams = load_index(&tables.streams, IdOrder::Sequential)?;
         let (samples, n_damaged_samples) = load_parts(&tables.samples);
         let (logs, n_damaged_logs) = load_parts(&tables.logs);
@@ -112,6 +113,7 @@ impl Store {
             streams,
             view: Mutex::new(view),
             metadata,
+            sample_cache: Arc::new(Cache::new(config.sample_cache_bytes)),
             tables: Arc::new(tokio::sync::Mutex::new(tables)),
             compaction: tokio::sync::Mutex::new(()),
             deletes: Mutex::new(deletes),

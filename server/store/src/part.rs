@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -19,6 +19,8 @@ use crate::{
 pub(crate) struct Part {
     pub(crate) info: PartInfo,
     pub(crate) path: PathBuf,
+    /// No other part of this process has it; names return when a day is written anew.
+    pub(crate) serial: u64,
     store: Arc<dyn PartStore>,
     is_removed: AtomicBool,
     /// Of deletes after it was written.
@@ -47,7 +49,10 @@ pub(crate) struct PartInfo {
 
 impl Part {
     pub(crate) fn new(info: PartInfo, path: PathBuf, store: Arc<dyn PartStore>) -> Self {
-        Self { info, path, store, is_removed: AtomicBool::new(false), masks: Mutex::default() }
+        static NEXT_SERIAL: AtomicU64 = AtomicU64::new(0);
+        let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
+        let (is_removed, masks) = (AtomicBool::new(false), Mutex::default());
+        Self { info, path, serial, store, is_removed, masks }
     }
 
     /// Sees to it that the file is at `path` for as long as the pin is held. Whoever opens the

@@ -25,6 +25,7 @@ use crate::{
     part_store::PartStore,
     record::{LogBody, LogColumns, Registration, encode_logs},
     run::TableBytes,
+    samples::Cache,
     space::{NoRoom, Space},
     view::{Metadata, Snapshot, View},
 };
@@ -45,6 +46,8 @@ pub struct Store {
     pub(crate) streams: Arc<Index>,
     pub(crate) view: Mutex<View>,
     pub(crate) metadata: Mutex<Arc<BTreeMap<String, Metadata>>>,
+    /// What queries lately read of the parts of samples.
+    pub(crate) sample_cache: Arc<Cache>,
     /// Whoever commits holds it.
     pub(crate) tables: Arc<tokio::sync::Mutex<Tables>>,
     /// Held during a merge of parts, which holds `tables` only to begin and to commit.
@@ -153,6 +156,7 @@ impl Store {
             series: IndexSnapshot::new(&self.series),
             streams: IndexSnapshot::new(&self.streams),
             metadata: Arc::clone(&self.metadata()),
+            sample_cache: Arc::clone(&self.sample_cache),
         }
     }
 

@@ -3,10 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use arrow::{
-    array::{
-        ArrayRef, Float64Array, Int64Array, RecordBatch, StringBuilder, TimestampMillisecondArray,
-        TimestampNanosecondArray,
-    },
+    array::{ArrayRef, Int64Array, RecordBatch, StringBuilder, TimestampNanosecondArray},
     datatypes::SchemaRef,
 };
 use async_trait::async_trait;
@@ -21,10 +18,10 @@ use datafusion::{
 use crate::{
     encode::EncodeError,
     filter::RowFilter,
-    heads::{LogHeads, SampleHeads, decode_metadata},
+    heads::{LogHeads, decode_metadata},
     merge::{Group, MergeExec, Table},
     part::Part,
-    schema::{LOGS, SAMPLES, append_map, map_builder},
+    schema::{LOGS, append_map, map_builder},
 };
 
 /// Rows of a head per batch.
@@ -32,7 +29,6 @@ const HEAD_BATCH_ROWS: usize = 8192;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Heads {
-    Samples(Arc<SampleHeads>),
     Logs(Arc<LogHeads>),
 }
 
@@ -122,40 +118,13 @@ impl Heads {
     fn read(&self, filter: &RowFilter) -> Result<Vec<RecordBatch>> {
         let ids = match (filter.listed_ids(), self) {
             (Some(ids), _) => Cow::Borrowed(ids),
-            (None, Self::Samples(heads)) => Cow::Owned(heads.ids()),
             (None, Self::Logs(heads)) => Cow::Owned(heads.ids()),
         };
         let ids = ids.iter().copied().filter(|it| filter.wants_id(*it));
         match self {
-            Self::Samples(heads) => read_samples(heads, ids, filter),
             Self::Logs(heads) => read_logs(heads, ids, filter),
         }
     }
-}
-
-fn read_samples(
-    heads: &SampleHeads,
-    ids: impl Iterator<Item = i64>,
-    filter: &RowFilter,
-) -> Result<Vec<RecordBatch>> {
-    let mut batches = Vec::new();
-    let (mut id_column, mut ts_column, mut values) = (Vec::new(), Vec::new(), Vec::new());
-    let mut runs = ids.filter_map(|id| heads.read(id, filter)).peekable();
-    while let Some(run) = runs.next() {
-        id_column.extend(std::iter::repeat_n(run.id, run.ts.len()));
-        ts_column.extend(run.ts);
-        values.extend(run.bits.into_iter().map(f64::from_bits));
-        if id_column.len() >= HEAD_BATCH_ROWS || runs.peek().is_none() {
-            let ts = TimestampMillisecondArray::from(std::mem::take(&mut ts_column));
-            let columns: Vec<ArrayRef> = vec![
-                Arc::new(Int64Array::from(std::mem::take(&mut id_column))),
-                Arc::new(ts.with_timezone(crate::schema::UTC)),
-                Arc::new(Float64Array::from(std::mem::take(&mut values))),
-            ];
-            batches.push(RecordBatch::try_new(Arc::clone(&SAMPLES), columns)?);
-        }
-    }
-    Ok(batches)
 }
 
 fn read_logs(

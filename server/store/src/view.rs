@@ -13,6 +13,7 @@ use crate::{
     index::{IndexSnapshot, TypedIndex},
     merge::Table,
     part::Part,
+    samples::{Cache, SampleTable},
     schema::{SERIES, STREAMS, append_map, map_builder},
     table::{Heads, StoredTable},
 };
@@ -80,6 +81,7 @@ pub struct Snapshot {
     pub(crate) series: IndexSnapshot,
     pub(crate) streams: IndexSnapshot,
     pub(crate) metadata: Arc<BTreeMap<String, Metadata>>,
+    pub(crate) sample_cache: Arc<Cache>,
 }
 
 /// Which label sets a question about labels is about.
@@ -101,8 +103,9 @@ impl Snapshot {
     /// `(series_id, ts, value)` sorted by (series_id, ts), each pair once. Comparisons of
     /// `series_id` (also IN) and `ts` with literals are pushed down exactly.
     pub fn samples(&self) -> Arc<dyn TableProvider> {
-        let heads = self.view.samples.heads().map(|it| Heads::Samples(Arc::clone(it))).collect();
-        Arc::new(StoredTable::new(Table::Samples, self.view.samples.parts.clone(), heads))
+        let heads = self.view.samples.heads().map(Arc::clone).collect();
+        let cache = Arc::clone(&self.sample_cache);
+        Arc::new(SampleTable::new(self.view.samples.parts.clone(), heads, cache))
     }
 
     /// `(stream_id, ts, line, metadata)` sorted by (stream_id, ts), identical rows once.

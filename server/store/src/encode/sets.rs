@@ -51,7 +51,7 @@ pub(crate) fn write_sets(
     for row in rows {
         bounds.add(row.id, row.first_seen);
         bounds.ts.1 = bounds.ts.1.max(row.last_seen);
-        let in_map = |name: &str| order != IdOrder::ByMetric || name != METRIC_NAME;
+        let in_map = |name: &str| order != IdOrder::BySource || name != METRIC_NAME;
         append_map(&mut maps, row.labels.iter().filter(|(name, _)| in_map(name)));
     }
     let ids: ArrayRef = Arc::new(rows.iter().map(|it| it.id).collect::<Int64Array>());
@@ -62,7 +62,7 @@ pub(crate) fn write_sets(
     };
     let (first_seen, last_seen) = (seen(|it| it.first_seen), seen(|it| it.last_seen));
     let (schema, columns) = match order {
-        IdOrder::ByMetric => {
+        IdOrder::BySource => {
             let names: StringArray = rows.iter().map(|it| Some(it.labels.metric_name())).collect();
             (&*schema::SERIES_FILE, vec![ids, Arc::new(names), maps, first_seen, last_seen])
         }

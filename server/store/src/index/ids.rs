@@ -1,15 +1,21 @@
-//! Giving out ids so that the series of one metric are neighbours.
+//! Giving out ids so that the series of one source are neighbours: what one scrape brings has its
+//! time stamps in common, and a dashboard asks for one host.
 
 use std::collections::HashMap;
 
-/// Below these bits an id counts the series of one metric.
-const METRIC_SHIFT: u32 = 24;
-const PER_ORDINAL_MAX: i64 = 1 << METRIC_SHIFT;
+use skep_proto::Labels;
+
+/// Names the scrape target of a series.
+const INSTANCE: &str = "instance";
+
+/// Below these bits an id counts the series of one source.
+const SOURCE_SHIFT: u32 = 24;
+const PER_ORDINAL_MAX: i64 = 1 << SOURCE_SHIFT;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IdOrder {
-    /// `metric ordinal << 24 | n`; a metric that runs over gets another ordinal.
-    ByMetric,
+    /// `source ordinal << 24 | n`; a source that runs over gets another ordinal.
+    BySource,
     /// One after the other.
     Sequential,
 }
@@ -17,54 +23,61 @@ pub(crate) enum IdOrder {
 #[derive(Debug)]
 pub(crate) struct IdAllocator {
     order: IdOrder,
-    /// Metric → the next free id.
-    next_of_metric: HashMap<Box<str>, i64>,
-    /// The first id nobody has: for metrics, of a new ordinal.
+    ordinal_of_source: HashMap<Box<str>, i64>,
+    /// Ordinal → the next free id. Not by source: a store may have been written when ids were
+    /// given out in another order, so that sources share ordinals.
+    next_of_ordinal: HashMap<i64, i64>,
+    /// The first id nobody has: for sources, of a new ordinal.
     next: i64,
+}
+
+/// Where a series comes from: its scrape target, else its metric.
+pub(super) fn source_of(labels: &Labels) -> &str {
+    match labels.get(INSTANCE) {
+        "" => labels.metric_name(),
+        instance => instance,
+    }
 }
 
 impl IdAllocator {
     pub(crate) fn new(order: IdOrder) -> Self {
         let next = match order {
-            IdOrder::ByMetric => PER_ORDINAL_MAX,
+            IdOrder::BySource => PER_ORDINAL_MAX,
             IdOrder::Sequential => 1,
         };
-        Self { order, next_of_metric: HashMap::new(), next }
+        let (ordinal_of_source, next_of_ordinal) = (HashMap::new(), HashMap::new());
+        Self { order, ordinal_of_source, next_of_ordinal, next }
     }
 
-    pub(crate) fn next(&mut self, metric: &str) -> i64 {
+    pub(crate) fn next(&mut self, source: &str) -> i64 {
         if self.order == IdOrder::Sequential {
             self.next += 1;
             return self.next - 1;
         }
-        let id = match self.next_of_metric.get(metric) {
-            Some(&id) if id % PER_ORDINAL_MAX != 0 => id,
-            _ => {
-                self.next += PER_ORDINAL_MAX;
-                self.next - PER_ORDINAL_MAX
-            }
+        let ordinal = self.ordinal_of_source.get(source);
+        let free = ordinal.and_then(|it| self.next_of_ordinal.get(it)).copied();
+        let id = match free {
+            Some(id) if id % PER_ORDINAL_MAX != 0 => id,
+            _ => self.next,
         };
-        self.set_next(metric, id + 1);
+        self.take(id, source);
         id
     }
 
     /// Notes that an id is in use.
-    pub(crate) fn take(&mut self, id: i64, metric: &str) {
+    pub(crate) fn take(&mut self, id: i64, source: &str) {
         match self.order {
             IdOrder::Sequential => self.next = self.next.max(id + 1),
-            IdOrder::ByMetric => {
-                self.next = self.next.max((id / PER_ORDINAL_MAX + 1) * PER_ORDINAL_MAX);
-                if self.next_of_metric.get(metric).is_none_or(|it| *it <= id) {
-                    self.set_next(metric, id + 1);
+            IdOrder::BySource => {
+                let ordinal = id / PER_ORDINAL_MAX;
+                self.next = self.next.max((ordinal + 1) * PER_ORDINAL_MAX);
+                let next = self.next_of_ordinal.entry(ordinal).or_default();
+                *next = (*next).max(id + 1);
+                match self.ordinal_of_source.get_mut(source) {
+                    Some(it) => *it = ordinal.max(*it),
+                    None => drop(self.ordinal_of_source.insert(source.into(), ordinal)),
                 }
             }
-        }
-    }
-
-    fn set_next(&mut self, metric: &str, id: i64) {
-        match self.next_of_metric.get_mut(metric) {
-            Some(next) => *next = id,
-            None => drop(self.next_of_metric.insert(metric.into(), id)),
         }
     }
 }
@@ -74,13 +87,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn series_of_a_metric_are_neighbours_also_after_a_restart() {
-        let mut ids = IdAllocator::new(IdOrder::ByMetric);
+    fn series_of_a_source_are_neighbours_also_after_a_restart() {
+        let mut ids = IdAllocator::new(IdOrder::BySource);
         let given = ["a", "b", "a"].map(|it| ids.next(it));
         assert_eq!(given, [1 << 24, 2 << 24, (1 << 24) + 1]);
-        let mut restored = IdAllocator::new(IdOrder::ByMetric);
-        for (id, metric) in given.into_iter().zip(["a", "b", "a"]) {
-            restored.take(id, metric);
+        let mut restored = IdAllocator::new(IdOrder::BySource);
+        for (id, source) in given.into_iter().zip(["a", "b", "a"]) {
+            restored.take(id, source);
         }
         assert_eq!(
             ["a", "b", "c"].map(|it| restored.next(it)),
@@ -89,11 +102,28 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_that_runs_over_gets_another_ordinal() {
-        let mut ids = IdAllocator::new(IdOrder::ByMetric);
+    fn a_source_that_runs_over_gets_another_ordinal() {
+        let mut ids = IdAllocator::new(IdOrder::BySource);
         ids.take((2 << 24) - 1, "a");
         assert_eq!(ids.next("a"), 2 << 24);
         assert_eq!(ids.next("b"), 3 << 24);
         assert_eq!(ids.next("a"), (2 << 24) + 1);
+    }
+
+    #[test]
+    fn sources_that_share_an_ordinal_never_share_an_id() {
+        let mut ids = IdAllocator::new(IdOrder::BySource);
+        ids.take(1 << 24, "a");
+        ids.take((1 << 24) + 1, "b");
+        assert_eq!(["a", "b", "a"].map(|it| ids.next(it)), [2, 3, 4].map(|it| (1 << 24) + it));
+    }
+
+    #[test]
+    fn a_source_is_a_scrape_target_or_else_a_metric() {
+        let source = |pairs: &[(&str, &str)]| {
+            source_of(&Labels::from_pairs(pairs.iter().copied()).unwrap()).to_owned()
+        };
+        assert_eq!(source(&[("__name__", "up"), ("instance", "h:9100")]), "h:9100");
+        assert_eq!(source(&[("__name__", "up"), ("job", "node")]), "up");
     }
 }

@@ -109,7 +109,7 @@ mod tests {
             sets in prop::collection::vec(prop::collection::btree_map("[abc]", "[123]", 0..4), 0..30),
             matchers in prop::collection::vec(matcher(), 0..4),
         ) {
-            let index = Arc::new(Index::new(IdOrder::ByMetric));
+            let index = Arc::new(Index::new(IdOrder::BySource));
             for set in &sets {
                 let labels = Labels::from_pairs(set.clone()).unwrap();
                 let entry = index.resolve(labels.stable_hash(), &labels.iter()).unwrap();

@@ -1,0 +1,12 @@
+//! Samples in parts: finding the pages that matter, reading, scanning and merging them.
+
+mod block;
+mod cache;
+mod footer;
+mod merge;
+mod scan;
+mod table;
+
+pub(crate) use cache::Cache;
+pub(crate) use merge::merge;
+pub(crate) use table::SampleTable;

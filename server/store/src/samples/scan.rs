@@ -1,0 +1,577 @@
+//! `SampleScanExec`: the wanted samples of parts and heads in order of (series, time), each once.
+
+use std::{collections::VecDeque, fmt, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, Float64Array, Int64Array, RecordBatch, TimestampMillisecondArray},
+    compute::SortOptions,
+};
+use datafusion::{
+    common::{DataFusionError, Result, tree_node::TreeNodeRecursion},
+    execution::{
+        SendableRecordBatchStream, TaskContext,
+        memory_pool::{MemoryConsumer, MemoryReservation},
+    },
+    physical_expr::{
+        EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr, expressions::col,
+    },
+    physical_plan::{
+        DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+        execution_plan::{Boundedness, EmissionType},
+        metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet},
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use parquet::errors::ParquetError;
+use skep_proto::names::column;
+
+use super::{
+    block::{Block, RawBlock, visible},
+    cache::Cache,
+    footer::{Footer, PartBytes},
+};
+use crate::{
+    delete::Mask,
+    encode::EncodeError,
+    filter::RowFilter,
+    heads::SampleHeads,
+    part::Part,
+    part_store::Pin,
+    schema::{SAMPLES, UTC},
+};
+
+/// Blocks of a part read at once: few enough to hold of many parts, enough to be worth a thread.
+const READ_AHEAD: usize = 4;
+
+/// Where two parts or heads hold the same (series, time), the later one wins. Reads only the pages
+/// that may hold a wanted row, and those it has lately read not again.
+#[derive(Clone)]
+pub(crate) struct SampleScanExec {
+    filter: RowFilter,
+    /// Oldest first, each with the deletes that had hidden rows of it when the scan was planned.
+    parts: Vec<(Arc<Part>, Vec<Arc<Mask>>)>,
+    /// Oldest first; all newer than the parts.
+    heads: Vec<Arc<SampleHeads>>,
+    cache: Arc<Cache>,
+    projection: Option<Vec<usize>>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl SampleScanExec {
+    /// Of the parts, leaves out those that hold nothing the filter wants.
+    pub(crate) fn new(
+        filter: RowFilter,
+        parts: &[Arc<Part>],
+        heads: Vec<Arc<SampleHeads>>,
+        cache: Arc<Cache>,
+        projection: Option<Vec<usize>>,
+    ) -> Result<Self> {
+        let schema = match &projection {
+            Some(columns) => Arc::new(SAMPLES.project(columns)?),
+            None => Arc::clone(&SAMPLES),
+        };
+        let mut equivalences = EquivalenceProperties::new(Arc::clone(&schema));
+        let sorted: Vec<_> = [column::SERIES_ID, column::TS]
+            .iter()
+            .map_while(|it| col(it, &schema).ok())
+            .map(|it| PhysicalSortExpr::new(it, SortOptions::new(false, false)))
+            .collect();
+        if let Some(ordering) = LexOrdering::new(sorted) {
+            equivalences.add_ordering(ordering);
+        }
+        let properties = PlanProperties::new(
+            equivalences,
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        let is_empty = filter.is_empty();
+        let is_wanted = |it: &&Arc<Part>| !is_empty && filter.overlaps(it.info.ids, it.info.ts);
+        let parts = parts.iter().filter(is_wanted).map(|it| (Arc::clone(it), it.masks())).collect();
+        let heads = if is_empty { Vec::new() } else { heads };
+        let metrics = ExecutionPlanMetricsSet::new();
+        let properties = Arc::new(properties);
+        Ok(Self { filter, parts, heads, cache, projection, properties, metrics })
+    }
+}
+
+impl fmt::Debug for SampleScanExec {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_as(DisplayFormatType::Default, out)
+    }
+}
+
+impl DisplayAs for SampleScanExec {
+    fn fmt_as(&self, _: DisplayFormatType, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (n_parts, n_heads) = (self.parts.len(), self.heads.len());
+        write!(out, "SampleScanExec: parts={n_parts}, heads={n_heads}")?;
+        if let Some(ids) = self.filter.listed_ids() {
+            write!(out, ", ids={}", ids.len())?;
+        }
+        write!(out, ", ts={}..={}", self.filter.ts_min, self.filter.ts_max)
+    }
+}
+
+impl ExecutionPlan for SampleScanExec {
+    fn name(&self) -> &'static str {
+        "SampleScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let scan = Scan {
+            filter: self.filter.clone(),
+            parts: Vec::new(),
+            heads: Vec::new(),
+            next_listed: 0,
+            found: Found::default(),
+            out: Rows::default(),
+            batch_rows: context.session_config().batch_size(),
+            memory: MemoryConsumer::new(self.name()).register(context.memory_pool()),
+            figures: Figures::new(&self.metrics, partition),
+        };
+        let state = State::Planned(Box::new((self.clone(), scan)));
+        let projection = self.projection.clone();
+        let stream = futures::stream::try_unfold(state, move |state| {
+            let projection = projection.clone();
+            async move {
+                let mut scan = match state {
+                    State::Planned(planned) => {
+                        let (plan, scan) = *planned;
+                        scan.begin(plan).await?
+                    }
+                    State::Running(scan) => scan,
+                };
+                let Some(batch) = scan.next_batch().await? else { return Ok(None) };
+                let batch = match projection {
+                    Some(columns) => batch.project(&columns)?,
+                    None => batch,
+                };
+                Ok::<_, DataFusionError>(Some((batch, State::Running(scan))))
+            }
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
+
+enum State {
+    Planned(Box<(SampleScanExec, Scan)>),
+    Running(Box<Scan>),
+}
+
+/// What EXPLAIN tells of a scan. A block is a page of each column.
+struct Figures {
+    baseline: BaselineMetrics,
+    n_blocks: Count,
+    n_blocks_pruned: Count,
+    n_blocks_cached: Count,
+    n_blocks_read: Count,
+}
+
+impl Figures {
+    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        let counter = |name| MetricBuilder::new(metrics).counter(name, partition);
+        Self {
+            baseline: BaselineMetrics::new(metrics, partition),
+            n_blocks: counter("blocks"),
+            n_blocks_pruned: counter("blocks_pruned"),
+            n_blocks_cached: counter("blocks_cached"),
+            n_blocks_read: counter("blocks_read"),
+        }
+    }
+}
+
+/// A running scan.
+struct Scan {
+    filter: RowFilter,
+    /// Oldest first.
+    parts: Vec<PartSource>,
+    heads: Vec<HeadSource>,
+    /// Where the filter lists its ids: which comes next.
+    next_listed: usize,
+    found: Found,
+    out: Rows,
+    batch_rows: usize,
+    memory: MemoryReservation,
+    figures: Figures,
+}
+
+struct HeadSource {
+    heads: Arc<SampleHeads>,
+    /// Those with rows, in order, where the filter lists none.
+    ids: VecDeque<i64>,
+}
+
+/// Rows on their way out.
+#[derive(Default)]
+struct Rows {
+    ids: Vec<i64>,
+    ts: Vec<i64>,
+    values: Vec<f64>,
+}
+
+impl Rows {
+    fn push(&mut self, id: i64, ts: &[i64], values: &[f64]) {
+        self.ids.resize(self.ids.len() + ts.len(), id);
+        self.ts.extend_from_slice(ts);
+        self.values.extend_from_slice(values);
+    }
+
+    fn take(&mut self) -> Result<RecordBatch> {
+        let Self { ids, ts, values } = std::mem::take(self);
+        let ts = TimestampMillisecondArray::from(ts).with_timezone(UTC);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(ids)),
+            Arc::new(ts),
+            Arc::new(Float64Array::from(values)),
+        ];
+        Ok(RecordBatch::try_new(Arc::clone(&SAMPLES), columns)?)
+    }
+}
+
+/// Samples of one series, from the oldest source to the newest, each piece in order of time.
+#[derive(Default)]
+struct Found {
+    pieces: Vec<Piece>,
+    merged: Vec<(i64, f64)>,
+}
+
+enum Piece {
+    Block { block: Arc<Block>, rows: std::ops::Range<usize> },
+    Head { ts: Vec<i64>, values: Vec<f64> },
+}
+
+impl Piece {
+    fn ts(&self) -> &[i64] {
+        match self {
+            Self::Block { block, rows } => block.ts.get(rows.clone()).unwrap_or_default(),
+            Self::Head { ts, .. } => ts,
+        }
+    }
+
+    fn values(&self) -> &[f64] {
+        match self {
+            Self::Block { block, rows } => block.values.get(rows.clone()).unwrap_or_default(),
+            Self::Head { values, .. } => values,
+        }
+    }
+}
+
+impl Found {
+    /// Hands on what was found, in order of time; of equal times the last piece's.
+    fn drain(&mut self, id: i64, out: &mut Rows) {
+        let span = |it: &Piece| it.ts().first().copied().zip(it.ts().last().copied());
+        let mut order: Vec<&Piece> = self.pieces.iter().collect();
+        order.sort_by_key(|it| span(it));
+        let are_apart = order.array_windows().all(|[left, right]| {
+            span(left).zip(span(right)).is_none_or(|(left, right)| left.1 < right.0)
+        });
+        if are_apart {
+            order.into_iter().for_each(|it| out.push(id, it.ts(), it.values()));
+        } else {
+            let samples = |it: &Piece| {
+                it.ts().iter().copied().zip(it.values().iter().copied()).collect::<Vec<_>>()
+            };
+            self.merged.extend(self.pieces.iter().flat_map(samples));
+            // Stable: of equal times the newest source's comes last.
+            self.merged.sort_by_key(|it| it.0);
+            let mut samples = self.merged.drain(..).peekable();
+            while let Some((ts, value)) = samples.next() {
+                if samples.peek().is_none_or(|it| it.0 != ts) {
+                    out.push(id, &[ts], &[value]);
+                }
+            }
+        }
+        self.pieces.clear();
+    }
+}
+
+impl Scan {
+    async fn begin(mut self, plan: SampleScanExec) -> Result<Box<Self>> {
+        for (part, masks) in plan.parts {
+            let source =
+                PartSource::open(part, masks, &self.filter, &plan.cache, &self.figures).await?;
+            self.parts.push(source);
+        }
+        for heads in plan.heads {
+            let ids = match self.filter.listed_ids() {
+                Some(_) => VecDeque::new(),
+                None => heads.ids().into_iter().filter(|it| self.filter.wants_id(*it)).collect(),
+            };
+            self.heads.push(HeadSource { heads, ids });
+        }
+        Ok(Box::new(self))
+    }
+
+    async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        while self.out.ids.len() < self.batch_rows {
+            let Some(id) = self.next_id().await? else { break };
+            for part in &mut self.parts {
+                part.find(id, &self.filter, &mut self.found.pieces, &self.figures).await?;
+            }
+            for source in &self.heads {
+                if let Some(run) = source.heads.read(id, &self.filter) {
+                    let values = run.bits.into_iter().map(f64::from_bits).collect();
+                    self.found.pieces.push(Piece::Head { ts: run.ts, values });
+                }
+            }
+            let _timer = self.figures.baseline.elapsed_compute().timer();
+            self.found.drain(id, &mut self.out);
+        }
+        let held: usize = self.parts.iter().map(PartSource::size_bytes).sum();
+        self.memory.try_resize(held + self.out.ids.len() * 3 * size_of::<i64>())?;
+        if self.out.ids.is_empty() {
+            return Ok(None);
+        }
+        self.figures.baseline.record_output(self.out.ids.len());
+        self.out.take().map(Some)
+    }
+
+    /// The smallest id that any source may still hold.
+    async fn next_id(&mut self) -> Result<Option<i64>> {
+        if let Some(ids) = self.filter.listed_ids() {
+            let id = ids.get(self.next_listed).copied();
+            self.next_listed += 1;
+            return Ok(id);
+        }
+        let mut next = None;
+        for part in &mut self.parts {
+            part.fill(&self.figures).await?;
+            next = smaller(next, part.id());
+        }
+        for source in &self.heads {
+            next = smaller(next, source.ids.front().copied());
+        }
+        for source in &mut self.heads {
+            if source.ids.front().copied() == next {
+                source.ids.pop_front();
+            }
+        }
+        Ok(next)
+    }
+}
+
+fn smaller(left: Option<i64>, right: Option<i64>) -> Option<i64> {
+    left.into_iter().chain(right).min()
+}
+
+/// One part on its way through a scan.
+struct PartSource {
+    /// Its file stays until the scan is done.
+    part: Arc<Part>,
+    masks: Vec<Arc<Mask>>,
+    footer: Arc<Footer>,
+    cache: Arc<Cache>,
+    /// What is read is kept for others.
+    is_cached: bool,
+    /// Blocks to read, in order.
+    wanted: VecDeque<usize>,
+    /// The first one holds what comes next.
+    loaded: VecDeque<Arc<Block>>,
+    /// In the first loaded block.
+    next_run: usize,
+    bytes: Option<(PartBytes, Arc<Pin>)>,
+}
+
+impl PartSource {
+    async fn open(
+        part: Arc<Part>,
+        masks: Vec<Arc<Mask>>,
+        filter: &RowFilter,
+        cache: &Arc<Cache>,
+        figures: &Figures,
+    ) -> Result<Self> {
+        let mut bytes = None;
+        let footer = match cache.footer(part.serial) {
+            Some(footer) => footer,
+            None => {
+                let (footer, opened) = load_footer(&part).await?;
+                cache.put_footer(part.serial, &footer);
+                bytes = Some(opened);
+                footer
+            }
+        };
+        let wanted: VecDeque<usize> = footer.wanted(filter).into();
+        figures.n_blocks.add(footer.blocks.len());
+        figures.n_blocks_pruned.add(footer.blocks.len() - wanted.len());
+        let n_rows: usize =
+            wanted.iter().filter_map(|it| footer.blocks.get(*it)).map(|it| it.n_rows).sum();
+        let is_cached = n_rows * 2 * size_of::<i64>() <= cache.scan_bytes_max();
+        let (cache, loaded) = (Arc::clone(cache), VecDeque::new());
+        Ok(Self { part, masks, footer, cache, is_cached, wanted, loaded, next_run: 0, bytes })
+    }
+
+    /// The id that comes next, of what is loaded.
+    fn id(&self) -> Option<i64> {
+        self.loaded.front()?.runs.get(self.next_run).map(|it| it.id)
+    }
+
+    /// Takes the wanted samples of a series; ids are asked for in order.
+    async fn find(
+        &mut self,
+        id: i64,
+        filter: &RowFilter,
+        pieces: &mut Vec<Piece>,
+        figures: &Figures,
+    ) -> Result<()> {
+        loop {
+            self.fill(figures).await?;
+            let Some(block) = self.loaded.front() else { return Ok(()) };
+            self.next_run = block.runs.position(self.next_run, id);
+            match block.runs.get(self.next_run) {
+                // The block is used up, and the next one may go on with the series.
+                None => continue,
+                Some(run) if run.id != id => return Ok(()),
+                Some(_) => {
+                    let rows = block.runs.rows(self.next_run);
+                    self.next_run += 1;
+                    let ts = block.ts.get(rows.clone()).unwrap_or_default();
+                    let start = rows.start + ts.partition_point(|it| *it < filter.ts_min);
+                    let end = rows.start + ts.partition_point(|it| *it <= filter.ts_max);
+                    if start >= end {
+                        continue;
+                    }
+                    for rows in visible(id, &block.ts, start..end, &self.masks) {
+                        pieces.push(Piece::Block { block: Arc::clone(block), rows });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Loads the next blocks if all that is loaded is used up.
+    async fn fill(&mut self, figures: &Figures) -> Result<()> {
+        while self.id().is_none() {
+            self.next_run = 0;
+            self.loaded.pop_front();
+            if self.loaded.is_empty() && !self.load(figures).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads some blocks; `false` where there are no more.
+    async fn load(&mut self, figures: &Figures) -> Result<bool> {
+        let mut missing = Vec::new();
+        while let Some(&at) = self.wanted.front()
+            && missing.len() < READ_AHEAD
+        {
+            match self.cache.block(self.part.serial, at) {
+                // Those before it have to be read first.
+                Some(_) if !missing.is_empty() => break,
+                Some(block) => {
+                    self.wanted.pop_front();
+                    figures.n_blocks_cached.add(1);
+                    self.loaded.push_back(block);
+                    return Ok(true);
+                }
+                None => {
+                    self.wanted.pop_front();
+                    missing.push(at);
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(false);
+        }
+        figures.n_blocks_read.add(missing.len());
+        for (at, block) in self.read(missing).await? {
+            if self.is_cached {
+                self.cache.put_block(self.part.serial, at, &block);
+            }
+            self.loaded.push_back(block);
+        }
+        Ok(true)
+    }
+
+    async fn read(&mut self, blocks: Vec<usize>) -> Result<Vec<(usize, Arc<Block>)>> {
+        let (bytes, pin) = match &self.bytes {
+            Some(opened) => opened.clone(),
+            None => {
+                let opened = open(&self.part).await?;
+                self.bytes.insert(opened).clone()
+            }
+        };
+        let footer = Arc::clone(&self.footer);
+        let failed = read_error(&self.part);
+        let read = tokio::task::spawn_blocking(move || {
+            let _pin = pin;
+            let read = |at| {
+                Ok::<_, ParquetError>((at, Arc::new(RawBlock::read(&bytes, &footer, at)?.decode())))
+            };
+            blocks.into_iter().map(read).collect::<Result<Vec<_>, _>>()
+        });
+        read.await.map_err(died)?.map_err(failed)
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.loaded.iter().map(|it| it.size_bytes()).sum()
+    }
+}
+
+/// The file stays where it is for as long as the pin is held.
+async fn open(part: &Part) -> Result<(PartBytes, Arc<Pin>)> {
+    let failed = io_error(part);
+    let pin = part.pin().await.map_err(&failed)?;
+    let bytes = PartBytes::open(&part.path).map_err(failed)?;
+    Ok((bytes, Arc::new(pin)))
+}
+
+async fn load_footer(part: &Part) -> Result<(Arc<Footer>, (PartBytes, Arc<Pin>))> {
+    let (bytes, pin) = open(part).await?;
+    let failed = read_error(part);
+    let loading = tokio::task::spawn_blocking(move || {
+        let footer = Footer::load(&bytes)?;
+        Ok::<_, ParquetError>((Arc::new(footer), (bytes, pin)))
+    });
+    loading.await.map_err(died)?.map_err(failed)
+}
+
+fn read_error(part: &Part) -> impl Fn(ParquetError) -> DataFusionError + use<> {
+    let path = part.path.clone();
+    move |source| {
+        DataFusionError::External(Box::new(EncodeError::Read { path: path.clone(), source }))
+    }
+}
+
+fn io_error(part: &Part) -> impl Fn(std::io::Error) -> DataFusionError + use<> {
+    let path = part.path.clone();
+    move |source| {
+        DataFusionError::External(Box::new(EncodeError::Open { path: path.clone(), source }))
+    }
+}
+
+fn died(error: tokio::task::JoinError) -> DataFusionError {
+    DataFusionError::ExecutionJoin(Box::new(error))
+}
