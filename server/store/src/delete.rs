@@ -269,7 +269,7 @@ impl Store {
 
     /// Whether any row of the part is hidden by the mask.
     async fn holds_hidden(&self, part: &Part, mask: &Mask) -> Result<bool, FlushError> {
-        let _pin = part.pin().await.map_err(|source| pin_error(part, source))?;
+        let _pin = part.pin_if_room().await.map_err(|source| pin_error(part, source))?;
         let filter = RowFilter::of_ids(mask.each_id().collect(), mask.ts);
         let source = unmasked_source(mask.table, part, &filter).map_err(EncodeError::Merge)?;
         let mut rows =

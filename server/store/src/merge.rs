@@ -215,7 +215,7 @@ impl ExecutionPlan for MergeExec {
 
 fn pin_all(parts: Vec<Arc<Part>>) -> BoxFuture<'static, Result<Vec<Pin>>> {
     let pins = parts.into_iter().map(|part| async move {
-        part.pin().await.map_err(|error| {
+        part.pin_if_room().await.map_err(|error| {
             let context = format!("part {} cannot be read", part.path.display());
             DataFusionError::IoError(error).context(context)
         })

@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use object_store::ObjectStore;
+
 use crate::{
     delete::Mask,
     part_store::{PartStore, Pin},
@@ -62,6 +64,23 @@ impl Part {
     /// The file cannot be fetched; the error does not name it.
     pub(crate) async fn pin(&self) -> io::Result<Pin> {
         self.store.pin(&self.info, &self.path).await
+    }
+
+    /// As [`Self::pin`], for whoever reads through [`Self::reader`]: the pin is of nothing where
+    /// the cache has no room for the file.
+    ///
+    /// # Errors
+    /// As [`Self::pin`].
+    pub(crate) async fn pin_if_room(&self) -> io::Result<Pin> {
+        match self.pin().await {
+            Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => Ok(Pin::NOTHING),
+            other => other,
+        }
+    }
+
+    /// How to read the file, if not at `path`.
+    pub(crate) fn reader(&self) -> Option<Arc<dyn ObjectStore>> {
+        self.store.reader(&self.info, &self.path)
     }
 
     /// Every scan that is planned from now on leaves these rows out.

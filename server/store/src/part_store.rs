@@ -11,13 +11,15 @@ mod connect;
 mod explain;
 mod local;
 mod object;
+mod read;
 mod requests;
 #[cfg(test)]
 pub(crate) mod sim;
 
-use std::{fmt, io, path::Path};
+use std::{fmt, io, path::Path, sync::Arc};
 
 use futures::future::BoxFuture;
+use object_store::ObjectStore;
 use skep_wal::DirEntry;
 
 pub(crate) use connect::refuse_elsewhere;
@@ -42,8 +44,8 @@ impl Pin {
 
 /// The files of all tables. Paths are those below the data folder, wherever the bytes are.
 ///
-/// All but [`Self::pin`] wait for the disk or the network and are called where that is allowed:
-/// on a thread of its own, never in a task that serves requests.
+/// All but [`Self::pin`] and [`Self::remove_later`] wait for the disk or the network, and hold up
+/// the calling thread meanwhile.
 pub(crate) trait PartStore: Send + Sync + fmt::Debug {
     /// Makes a table's folders ready.
     fn create_table(&self, dir: &Path, log_dir: &Path) -> io::Result<()>;
@@ -82,11 +84,17 @@ pub(crate) trait PartStore: Send + Sync + fmt::Debug {
     fn remove_orphans(&self, dir: &Path, is_live: &dyn Fn(&str) -> bool) -> io::Result<()>;
 
     /// Sees to it that the part's file is at `path` and stays there. Waits for the network without
-    /// holding up the thread.
+    /// holding up the thread. `QuotaExceeded` where the cache has no room for it.
     fn pin(&self, part: &PartInfo, path: &Path) -> BoxFuture<'static, io::Result<Pin>>;
 
     /// As [`Self::pin`], waiting.
     fn pin_now(&self, part: &PartInfo, path: &Path) -> io::Result<Pin>;
+
+    /// How a Parquet reader gets at the part, if not by opening the file at `path`: the file may
+    /// be too large for what is left of the cache. Takes its own pin.
+    fn reader(&self, _part: &PartInfo, _path: &Path) -> Option<Arc<dyn ObjectStore>> {
+        None
+    }
 
     /// Figures of object storage, if this is one.
     fn object_stats(&self) -> Option<ObjectStats> {

@@ -119,7 +119,7 @@ impl Store {
             n_head_entries: view.logs.heads().map(|it| it.n_entries()).sum(),
             head_bytes: view.head_bytes(),
             n_parts: view.samples.parts.len() + view.logs.parts.len(),
-            disk_bytes: *figures.disk_bytes.lock().unwrap_or_else(PoisonError::into_inner),
+            disk_bytes: self.disk_bytes(),
             wal_bytes: wal.n_bytes,
             n_wal_segments: wal.n_segments,
             n_wal_syncs: wal.n_syncs,
@@ -133,6 +133,11 @@ impl Store {
             n_entries_rejected: figures.n_entries_rejected.load(Ordering::Relaxed),
             object_store: self.parts.object_stats(),
         }
+    }
+
+    /// As last noted.
+    pub(crate) fn disk_bytes(&self) -> TableBytes {
+        *self.figures.disk_bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn note_disk_bytes(&self, bytes: TableBytes) {

@@ -6,7 +6,9 @@ use datafusion::{
     common::{Result, ToDFSchema as _},
     datasource::{
         listing::PartitionedFile,
-        physical_plan::{FileScanConfigBuilder, ParquetSource},
+        physical_plan::{
+            FileScanConfigBuilder, ParquetSource, parquet::DefaultParquetFileReaderFactory,
+        },
         source::DataSourceExec,
     },
     execution::object_store::ObjectStoreUrl,
@@ -49,6 +51,10 @@ pub(crate) fn unmasked_source(
             &PhysicalPlanningContext::default(),
         )?;
         source = source.with_predicate(predicate);
+    }
+    if let Some(reader) = part.reader() {
+        let factory = DefaultParquetFileReaderFactory::new(reader);
+        source = source.with_parquet_file_reader_factory(Arc::new(factory));
     }
     let path = object_store::path::Path::from_absolute_path(&part.path)?;
     let mut file = PartitionedFile::new(String::new(), part.info.size_bytes);

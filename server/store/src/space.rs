@@ -26,6 +26,7 @@ use crate::{
     index::Index,
     merge::Table,
     part::PartInfo,
+    run::TableBytes,
     store::Store,
 };
 
@@ -261,7 +262,7 @@ impl Store {
     /// under the cap. A failure is logged: what was wanted may still go well.
     fn make_room(&self, tables: &mut Tables, needed: u64) {
         let (Some(cap), Some(target)) = (self.space.cap, self.space.target_bytes()) else { return };
-        let Some(files) = walked(self.fs.as_ref(), &self.config.dir) else { return };
+        let Some(files) = self.files_of(tables.size_bytes()) else { return };
         let mut used = files.saturating_add(self.wal.stats().n_bytes);
         let (mut n_parts, mut n_bytes) = (0_u64, 0_u64);
         let mut oldest_day = None;
@@ -367,10 +368,20 @@ impl Store {
         Some((fitting, MergeRoom { space: &self.space, n_bytes }))
     }
 
+    /// What counts against the cap besides the log: with parts in object storage they are what it
+    /// is about, and their copies in the data folder are bounded otherwise.
+    fn files_of(&self, parts: TableBytes) -> Option<u64> {
+        if self.config.object_store.is_some() {
+            Some(parts.total())
+        } else {
+            walked(self.fs.as_ref(), &self.config.dir)
+        }
+    }
+
     /// After a merge: its inputs are gone, its output is there.
     pub(crate) fn note_merged(&self) {
         if self.space.cap.is_some()
-            && let Some(files) = walked(self.fs.as_ref(), &self.config.dir)
+            && let Some(files) = self.files_of(self.disk_bytes())
         {
             self.space.files_bytes.store(files, Ordering::Relaxed);
         }

@@ -22,9 +22,10 @@ use super::{object::ObjectParts, requests::Requests};
 /// In the bucket: whose parts these are. In the data folder: where its parts are.
 const OWNER: &str = "skep-owner.json";
 const VERSION: u32 = 1;
-/// A flush or a fetch gives up after this long; the rows stay in memory and in the log.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
-const RETRIES_MAX: usize = 8;
+/// A request is tried again this often and this long: a hiccup is got over, and a query that waits
+/// for a storage that is away is told so while somebody still looks. Flushes come again anyway.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(15);
+const RETRIES_MAX: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of one request: a piece of 8 MiB over a line of 1.5 Mbit/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);

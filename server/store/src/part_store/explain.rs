@@ -46,6 +46,9 @@ const HINTS: &[(&str, &str)] = &[
     ("QuotaExceeded", ": the bucket is full; make room there or raise its quota"),
 ];
 
+/// What the HTTP client says where no answer came.
+const NO_ANSWER: [&str; 3] =
+    ["error trying to connect", "operation timed out", "error sending request"];
 const UNREACHABLE: &str =
     ": it cannot be reached; is object_store.endpoint right, and the network up?";
 const OTHER_REGION: &str = ": the bucket is in another region; correct object_store.region";
@@ -101,7 +104,7 @@ fn is_connection(error: &object_store::Error) -> bool {
             return true;
         }
         let text = it.to_string();
-        if text.contains("error trying to connect") || text.contains("operation timed out") {
+        if NO_ANSWER.iter().any(|it| text.contains(it)) {
             return true;
         }
         cause = it.source();

@@ -11,11 +11,13 @@ use std::{
 };
 
 use futures::{FutureExt as _, future::BoxFuture};
+use object_store::ObjectStore;
 use skep_wal::{DirEntry, Fs};
 
 use super::{
     ObjectStats, PartStore, Pin, PutError,
     cache::{Cache, CachePin, Presence},
+    read::PartObject,
     requests::{Requests, download},
 };
 use crate::part::PartInfo;
@@ -38,6 +40,11 @@ impl ObjectParts {
         Self { requests, cache, fs, listed: Mutex::default() }
     }
 
+    fn fetcher(&self) -> Fetcher {
+        let (requests, cache) = (Arc::clone(&self.requests), Arc::clone(&self.cache));
+        Fetcher { requests, cache, fs: Arc::clone(&self.fs) }
+    }
+
     fn listed(&self) -> MutexGuard<'_, HashMap<PathBuf, u64>> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,6 +59,39 @@ impl ObjectParts {
             }
         }
         Ok(())
+    }
+}
+
+/// What it takes to pin parts.
+#[derive(Clone)]
+struct Fetcher {
+    requests: Arc<Requests>,
+    cache: Arc<Cache>,
+    fs: Arc<dyn Fs>,
+}
+
+impl Fetcher {
+    fn pin(
+        &self,
+        size_bytes: u64,
+        crc32c: u32,
+        path: &Path,
+    ) -> BoxFuture<'static, io::Result<Pin>> {
+        let (pin, lock) = self.cache.pin(path, size_bytes);
+        if self.cache.presence(path) == Presence::Here {
+            return futures::future::ready(Ok(pin.into_pin())).boxed();
+        }
+        let fetch = Fetch {
+            requests: Arc::clone(&self.requests),
+            cache: Arc::clone(&self.cache),
+            fs: Arc::clone(&self.fs),
+            path: path.to_owned(),
+            size_bytes,
+            crc32c,
+        };
+        // A task of its own: whoever gives up waiting leaves the next one a file that is there.
+        let fetched = self.requests.spawn(fetch.run(pin, lock));
+        async move { fetched.await.unwrap_or_else(|error| Err(io::Error::other(error))) }.boxed()
     }
 }
 
@@ -163,21 +203,14 @@ impl PartStore for ObjectParts {
     }
 
     fn pin(&self, part: &PartInfo, path: &Path) -> BoxFuture<'static, io::Result<Pin>> {
-        let (pin, lock) = self.cache.pin(path, part.size_bytes);
-        if self.cache.presence(path) == Presence::Here {
-            return futures::future::ready(Ok(pin.into_pin())).boxed();
-        }
-        let fetch = Fetch {
-            requests: Arc::clone(&self.requests),
-            cache: Arc::clone(&self.cache),
-            fs: Arc::clone(&self.fs),
-            path: path.to_owned(),
-            size_bytes: part.size_bytes,
-            crc32c: part.crc32c,
-        };
-        // A task of its own: whoever gives up waiting leaves the next one a file that is there.
-        let fetched = self.requests.spawn(fetch.run(pin, lock));
-        async move { fetched.await.unwrap_or_else(|error| Err(io::Error::other(error))) }.boxed()
+        self.fetcher().pin(part.size_bytes, part.crc32c, path)
+    }
+
+    fn reader(&self, part: &PartInfo, path: &Path) -> Option<Arc<dyn ObjectStore>> {
+        let (fetcher, file) = (self.fetcher(), path.to_owned());
+        let (size_bytes, crc32c) = (part.size_bytes, part.crc32c);
+        let pin = move || fetcher.pin(size_bytes, crc32c, &file);
+        Some(Arc::new(PartObject::new(Arc::clone(&self.requests), path, size_bytes, pin)))
     }
 
     fn pin_now(&self, part: &PartInfo, path: &Path) -> io::Result<Pin> {

@@ -18,7 +18,11 @@ use object_store::{
     GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart,
     path::Path as ObjectPath,
 };
-use tokio::{io::AsyncReadExt as _, runtime::Runtime, task::JoinHandle};
+use tokio::{
+    io::AsyncReadExt as _,
+    runtime::{Handle, Runtime, RuntimeFlavor},
+    task::JoinHandle,
+};
 
 use super::explain::explain;
 
@@ -193,14 +197,21 @@ impl Requests {
         self.runtime.as_ref().expect("there until it is dropped").spawn(work)
     }
 
-    /// Waits for it, holding up the calling thread.
+    /// Waits for it, holding up the calling thread, but not the tasks that wait for that thread.
     pub(super) fn wait<T: Send + 'static>(
         &self,
         work: impl Future<Output = io::Result<T>> + Send + 'static,
     ) -> io::Result<T> {
         let (done, result) = mpsc::sync_channel(1);
         drop(self.spawn(async move { done.send(work.await) }));
-        result.recv().unwrap_or_else(|_| Err(io::Error::other("the request panicked")))
+        let wait =
+            || result.recv().unwrap_or_else(|_| Err(io::Error::other("the request panicked")));
+        match Handle::try_current() {
+            Ok(caller) if caller.runtime_flavor() == RuntimeFlavor::MultiThread => {
+                tokio::task::block_in_place(wait)
+            }
+            _ => wait(),
+        }
     }
 
     pub(super) async fn get(&self, path: &Path) -> io::Result<Bytes> {
