@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use arrow::datatypes::Schema;
 use skep_proto::names::column;
 
 use action::Action;
@@ -35,6 +36,8 @@ pub(crate) struct TableLog {
     next_version: u64,
     live: BTreeMap<String, PartInfo>,
     covered: Covered,
+    /// Ids up to this one may mean label sets that were lost with a damaged part.
+    retired_id: i64,
     /// A commit's name may not be on the disk yet.
     is_unsynced: bool,
     /// What may be the next version already.
@@ -66,6 +69,8 @@ pub(crate) struct Commit {
     pub(crate) add: Vec<PartInfo>,
     pub(crate) remove: Vec<PartInfo>,
     pub(crate) covered: Covered,
+    /// Ids up to this one are not to be given out again; 0 for none.
+    pub(crate) retired_id: i64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +105,7 @@ impl TableLog {
             next_version: 0,
             live: BTreeMap::new(),
             covered: Covered::default(),
+            retired_id: 0,
             is_unsynced: false,
             in_doubt: None,
             settled: Vec::new(),
@@ -135,6 +141,15 @@ impl TableLog {
 
     pub(crate) fn covered(&self) -> Covered {
         self.covered
+    }
+
+    /// Of its files.
+    pub(crate) fn columns(&self) -> &Schema {
+        self.schema.columns()
+    }
+
+    pub(crate) fn retired_id(&self) -> i64 {
+        self.retired_id
     }
 
     pub(crate) fn path_of(&self, part: &PartInfo) -> PathBuf {
@@ -176,6 +191,9 @@ impl TableLog {
         }
         let covered = self.covered.max(commit.covered);
         actions.extend(Action::covered(self.covered, covered, now_ms));
+        if commit.retired_id > self.retired_id {
+            actions.push(Action::retired(commit.retired_id, now_ms));
+        }
         actions.push(Action::commit_info(commit.operation, covered, now_ms));
         let lines = lines_of(&actions);
         if let Err(error) = self.publish(&lines) {
@@ -198,6 +216,7 @@ impl TableLog {
             self.live.insert(part.name.clone(), part);
         }
         self.covered = self.covered.max(commit.covered);
+        self.retired_id = self.retired_id.max(commit.retired_id);
     }
 
     /// Finds out about a commit that may be there, by putting it there.
@@ -277,6 +296,7 @@ impl TableLog {
                 Action::Added(part) => drop(self.live.insert(part.name.clone(), part)),
                 Action::Removed(name) => drop(self.live.remove(&name)),
                 Action::Covers(covered) => self.covered = self.covered.max(covered),
+                Action::Retired(id) => self.retired_id = self.retired_id.max(id),
                 Action::Other(_) => {}
             }
         }
@@ -363,6 +383,7 @@ mod tests {
             add: vec![b.clone()],
             remove: vec![a],
             covered: Covered { table: 7, all: 7 },
+            ..Commit::default()
         };
         log.commit(swap, 1_795_341_900_000).unwrap();
         let log_dir = dir.path().join(LOG_DIR);

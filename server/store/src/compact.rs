@@ -71,6 +71,7 @@ impl Store {
     async fn compact_waiting(&self) -> Result<(), FlushError> {
         let _one_at_a_time = self.compaction.lock().await;
         self.follow_settled(&mut *self.tables.lock().await)?;
+        self.set_aside_damaged().await?;
         self.drop_old_days().await?;
         for table in [Table::Samples, Table::Logs] {
             let mut tables = self.tables.lock().await;
@@ -101,12 +102,22 @@ impl Store {
         if parts.len() != merger.parts.len() {
             return Ok(());
         }
+        for part in &parts {
+            if part.pin().await.is_err() && part.health.is_damaged() {
+                // What is left of them is merged by the next call.
+                return Ok(());
+            }
+        }
         let name = merger.name();
         let path = name.prepare(self.tables.lock().await.log(table), self.fs.as_ref())?;
         let written = match table {
             Table::Samples => self.merge_samples(&parts, &path).await?,
-            Table::Logs => self.merge_logs(parts, &path).await?,
+            Table::Logs => self.merge_logs(parts.clone(), &path).await?,
         };
+        if parts.iter().any(|it| it.health.is_damaged()) {
+            // It was left out, and must not be taken for merged.
+            return Ok(());
+        }
         let mut tables = self.tables.lock().await;
         let log = tables.log(table);
         // Nothing is left where all of it was deleted; the file is an orphan then.

@@ -426,6 +426,7 @@ impl Store {
             let path = log.path_of(&info);
             let part = Part::new(info, path, Arc::clone(log.store()));
             deletes.attach(table, &part);
+            part.health.set_sound();
             Arc::new(part)
         };
         parts.into_iter().map(open).collect()

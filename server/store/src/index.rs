@@ -184,6 +184,19 @@ impl Index {
         inner.written = inner.written.split_off(&day);
     }
 
+    /// Notes that whatever has one of these ids may have data on this day.
+    pub(crate) fn mark_day_of_range(&self, day: i32, ids: (i64, i64)) {
+        let inner = self.inner();
+        inner.entries.iter().filter(|it| ids.0 <= it.id && it.id <= ids.1).for_each(|it| {
+            it.mark_day(day);
+        });
+    }
+
+    /// From here on no id up to this one is given out.
+    pub(crate) fn retire_ids_through(&self, id: i64) {
+        self.inner().ids.retire_through(id);
+    }
+
     pub(crate) fn n_entries(&self) -> usize {
         self.n_entries.load(Ordering::Acquire) as usize
     }

@@ -11,6 +11,9 @@ mod append;
 mod commit;
 mod compact;
 mod config;
+mod damage;
+#[cfg(test)]
+mod damage_tests;
 mod day;
 mod delete;
 mod encode;
@@ -28,6 +31,7 @@ mod open;
 mod part;
 mod part_store;
 mod record;
+mod restore;
 mod run;
 mod samples;
 mod scan;

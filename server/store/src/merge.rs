@@ -215,10 +215,14 @@ impl ExecutionPlan for MergeExec {
 
 fn pin_all(parts: Vec<Arc<Part>>) -> BoxFuture<'static, Result<Vec<Pin>>> {
     let pins = parts.into_iter().map(|part| async move {
-        part.pin_if_room().await.map_err(|error| {
-            let context = format!("part {} cannot be read", part.path.display());
-            DataFusionError::IoError(error).context(context)
-        })
+        match part.pin_if_room().await {
+            // It is left out.
+            Err(_) if part.health.is_damaged() => Ok(Pin::NOTHING),
+            pin => pin.map_err(|error| {
+                let context = format!("part {} cannot be read", part.path.display());
+                DataFusionError::IoError(error).context(context)
+            }),
+        }
     });
     futures::stream::iter(pins).buffered(PARTS_FETCHED_AT_ONCE).try_collect().boxed()
 }
@@ -260,8 +264,8 @@ impl Merge {
             if self.n_rows >= BATCH_ROWS {
                 return self.take_batch();
             }
-            for input in &mut self.inputs {
-                input.fill().await?;
+            for (at, input) in self.inputs.iter_mut().enumerate() {
+                input.fill().await.map_err(|error| of_part(self.parts.get(at), error))?;
             }
             let Some(key) = self.inputs.iter().filter_map(Input::key).min() else {
                 return self.take_batch();
@@ -281,6 +285,12 @@ impl Merge {
     async fn pin_parts(&mut self) -> Result<()> {
         if self.pins.len() < self.parts.len() {
             self.pins = pin_all(self.parts.clone()).await?;
+            // The sources of parts come first, in the same order.
+            for (part, input) in self.parts.iter().zip(&mut self.inputs) {
+                if part.health.is_damaged() {
+                    input.stream = None;
+                }
+            }
         }
         Ok(())
     }
@@ -353,6 +363,14 @@ impl Merge {
         self.n_rows -= batch.num_rows();
         Ok(Some(batch))
     }
+}
+
+/// Says which part could not be read, if it was one, and has its checksum computed again.
+fn of_part(part: Option<&Arc<Part>>, error: DataFusionError) -> DataFusionError {
+    let Some(part) = part else { return error };
+    part.health.doubt();
+    let path = part.path.display();
+    error.context(format!("part {path} cannot be read; ask again, it is checked before"))
 }
 
 impl Input {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64, AtomicU64},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize},
     },
 };
 
@@ -16,6 +16,7 @@ use tokio::sync::{Notify, RwLock};
 use crate::{
     commit::{CommitError, Covered, TableLog, TableSchema},
     config::StoreConfig,
+    damage::{self, DAMAGED_DIR},
     day::{NS_PER_MS, day_of_ms},
     delete::{Deletes, Document},
     encode::read_sets,
@@ -25,9 +26,9 @@ use crate::{
     index::{Entry, IdOrder, Index, Spellings},
     merge::Table,
     metadata,
-    part::Part,
     part_store::{ConnectError, LocalParts, PartStore, refuse_elsewhere},
     record::{Content, Record, Registration, SampleRegistration},
+    restore,
     samples::Cache,
     schema,
     space::Space,
@@ -77,11 +78,14 @@ impl Store {
         fs.create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
         let lock = lock(dir.join("LOCK"))?;
         let store = parts(dir, Arc::clone(&fs))?;
-        let tables = open_tables(dir, &store, clock.now().to_ms().0)?;
-        let series = load_index(&tables.series, IdOrder::BySource)?;
-        let streams = load_index(&tables.streams, IdOrder::Sequential)?;
-        let (samples, n_damaged_samples) = load_parts(&tables.samples);
-        let (logs, n_damaged_logs) = load_parts(&tables.logs);
+        let now_ms = clock.now().to_ms().0;
+        let mut tables = open_tables(dir, &store, now_ms)?;
+        restore::take_back(&mut tables, dir, fs.as_ref(), now_ms);
+        let series = load_index(&mut tables.series, IdOrder::BySource, now_ms)?;
+        let streams = load_index(&mut tables.streams, IdOrder::Sequential, now_ms)?;
+        let (samples, n_missing_samples) = damage::load_parts(&mut tables.samples, now_ms)?;
+        let (logs, n_missing_logs) = damage::load_parts(&mut tables.logs, now_ms)?;
+        let n_damaged = damage::n_set_aside(&dir.join(DAMAGED_DIR));
         let deletes = Document::load(dir, fs.as_ref())
             .map_err(|(path, source)| OpenError::Io { path, source })?;
         let deletes = Deletes::new(deletes);
@@ -97,7 +101,7 @@ impl Store {
             n_flush_failures: AtomicU64::new(0),
             last_flush_ms: AtomicI64::new(0),
             disk_bytes: Mutex::new(tables.size_bytes()),
-            n_damaged_parts: n_damaged_samples + n_damaged_logs,
+            n_damaged_parts: AtomicUsize::new(n_missing_samples + n_missing_logs + n_damaged),
             n_samples_rejected: AtomicU64::new(0),
             n_entries_rejected: AtomicU64::new(0),
         };
@@ -141,8 +145,9 @@ fn open_tables(dir: &Path, store: &Arc<dyn PartStore>, now_ms: i64) -> Result<Ta
     ))
 }
 
-fn load_index(log: &TableLog, order: IdOrder) -> Result<Arc<Index>, OpenError> {
+fn load_index(log: &mut TableLog, order: IdOrder, now_ms: i64) -> Result<Arc<Index>, OpenError> {
     let index = Index::new(order);
+    let damaged = damage::check_sets(log, now_ms)?;
     for part in log.live() {
         let _pin = log.pin(part)?;
         let entries: Vec<_> = read_sets(&log.path_of(part))?
@@ -155,37 +160,8 @@ fn load_index(log: &TableLog, order: IdOrder) -> Result<Arc<Index>, OpenError> {
             .collect();
         index.mark_written(part.day, &entries);
     }
+    damage::make_up_for(&index, &damaged, log.retired_id());
     Ok(Arc::new(index))
-}
-
-/// The parts that are there as the commit log says, oldest first, and how many are not.
-fn load_parts(log: &TableLog) -> (Vec<Arc<Part>>, usize) {
-    let mut parts = Vec::new();
-    let mut n_damaged = 0;
-    for info in log.live() {
-        let path = log.path_of(info);
-        match log.store().size(info, &path) {
-            Ok(size_bytes) if size_bytes == info.size_bytes => {
-                parts.push(Arc::new(Part::new(info.clone(), path, Arc::clone(log.store()))));
-            }
-            Ok(size_bytes) => {
-                n_damaged += 1;
-                tracing::error!(
-                    path = %path.display(), size_bytes, size_bytes_expected = info.size_bytes,
-                    "A part has the wrong size; queries go on without it. Restore it from a backup."
-                );
-            }
-            Err(error) => {
-                n_damaged += 1;
-                tracing::error!(
-                    %error, path = %path.display(),
-                    "A part cannot be read; queries go on without it. Restore it from a backup."
-                );
-            }
-        }
-    }
-    parts.sort_by_key(|it| it.info.rank);
-    (parts, n_damaged)
 }
 
 /// Opens the log and puts what no part holds yet into the heads.

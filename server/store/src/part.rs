@@ -12,6 +12,7 @@ use std::{
 use object_store::ObjectStore;
 
 use crate::{
+    damage::Health,
     delete::Mask,
     part_store::{PartStore, Pin},
 };
@@ -23,6 +24,7 @@ pub(crate) struct Part {
     pub(crate) path: PathBuf,
     /// No other part of this process has it; names return when a day is written anew.
     pub(crate) serial: u64,
+    pub(crate) health: Health,
     store: Arc<dyn PartStore>,
     is_removed: AtomicBool,
     /// Of deletes after it was written.
@@ -53,17 +55,30 @@ impl Part {
     pub(crate) fn new(info: PartInfo, path: PathBuf, store: Arc<dyn PartStore>) -> Self {
         static NEXT_SERIAL: AtomicU64 = AtomicU64::new(0);
         let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
+        let health = Health::default();
         let (is_removed, masks) = (AtomicBool::new(false), Mutex::default());
-        Self { info, path, serial, store, is_removed, masks }
+        Self { info, path, serial, health, store, is_removed, masks }
     }
 
     /// Sees to it that the file is at `path` for as long as the pin is held. Whoever opens the
-    /// file takes one first: with object storage, it may not be there otherwise.
+    /// file takes one first: with object storage, it may not be there otherwise. The first time,
+    /// the file's checksum is computed.
     ///
     /// # Errors
-    /// The file cannot be fetched; the error does not name it.
+    /// The file cannot be fetched, or is damaged: then [`Health::is_damaged`]. The error does not
+    /// name it.
     pub(crate) async fn pin(&self) -> io::Result<Pin> {
-        self.store.pin(&self.info, &self.path).await
+        let pin = match self.store.pin(&self.info, &self.path).await {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.health.set_damaged(&self.path, &error);
+                return Err(error);
+            }
+            pin => pin?,
+        };
+        if !self.store.checks_what_it_pins() {
+            self.health.check(&self.path, &self.info).await?;
+        }
+        Ok(pin)
     }
 
     /// As [`Self::pin`], for whoever reads through [`Self::reader`]: the pin is of nothing where

@@ -83,6 +83,23 @@ pub(crate) trait PartStore: Send + Sync + fmt::Debug {
     /// flush or merge that was not committed, or removed since.
     fn remove_orphans(&self, dir: &Path, is_live: &dyn Fn(&str) -> bool) -> io::Result<()>;
 
+    /// Moves a damaged part to another place below the data folder, where nothing looks for it.
+    /// Durable when it returns. `NotFound` if there is none.
+    fn set_aside(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let bytes = self.read(from)?;
+        self.put(to, &bytes)?;
+        if let Some(folder) = to.parent() {
+            self.sync_dir(folder)?;
+        }
+        self.remove(from)
+    }
+
+    /// Whether [`Self::pin`] computes the part's checksum: it then fails with `InvalidData` where
+    /// it is wrong.
+    fn checks_what_it_pins(&self) -> bool {
+        false
+    }
+
     /// Sees to it that the part's file is at `path` and stays there. Waits for the network without
     /// holding up the thread. `QuotaExceeded` where the cache has no room for it.
     fn pin(&self, part: &PartInfo, path: &Path) -> BoxFuture<'static, io::Result<Pin>>;

@@ -48,7 +48,7 @@ pub struct StoreStats {
     pub n_flush_failures: u64,
     /// Unix time in milliseconds; 0 for never.
     pub last_flush_ms: i64,
-    /// Files that the commit log names and that are missing or of another size.
+    /// Files that the commit log names and that are missing, and those that lie set aside.
     pub n_damaged_parts: usize,
     pub space: SpaceStats,
     /// Rows that appends refused one by one ([`crate::Rejection`]), since the start.
@@ -63,7 +63,8 @@ impl Store {
     /// then calls [`Self::close`].
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let watch = Arc::clone(&self).watch_space(shutdown.clone());
-        tokio::join!(watch, self.keep_up(shutdown));
+        let damage = Arc::clone(&self).watch_damage(shutdown.clone());
+        tokio::join!(watch, damage, self.keep_up(shutdown));
     }
 
     async fn keep_up(self: Arc<Self>, shutdown: CancellationToken) {
@@ -111,6 +112,7 @@ impl Store {
     pub fn stats(&self) -> StoreStats {
         let wal = self.wal.stats();
         let figures = &self.figures;
+        let n_damaged_live = self.n_damaged_live();
         let view = self.view();
         StoreStats {
             n_series: self.series.n_entries(),
@@ -127,7 +129,7 @@ impl Store {
             n_flushes: figures.n_flushes.load(Ordering::Relaxed),
             n_flush_failures: figures.n_flush_failures.load(Ordering::Relaxed),
             last_flush_ms: figures.last_flush_ms.load(Ordering::Relaxed),
-            n_damaged_parts: figures.n_damaged_parts,
+            n_damaged_parts: figures.n_damaged_parts.load(Ordering::Relaxed) + n_damaged_live,
             n_samples_rejected: figures.n_samples_rejected.load(Ordering::Relaxed),
             space: self.space.stats(wal.n_bytes),
             n_entries_rejected: figures.n_entries_rejected.load(Ordering::Relaxed),

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -74,7 +74,7 @@ pub(crate) struct Figures {
     pub(crate) n_flush_failures: AtomicU64,
     pub(crate) last_flush_ms: AtomicI64,
     pub(crate) disk_bytes: Mutex<TableBytes>,
-    pub(crate) n_damaged_parts: usize,
+    pub(crate) n_damaged_parts: AtomicUsize,
     pub(crate) n_samples_rejected: AtomicU64,
     pub(crate) n_entries_rejected: AtomicU64,
 }

@@ -16,6 +16,8 @@ use crate::{
 /// `txn` application ids: how far the write-ahead log is in this table, and in all.
 const WAL_TABLE: &str = "skep-wal-table";
 const WAL_ALL: &str = "skep-wal-all";
+/// Ids up to which none is given out again, after label sets were lost.
+const IDS_RETIRED: &str = "skep-ids-retired";
 
 /// What the log says about the table itself.
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ pub(super) enum Action {
     Added(PartInfo),
     Removed(String),
     Covers(Covered),
+    Retired(i64),
     Other(Value),
 }
 
@@ -72,6 +75,10 @@ struct TxnLine {
 impl TableSchema {
     pub(crate) fn new(name: &'static str, schema: &SchemaRef, key: Key) -> Self {
         Self { name, schema: Arc::clone(schema), key }
+    }
+
+    pub(super) fn columns(&self) -> &arrow::datatypes::Schema {
+        &self.schema
     }
 
     /// A time stamp in milliseconds: rounded down for a minimum, up for a maximum.
@@ -206,6 +213,12 @@ impl Action {
             })
     }
 
+    pub(super) fn retired(id: i64, now_ms: i64) -> Self {
+        Self::Other(json!({ "txn": {
+            "appId": IDS_RETIRED, "version": id, "lastUpdated": now_ms
+        } }))
+    }
+
     pub(super) fn commit_info(operation: &str, covered: Covered, now_ms: i64) -> Self {
         Self::Other(json!({ "commitInfo": {
             "timestamp": now_ms,
@@ -219,7 +232,7 @@ impl Action {
     pub(super) fn to_line(&self) -> String {
         match self {
             Self::Other(value) => format!("{value}\n"),
-            Self::Added(_) | Self::Removed(_) | Self::Covers(_) => String::new(),
+            Self::Added(_) | Self::Removed(_) | Self::Covers(_) | Self::Retired(_) => String::new(),
         }
     }
 
@@ -237,6 +250,9 @@ impl Action {
             }
             Some(txn) if txn.app_id == WAL_ALL => {
                 Self::Covers(Covered { table: txn.version, all: txn.version })
+            }
+            Some(txn) if txn.app_id == IDS_RETIRED => {
+                Self::Retired(i64::try_from(txn.version).unwrap_or(i64::MAX))
             }
             _ => Self::Other(Value::Null),
         })

@@ -29,6 +29,8 @@ pub(crate) struct IdAllocator {
     next_of_ordinal: HashMap<i64, i64>,
     /// The first id nobody has: for sources, of a new ordinal.
     next: i64,
+    /// Up to here an id may mean a label set that was lost.
+    retired: i64,
 }
 
 /// Where a series comes from: its scrape target, else its metric.
@@ -46,7 +48,7 @@ impl IdAllocator {
             IdOrder::Sequential => 1,
         };
         let (ordinal_of_source, next_of_ordinal) = (HashMap::new(), HashMap::new());
-        Self { order, ordinal_of_source, next_of_ordinal, next }
+        Self { order, ordinal_of_source, next_of_ordinal, next, retired: 0 }
     }
 
     pub(crate) fn next(&mut self, source: &str) -> i64 {
@@ -74,17 +76,43 @@ impl IdAllocator {
                 let next = self.next_of_ordinal.entry(ordinal).or_default();
                 *next = (*next).max(id + 1);
                 match self.ordinal_of_source.get_mut(source) {
+                    _ if id <= self.retired => {}
                     Some(it) => *it = ordinal.max(*it),
                     None => drop(self.ordinal_of_source.insert(source.into(), ordinal)),
                 }
             }
         }
     }
+
+    /// Gives out no id up to `id` any more: every source begins a new ordinal.
+    pub(crate) fn retire_through(&mut self, id: i64) {
+        let retired = match self.order {
+            IdOrder::Sequential => id,
+            IdOrder::BySource => (id / PER_ORDINAL_MAX + 1) * PER_ORDINAL_MAX - 1,
+        };
+        self.retired = self.retired.max(retired);
+        self.next = self.next.max(self.retired + 1);
+        self.ordinal_of_source.retain(|_, it| *it * PER_ORDINAL_MAX > self.retired);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_retired_id_is_never_given_out_again() {
+        let mut ids = IdAllocator::new(IdOrder::BySource);
+        ids.take(5 << 24, "a");
+        ids.take(7 << 24, "b");
+        ids.retire_through((5 << 24) + 100);
+        // As a replay of the log does.
+        ids.take((5 << 24) + 3, "a");
+        assert_eq!([ids.next("a"), ids.next("b")], [8 << 24, (7 << 24) + 1]);
+        let mut ids = IdAllocator::new(IdOrder::Sequential);
+        ids.retire_through(41);
+        assert_eq!(ids.next(""), 42);
+    }
 
     #[test]
     fn series_of_a_source_are_neighbours_also_after_a_restart() {

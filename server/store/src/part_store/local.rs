@@ -81,6 +81,16 @@ impl PartStore for LocalParts {
         self.fs.sync_dir(dir)
     }
 
+    fn set_aside(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let folders = [to.parent(), from.parent()];
+        for folder in folders.iter().take(1).flatten() {
+            self.fs.create_dir_all(folder)?;
+        }
+        self.fs.size(from)?;
+        self.fs.rename(from, to)?;
+        folders.iter().flatten().try_for_each(|it| self.fs.sync_dir(it))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.fs.remove(path)
     }

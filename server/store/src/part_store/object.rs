@@ -202,6 +202,10 @@ impl PartStore for ObjectParts {
         Ok(())
     }
 
+    fn checks_what_it_pins(&self) -> bool {
+        true
+    }
+
     fn pin(&self, part: &PartInfo, path: &Path) -> BoxFuture<'static, io::Result<Pin>> {
         self.fetcher().pin(part.size_bytes, part.crc32c, path)
     }

@@ -319,9 +319,12 @@ impl Found {
 impl Scan {
     async fn begin(mut self, plan: SampleScanExec) -> Result<Box<Self>> {
         for (part, masks) in plan.parts {
-            let source =
-                PartSource::open(part, masks, &self.filter, &plan.cache, &self.figures).await?;
-            self.parts.push(source);
+            let opened = Arc::clone(&part);
+            match PartSource::open(opened, masks, &self.filter, &plan.cache, &self.figures).await {
+                // It is left out.
+                Err(_) if part.health.is_damaged() => {}
+                source => self.parts.push(source?),
+            }
         }
         for heads in plan.heads {
             let ids = match self.filter.listed_ids() {
@@ -532,7 +535,9 @@ impl PartSource {
             };
             blocks.into_iter().map(read).collect::<Result<Vec<_>, _>>()
         });
-        read.await.map_err(died)?.map_err(failed)
+        let read = read.await.map_err(died)?;
+        // Its checksum is computed again before the next query reads it.
+        read.inspect_err(|_| self.part.health.doubt()).map_err(failed)
     }
 
     fn size_bytes(&self) -> usize {
@@ -555,7 +560,8 @@ async fn load_footer(part: &Part) -> Result<(Arc<Footer>, (PartBytes, Arc<Pin>))
         let footer = Footer::load(&bytes)?;
         Ok::<_, ParquetError>((Arc::new(footer), (bytes, pin)))
     });
-    loading.await.map_err(died)?.map_err(failed)
+    let loaded = loading.await.map_err(died)?;
+    loaded.inspect_err(|_| part.health.doubt()).map_err(failed)
 }
 
 fn read_error(part: &Part) -> impl Fn(ParquetError) -> DataFusionError + use<> {
