@@ -1,9 +1,11 @@
 //! The server's configuration: TOML as it was written, then made valid once.
 
 mod front;
+mod memory;
 mod object_store;
 mod query;
 mod receive;
+mod retention;
 mod store;
 mod values;
 
@@ -34,24 +36,22 @@ impl Config {
                 raw.data_dir
             );
         }
+        let memory = raw.memory.shares()?;
+        let mut store = raw.store.config(&raw.data_dir, &memory)?;
+        store.object_store = raw.object_store.config()?;
+        store.retention_rules = retention::rules(&raw.retention)?;
+        let query = raw.query.limits(&memory)?;
+        memory.check(&store, &query)?;
         let defaults = ApiConfig::default();
         let api = ApiConfig {
             n_queries_max: raw.query.concurrency(defaults.n_queries_max)?,
-            n_writes_max: raw.receive.concurrency(defaults.n_writes_max)?,
+            n_writes_max: raw.receive.concurrency(memory.n_writes(defaults.n_writes_max))?,
             receive: raw.receive.limits()?,
             is_admin_enabled: raw.admin.enabled,
             version: defaults.version,
+            memory: memory.figures(&store, &query),
         };
-        Ok(Self {
-            front: front::config(&raw)?,
-            store: skep_store::StoreConfig {
-                object_store: raw.object_store.config()?,
-                ..raw.store.config(&raw.data_dir)?
-            },
-            query: raw.query.limits()?,
-            api,
-            data_dir: raw.data_dir,
-        })
+        Ok(Self { front: front::config(&raw)?, store, query, api, data_dir: raw.data_dir })
     }
 }
 
@@ -67,6 +67,10 @@ struct Raw {
     store: store::RawStore,
     #[serde(default)]
     object_store: object_store::RawObjectStore,
+    #[serde(default)]
+    memory: memory::RawMemory,
+    #[serde(default)]
+    retention: Vec<retention::RawRule>,
     #[serde(default)]
     query: query::RawQuery,
     #[serde(default)]

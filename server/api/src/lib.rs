@@ -6,6 +6,7 @@ mod error;
 mod json;
 mod label_name;
 mod loki;
+mod memory_figures;
 mod number;
 mod object_figures;
 mod ops;
@@ -40,6 +41,8 @@ pub struct ApiConfig {
     pub is_admin_enabled: bool,
     /// What `buildinfo` tells.
     pub version: String,
+    /// What each part of the process may take, in bytes, as `/metrics` tells it.
+    pub memory: Vec<(&'static str, u64)>,
 }
 
 impl Default for ApiConfig {
@@ -51,6 +54,7 @@ impl Default for ApiConfig {
             n_writes_max: 64,
             is_admin_enabled: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            memory: Vec::new(),
         }
     }
 }
@@ -66,6 +70,7 @@ pub struct Api {
     writes: Semaphore,
     is_admin_enabled: bool,
     version: String,
+    memory: Vec<(&'static str, u64)>,
     started: TimestampMs,
     telemetry: Telemetry,
 }
@@ -87,6 +92,7 @@ impl Api {
             writes: Semaphore::new(config.n_writes_max),
             is_admin_enabled: config.is_admin_enabled,
             version: config.version,
+            memory: config.memory,
             started,
             telemetry: Telemetry::default(),
         })

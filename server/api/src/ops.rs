@@ -13,7 +13,7 @@ use http::header::CONTENT_TYPE;
 use crate::{
     Api,
     error::{ApiError, WriteError},
-    store_figures,
+    memory_figures, store_figures,
 };
 
 pub(crate) fn router() -> Router<Arc<Api>> {
@@ -49,6 +49,7 @@ async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let headers = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let mut text = api.telemetry.to_text();
     store_figures::push_text(&mut text, &api.store.stats());
+    memory_figures::push_text(&mut text, &api.memory);
     (headers, text).into_response()
 }
 

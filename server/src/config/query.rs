@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use skep_query::Limits;
 
-use super::values::{bytes, count, positive, positive_duration};
+use super::{
+    memory::Shares,
+    values::{bytes, count, positive, positive_duration},
+};
 
 /// More would wait for the same few cores.
 const CONCURRENCY_MAX: usize = 10_000;
@@ -26,8 +29,9 @@ impl RawQuery {
         count("query.concurrency", self.concurrency.unwrap_or(default), 1..=CONCURRENCY_MAX)
     }
 
-    pub(super) fn limits(&self) -> anyhow::Result<Limits> {
+    pub(super) fn limits(&self, memory: &Shares) -> anyhow::Result<Limits> {
         let mut limits = Limits::default();
+        memory.lower_queries(&mut limits);
         for (key, n, limit) in [
             ("query.series_max", self.series_max, &mut limits.n_series_max),
             ("query.log_series_max", self.log_series_max, &mut limits.n_log_series_max),

@@ -6,11 +6,14 @@ use anyhow::bail;
 use serde::Deserialize;
 use skep_store::{Durability, StoreConfig};
 
-use super::values::{bytes, count, duration, positive_duration};
+use super::{
+    memory::Shares,
+    values::{bytes, count, duration, positive_duration},
+};
 
 /// A season: disks of homes are small.
 const RETENTION_DEFAULT: Duration = Duration::from_hours(24 * 90);
-const KEEP_ALL: &str = "off";
+pub(super) const KEEP_ALL: &str = "off";
 /// What a power cut may cost who asked for `durability = "interval"`.
 const SYNC_INTERVAL_DEFAULT: &str = "1s";
 /// A query opens every part of its days.
@@ -44,8 +47,9 @@ enum RawDurability {
 }
 
 impl RawStore {
-    pub(super) fn config(&self, data_dir: &Path) -> anyhow::Result<StoreConfig> {
+    pub(super) fn config(&self, data_dir: &Path, memory: &Shares) -> anyhow::Result<StoreConfig> {
         let mut config = StoreConfig::new(data_dir);
+        memory.lower_store(&mut config);
         config.durability = self.durability(config.durability)?;
         config.retention = match self.retention.as_deref() {
             None => Some(RETENTION_DEFAULT),
@@ -57,6 +61,7 @@ impl RawStore {
         }
         if let Some(it) = &self.memory_max {
             config.memory_bytes_max = bytes("store.memory_max", it)?;
+            config.flush_bytes = config.flush_bytes.min(config.memory_bytes_max / 4);
         }
         if let Some(it) = &self.flush_bytes {
             config.flush_bytes = bytes("store.flush_bytes", it)?;

@@ -13,7 +13,7 @@ use crate::{
     heads::{SampleColumns, SampleHeads, SlotOf},
     index::KnownSpellings,
     record::encode_samples,
-    store::{Bounds, Store, counted},
+    store::{Bounds, RETRY_AFTER, Store, counted},
 };
 
 /// Samples that are checked and have a place in the heads, but are not stored yet.
@@ -65,12 +65,15 @@ impl Store {
     ) -> Result<PreparedSamples<'_>, AppendError> {
         self.admit()?;
         self.note_metadata(rows);
-        let bounds = self.bounds();
+        let bounds = self.bounds(&self.series);
         let epoch = self.gate.read().await;
         let Taken { mut columns, learnt, appended } = self.take_samples(rows, bounds);
         self.spellings.learn(&learnt, self.series.n_entries());
         let heads = Arc::clone(&self.view().samples.active);
-        let registered = heads.reserve(&self.series, &mut columns.slots);
+        // A series of the request may have been forgotten since its bytes were recognised; when it
+        // comes again, its labels are read.
+        let reserved = heads.reserve(&self.series, &mut columns.slots);
+        let registered = reserved.ok_or(AppendError::Busy { retry_after: RETRY_AFTER })?;
         let record = match columns.ts.as_slice() {
             [] => Vec::new(),
             _ => encode_samples(&registered, &columns),

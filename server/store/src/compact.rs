@@ -1,19 +1,24 @@
 //! Keeping a day's parts few, and letting go of days that are too old.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
+use arrow::datatypes::TimeUnit;
 use datafusion::{execution::TaskContext, physical_plan::ExecutionPlan as _};
 use futures::StreamExt as _;
 
 use crate::{
     commit::{Commit, TableLog},
-    day::{day_of_ms, start_ms},
+    day::day_of_ms,
     encode::{
         Effort, EncodeError, LogWriter, SampleWriter, SetRow, Written, read_sets, write_sets,
     },
     filter::RowFilter,
-    flush::{FlushError, PartName, Tables},
-    index::IdOrder,
+    flush::{FlushError, PartName},
+    index::{IdOrder, Index},
     merge::{Group, MergeExec, Table},
     part::{Part, PartInfo},
     samples,
@@ -45,7 +50,7 @@ impl Merger {
             .collect()
     }
 
-    fn name(&self) -> PartName {
+    pub(crate) fn name(&self) -> PartName {
         PartName {
             day: self.day,
             rank: self.parts.iter().map(|it| it.rank).max().unwrap_or(0),
@@ -73,6 +78,8 @@ impl Store {
         self.follow_settled(&mut *self.tables.lock().await)?;
         self.set_aside_damaged().await?;
         self.drop_old_days().await?;
+        self.drop_expired_rows().await?;
+        self.forget_unused_sets().await;
         for table in [Table::Samples, Table::Logs] {
             let mut tables = self.tables.lock().await;
             let parts_max = self.config.parts_per_day_max;
@@ -135,14 +142,16 @@ impl Store {
     }
 
     async fn merge_logs(&self, parts: Vec<Arc<Part>>, path: &Path) -> Result<Written, FlushError> {
+        let expiry = self.expiry(Table::Logs);
+        let filter = RowFilter::between(expiry.oldest_of_all(TimeUnit::Nanosecond), i64::MAX);
         let mut sources = Vec::new();
         for part in &parts {
-            let source =
-                part_source(Table::Logs, part, &RowFilter::ALL).map_err(EncodeError::Merge)?;
+            let source = part_source(Table::Logs, part, &filter).map_err(EncodeError::Merge)?;
             sources.push(source);
         }
-        let group = Group { filter: RowFilter::ALL, sources, parts };
+        let group = Group { filter, sources, parts };
         let plan = MergeExec::new(Table::Logs, vec![group], None).map_err(EncodeError::Merge)?;
+        let plan = plan.with_expiry(expiry);
         let mut rows =
             plan.execute(0, Arc::new(TaskContext::default())).map_err(EncodeError::Merge)?;
         let mut writer = LogWriter::create(path, self.fs.as_ref())?;
@@ -159,7 +168,7 @@ impl Store {
             pins.push(pin.map_err(|source| FlushError::Io { path: part.path.clone(), source })?);
         }
         let mut writer = SampleWriter::create(path, Effort::Merge, self.fs.as_ref());
-        samples::merge(parts, &mut writer)?;
+        samples::merge(parts, &self.expiry(Table::Samples), &mut writer)?;
         Ok(writer.finish()?)
     }
 
@@ -245,26 +254,29 @@ impl Store {
     }
 
     async fn drop_old_days(&self) -> Result<(), FlushError> {
-        let Some(retention) = self.config.retention else { return Ok(()) };
-        let retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-        let oldest = self.clock.now().to_ms().0.saturating_sub(retention_ms);
+        let now_ms = self.clock.now().to_ms().0;
         // A day goes when all of it is too old.
-        let first_kept = day_of_ms(oldest);
-        debug_assert!(start_ms(first_kept) <= oldest);
+        let first_kept = |index: &Index| day_of_ms(index.periods().oldest_ms(now_ms));
+        let (first_samples, first_logs) = (first_kept(&self.series), first_kept(&self.streams));
         let mut tables = self.tables.lock().await;
-        let Tables { series, streams, samples, logs, .. } = &mut *tables;
-        for (table, log) in [(Table::Samples, samples), (Table::Logs, logs)] {
-            let old = days_before(log, first_kept);
+        for (table, first) in [(Table::Samples, first_samples), (Table::Logs, first_logs)] {
+            let log = tables.log(table);
+            let old = days_before(log, first);
             if !old.is_empty() {
                 self.replace(log, table, old, Vec::new())?;
             }
         }
         // Label sets last: rows without them could not be found.
-        for (log, index) in [(series, &self.series), (streams, &self.streams)] {
-            let old = days_before(log, first_kept);
+        let tables = &mut *tables;
+        for (log, index, first) in [
+            (&mut tables.series, &self.series, first_samples),
+            (&mut tables.streams, &self.streams, first_logs),
+        ] {
+            let old = days_before(log, first);
             if !old.is_empty() {
                 self.swap_sets(log, old, Vec::new(), "DELETE")?;
-                index.forget_days_before(first_kept);
+                index.forget_days_before(first);
+                self.has_unused_sets.store(true, Ordering::Relaxed);
             }
         }
         Ok(())

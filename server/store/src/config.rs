@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use skep_wal::Durability;
 
-use crate::part_store::ObjectStoreConfig;
+use crate::{part_store::ObjectStoreConfig, retention::RetentionRule};
 
 /// Settings of one store; every value is fine except where noted.
 #[derive(Debug, Clone)]
@@ -18,12 +18,16 @@ pub struct StoreConfig {
     pub group_interval: Duration,
     /// Rows in memory beyond this are refused with `Busy`.
     pub memory_bytes_max: usize,
+    /// Writes on their way into the log beyond this are refused with `Busy`.
+    pub log_queue_bytes: usize,
     /// Rows in memory are written to parts when they are this many bytes …
     pub flush_bytes: usize,
     /// … or this old.
     pub flush_age: Duration,
     /// Days older than this are dropped, and rows older than this refused. `None` keeps all.
     pub retention: Option<Duration>,
+    /// Exceptions from `retention`, by table and selector; the first that matches counts.
+    pub retention_rules: Vec<RetentionRule>,
     /// Everything in `dir` stays below this: the oldest days go first. `None` for no cap.
     pub max_bytes: Option<u64>,
     /// Writes are refused when the file system has less left than this, so that what makes room
@@ -46,9 +50,11 @@ impl StoreConfig {
             durability: Durability::Fsync,
             group_interval: Duration::from_millis(10),
             memory_bytes_max: 256 << 20,
+            log_queue_bytes: 64 << 20,
             flush_bytes: 64 << 20,
             flush_age: Duration::from_secs(600),
             retention: None,
+            retention_rules: Vec::new(),
             max_bytes: None,
             reserve_bytes: None,
             future_max: Duration::from_secs(2 * 86_400),

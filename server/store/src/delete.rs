@@ -13,7 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     io,
     path::PathBuf,
-    sync::{Arc, MutexGuard},
+    sync::{Arc, MutexGuard, atomic::Ordering},
 };
 
 use arrow::{array::AsArray as _, datatypes::Int64Type};
@@ -31,7 +31,7 @@ use crate::{
     encode::{EncodeError, SetRow, read_sets, write_sets},
     filter::RowFilter,
     flush::{FlushError, PartName, Tables},
-    index::{IdOrder, Index, IndexSnapshot},
+    index::IndexSnapshot,
     merge::Table,
     part::Part,
     scan::unmasked_source,
@@ -385,6 +385,7 @@ impl Store {
         }
         self.swap_sets(log, parts, add, "DELETE")?;
         index.unmark_written(day, &|id| mask.hides_id(id) && !left.contains(&id));
+        self.has_unused_sets.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -409,13 +410,6 @@ impl Store {
         };
         let (index, _) = self.index_of(mask.table);
         index.recount_days(&|id| mask.hides_id(id), &|id| in_heads.contains(&id), &head_days);
-    }
-
-    fn index_of(&self, table: Table) -> (&Index, IdOrder) {
-        match table {
-            Table::Samples => (&self.series, IdOrder::BySource),
-            Table::Logs => (&self.streams, IdOrder::Sequential),
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Label sets to ids and back: who has which labels, and on which days they had data.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -22,17 +22,19 @@ use ids::{IdAllocator, source_of};
 pub use spellings::KnownSpellings;
 pub(crate) use spellings::Spellings;
 
-use crate::day::day_of_ms;
+use crate::{day::day_of_ms, retention::Periods};
 
 const N_SHARDS: usize = 16;
 
-/// All label sets of one table. It only grows; a snapshot of it is how far it had grown.
+/// All label sets of one table. Ordinals only grow; a snapshot is how far they had grown. What is
+/// taken out has no rows any more, for any snapshot.
 #[derive(Debug)]
 pub(crate) struct Index {
     /// By label hash, to find the id of a row on its way in.
     shards: [Mutex<HashTable<Arc<Entry>>>; N_SHARDS],
     inner: Mutex<Inner>,
     n_entries: AtomicU32,
+    periods: Periods,
 }
 
 /// One label set.
@@ -50,8 +52,11 @@ pub(crate) struct Entry {
 
 #[derive(Debug)]
 struct Inner {
-    /// By ordinal.
-    entries: Vec<Arc<Entry>>,
+    /// By ordinal; `None` once nothing of it is left.
+    entries: Vec<Option<Arc<Entry>>>,
+    n_live: usize,
+    /// How long ids are kept that are not kept as long as most.
+    exceptions: Arc<HashMap<i64, i64>>,
     ids: IdAllocator,
     /// Name → value → ordinals, ascending.
     postings: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<u32>>>,
@@ -96,16 +101,24 @@ impl Entry {
 }
 
 impl Index {
+    #[cfg(test)]
     pub(crate) fn new(order: IdOrder) -> Self {
+        Self::with_periods(order, Periods::default())
+    }
+
+    pub(crate) fn with_periods(order: IdOrder, periods: Periods) -> Self {
         Self {
             shards: Default::default(),
             inner: Mutex::new(Inner {
                 entries: Vec::new(),
+                n_live: 0,
+                exceptions: Arc::default(),
                 ids: IdAllocator::new(order),
                 postings: BTreeMap::new(),
                 written: BTreeMap::new(),
             }),
             n_entries: AtomicU32::new(0),
+            periods,
         }
     }
 
@@ -124,7 +137,7 @@ impl Index {
         let labels = Arc::new(Labels::from_pairs(pairs.clone())?);
         let mut inner = self.inner();
         let id = inner.ids.next(source_of(&labels));
-        let entry = inner.add(id, labels, hash);
+        let entry = inner.add(id, labels, hash, &self.periods);
         self.n_entries.store(inner.n_entries(), Ordering::Release);
         drop(inner);
         shard.insert_unique(hash, Arc::clone(&entry), |it| it.hash);
@@ -140,7 +153,7 @@ impl Index {
         }
         let mut inner = self.inner();
         inner.ids.take(id, source_of(&labels));
-        let entry = inner.add(id, labels, hash);
+        let entry = inner.add(id, labels, hash, &self.periods);
         self.n_entries.store(inner.n_entries(), Ordering::Release);
         drop(inner);
         shard.insert_unique(hash, Arc::clone(&entry), |it| it.hash);
@@ -150,13 +163,13 @@ impl Index {
     /// Those with these ordinals.
     pub(crate) fn entries(&self, ordinals: &[u32]) -> Vec<Arc<Entry>> {
         let inner = self.inner();
-        let entry = |it: &u32| inner.entries.get(*it as usize).map(Arc::clone);
+        let entry = |it: &u32| inner.entries.get(*it as usize)?.clone();
         ordinals.iter().filter_map(entry).collect()
     }
 
     /// All entries, by id.
-    pub(crate) fn by_id(&self) -> std::collections::HashMap<i64, Arc<Entry>> {
-        self.inner().entries.iter().map(|it| (it.id, Arc::clone(it))).collect()
+    pub(crate) fn by_id(&self) -> HashMap<i64, Arc<Entry>> {
+        self.inner().entries.iter().flatten().map(|it| (it.id, Arc::clone(it))).collect()
     }
 
     /// Those of `entries` that have no row in this day's table yet.
@@ -187,9 +200,8 @@ impl Index {
     /// Notes that whatever has one of these ids may have data on this day.
     pub(crate) fn mark_day_of_range(&self, day: i32, ids: (i64, i64)) {
         let inner = self.inner();
-        inner.entries.iter().filter(|it| ids.0 <= it.id && it.id <= ids.1).for_each(|it| {
-            it.mark_day(day);
-        });
+        let entries = inner.entries.iter().flatten();
+        entries.filter(|it| ids.0 <= it.id && it.id <= ids.1).for_each(|it| it.mark_day(day));
     }
 
     /// From here on no id up to this one is given out.
@@ -197,8 +209,17 @@ impl Index {
         self.inner().ids.retire_through(id);
     }
 
+    pub(crate) fn periods(&self) -> &Periods {
+        &self.periods
+    }
+
+    /// How long ids are kept that are not kept for the default period, in milliseconds.
+    pub(crate) fn exceptions(&self) -> Arc<HashMap<i64, i64>> {
+        Arc::clone(&self.inner().exceptions)
+    }
+
     pub(crate) fn n_entries(&self) -> usize {
-        self.n_entries.load(Ordering::Acquire) as usize
+        self.inner().n_live
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, HashTable<Arc<Entry>>> {
@@ -221,8 +242,12 @@ impl Inner {
         u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
     }
 
-    fn add(&mut self, id: i64, labels: Arc<Labels>, hash: u64) -> Arc<Entry> {
+    fn add(&mut self, id: i64, labels: Arc<Labels>, hash: u64, periods: &Periods) -> Arc<Entry> {
         let ordinal = self.n_entries();
+        let period = periods.of(&labels);
+        if period != periods.default_ms() {
+            Arc::make_mut(&mut self.exceptions).insert(id, period);
+        }
         for (name, value) in labels.iter() {
             if !self.postings.contains_key(name) {
                 self.postings.insert(name.into(), BTreeMap::new());
@@ -242,7 +267,8 @@ impl Inner {
             first_day: AtomicI32::new(i32::MAX),
             last_day: AtomicI32::new(i32::MIN),
         });
-        self.entries.push(Arc::clone(&entry));
+        self.entries.push(Some(Arc::clone(&entry)));
+        self.n_live += 1;
         entry
     }
 }
@@ -292,7 +318,7 @@ impl IndexSnapshot {
         range: TimeRange,
         limit: usize,
     ) -> Vec<String> {
-        let mut names = std::collections::BTreeSet::new();
+        let mut names = BTreeSet::new();
         for entry in self.select_entries(matchers, range) {
             for (name, _) in entry.labels.iter() {
                 if !names.contains(name) {
@@ -311,7 +337,7 @@ impl IndexSnapshot {
         range: TimeRange,
         limit: usize,
     ) -> Vec<String> {
-        let mut values = std::collections::BTreeSet::new();
+        let mut values = BTreeSet::new();
         for entry in self.select_entries(matchers, range) {
             let value = entry.labels.get(name);
             if !value.is_empty() && !values.contains(value) {

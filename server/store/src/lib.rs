@@ -32,6 +32,9 @@ mod part;
 mod part_store;
 mod record;
 mod restore;
+mod retention;
+#[cfg(test)]
+mod retention_tests;
 mod run;
 mod samples;
 mod scan;
@@ -60,6 +63,7 @@ pub use part_store::{
     RequestCounts,
 };
 pub use record::RecordError;
+pub use retention::RetentionRule;
 pub use run::{StoreStats, TableBytes};
 pub use skep_wal::Durability;
 pub use space::SpaceStats;

@@ -31,6 +31,7 @@ use crate::{
     lines::join_batch,
     part::Part,
     part_store::Pin,
+    retention::Expiry,
     schema::{LOGS, LOGS_KEY, SAMPLES, SAMPLES_KEY},
 };
 
@@ -72,6 +73,8 @@ pub(crate) struct MergeExec {
     table: Table,
     groups: Vec<Group>,
     projection: Option<Vec<usize>>,
+    /// Rows that it says are expired are left out; `None` where the filter says it all.
+    expiry: Option<Expiry>,
     properties: Arc<PlanProperties>,
 }
 
@@ -109,7 +112,12 @@ impl MergeExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Ok(Self { table, groups, projection, properties: Arc::new(properties) })
+        Ok(Self { table, groups, projection, expiry: None, properties: Arc::new(properties) })
+    }
+
+    pub(crate) fn with_expiry(mut self, expiry: Expiry) -> Self {
+        self.expiry = expiry.differs().then_some(expiry);
+        self
     }
 }
 
@@ -163,7 +171,8 @@ impl ExecutionPlan for MergeExec {
                 ..it.clone()
             })
             .collect();
-        Ok(Arc::new(Self::new(self.table, groups, self.projection.clone())?))
+        let merge = Self::new(self.table, groups, self.projection.clone())?;
+        Ok(Arc::new(Self { expiry: self.expiry.clone(), ..merge }))
     }
 
     fn apply_expressions(
@@ -198,9 +207,17 @@ impl ExecutionPlan for MergeExec {
             n_rows: 0,
         };
         let projection = self.projection.clone();
+        let (expiry, unit) = (self.expiry.clone(), self.table.key().unit);
         let stream = futures::stream::try_unfold(merge, |mut merge| async move {
             let batch = merge.next_batch().await?;
             Ok::<_, DataFusionError>(batch.map(|batch| (batch, merge)))
+        })
+        .and_then(move |batch| {
+            let kept = match &expiry {
+                Some(expiry) => expiry.keep(batch, unit),
+                None => Ok(batch),
+            };
+            futures::future::ready(kept)
         })
         .and_then(move |batch| {
             let projected = match &projection {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize},
+        atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, AtomicUsize},
     },
 };
 
@@ -29,11 +29,12 @@ use crate::{
     part_store::{ConnectError, LocalParts, PartStore, refuse_elsewhere},
     record::{Content, Record, Registration, SampleRegistration},
     restore,
+    retention::Periods,
     samples::Cache,
     schema,
     space::Space,
     store::{Figures, Store},
-    view::View,
+    view::{LabelsOf, View},
 };
 
 impl Store {
@@ -81,8 +82,14 @@ impl Store {
         let now_ms = clock.now().to_ms().0;
         let mut tables = open_tables(dir, &store, now_ms)?;
         restore::take_back(&mut tables, dir, fs.as_ref(), now_ms);
-        let series = load_index(&mut tables.series, IdOrder::BySource, now_ms)?;
-        let streams = load_index(&mut tables.streams, IdOrder::Sequential, now_ms)?;
+        let index = |order, of| {
+            let periods = Periods::new(of, config.retention, &config.retention_rules);
+            Index::with_periods(order, periods)
+        };
+        let series = index(IdOrder::BySource, LabelsOf::Series);
+        let series = load_index(&mut tables.series, series, now_ms)?;
+        let streams = index(IdOrder::Sequential, LabelsOf::Streams);
+        let streams = load_index(&mut tables.streams, streams, now_ms)?;
         let (samples, n_missing_samples) = damage::load_parts(&mut tables.samples, now_ms)?;
         let (logs, n_missing_logs) = damage::load_parts(&mut tables.logs, now_ms)?;
         let n_damaged = damage::n_set_aside(&dir.join(DAMAGED_DIR));
@@ -126,6 +133,8 @@ impl Store {
             is_closed: AtomicBool::new(false),
             figures,
             space,
+            expired_on: AtomicI32::new(i32::MIN),
+            has_unused_sets: AtomicBool::new(false),
             _lock: lock,
             config,
         }))
@@ -145,8 +154,7 @@ fn open_tables(dir: &Path, store: &Arc<dyn PartStore>, now_ms: i64) -> Result<Ta
     ))
 }
 
-fn load_index(log: &mut TableLog, order: IdOrder, now_ms: i64) -> Result<Arc<Index>, OpenError> {
-    let index = Index::new(order);
+fn load_index(log: &mut TableLog, index: Index, now_ms: i64) -> Result<Arc<Index>, OpenError> {
     let damaged = damage::check_sets(log, now_ms)?;
     for part in log.live() {
         let _pin = log.pin(part)?;
@@ -177,6 +185,7 @@ fn replay(
     let options = WalOptions {
         durability: config.durability,
         group_interval: config.group_interval,
+        queue_bytes_max: config.log_queue_bytes,
         committed: SegmentSeq(all),
         ..WalOptions::default()
     };
@@ -234,8 +243,9 @@ impl Slots {
             return;
         };
         columns.slots = ordinals;
-        heads.reserve(index, &mut columns.slots);
-        heads.append(&columns);
+        if heads.reserve(index, &mut columns.slots).is_some() {
+            heads.append(&columns);
+        }
     }
 }
 

@@ -319,6 +319,7 @@ impl Store {
             if !old.is_empty() {
                 self.swap_sets(sets, old, Vec::new(), "DELETE")?;
                 index.forget_days_before(first_day);
+                self.has_unused_sets.store(true, Ordering::Relaxed);
             }
         }
         Ok(())
@@ -330,6 +331,7 @@ impl Store {
         let used = self.space.files_and_merge().saturating_add(self.wal.stats().n_bytes);
         let under_cap = self.space.cap.map_or(u64::MAX, |it| it.saturating_sub(used));
         if part.size_bytes > free.min(under_cap) {
+            self.space.n_merges_postponed.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         let n_bytes = on_disk(std::slice::from_ref(part));

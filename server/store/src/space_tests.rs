@@ -62,7 +62,7 @@ async fn append(store: &Store, ts_ms: i64, line: &str) -> Result<(), AppendError
 }
 
 fn noise(random: &mut Seeded) -> String {
-    (0..LINE_BYTES).map(|_| char::from(b' ' + random.below(90) as u8)).collect()
+    (0..LINE_BYTES).map(|_| char::from(b' ' + u8::try_from(random.below(90)).unwrap())).collect()
 }
 
 /// Time stamps in milliseconds, in order.

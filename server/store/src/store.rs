@@ -5,7 +5,7 @@ use std::{
     fs::File,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -21,6 +21,7 @@ use crate::{
     error::{AppendError, Appended, Rejection},
     flush::Tables,
     index::{Entry, Index, IndexSnapshot, Spellings},
+    merge::Table,
     open::mark_days,
     part_store::PartStore,
     record::{LogBody, LogColumns, Registration, encode_logs},
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// Told to a sender that has to wait: a flush takes about this long.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An open store. All of it is shared; methods take `&self`.
 #[derive(Debug)]
@@ -63,6 +64,10 @@ pub struct Store {
     pub(crate) is_closed: AtomicBool,
     pub(crate) figures: Figures,
     pub(crate) space: Space,
+    /// The day on which expired rows were last looked for.
+    pub(crate) expired_on: AtomicI32,
+    /// Days' label sets are gone, so some may be of no more use.
+    pub(crate) has_unused_sets: AtomicBool,
     /// Locked while the store is open.
     pub(crate) _lock: File,
 }
@@ -128,7 +133,7 @@ impl Store {
     /// As [`Self::append_samples`].
     pub async fn append_logs(&self, rows: &LogRows<'_>) -> Result<Appended, AppendError> {
         self.admit()?;
-        let bounds = self.bounds();
+        let bounds = self.bounds(&self.streams);
         let epoch = self.gate.read().await;
         let (intake, columns) = self.take_logs(rows, bounds, *epoch);
         if columns.ts.is_empty() {
@@ -157,6 +162,8 @@ impl Store {
             streams: IndexSnapshot::new(&self.streams),
             metadata: Arc::clone(&self.metadata()),
             sample_cache: Arc::clone(&self.sample_cache),
+            sample_expiry: self.expiry(Table::Samples),
+            log_expiry: self.expiry(Table::Logs),
         }
     }
 
@@ -235,12 +242,12 @@ impl Store {
         }
     }
 
-    pub(crate) fn bounds(&self) -> Bounds {
+    pub(crate) fn bounds(&self, index: &Index) -> Bounds {
         let now = self.clock.now().to_ms().0;
         let ms = |it: Duration| i64::try_from(it.as_millis()).unwrap_or(i64::MAX);
         // What nanoseconds can say, so that days of samples and of logs are the same.
         let representable = i64::MIN / NS_PER_MS;
-        let oldest = self.config.retention.map_or(representable, |it| now.saturating_sub(ms(it)));
+        let oldest = index.periods().oldest_ms(now).max(representable);
         Bounds { oldest, newest: now.saturating_add(ms(self.config.future_max)) }
     }
 

@@ -21,6 +21,7 @@ use crate::{
     heads::{LogHeads, decode_metadata},
     merge::{Group, MergeExec, Table},
     part::Part,
+    retention::Expiry,
     schema::{LOGS, append_map, map_builder},
 };
 
@@ -39,11 +40,18 @@ pub(crate) struct StoredTable {
     parts: Vec<Arc<Part>>,
     /// Oldest first; all newer than the parts.
     heads: Vec<Heads>,
+    expiry: Option<Expiry>,
 }
 
 impl StoredTable {
     pub(crate) fn new(table: Table, parts: Vec<Arc<Part>>, heads: Vec<Heads>) -> Self {
-        Self { table, parts, heads }
+        Self { table, parts, heads, expiry: None }
+    }
+
+    /// Without the rows that are expired.
+    pub(crate) fn with_expiry(mut self, expiry: &Expiry) -> Self {
+        self.expiry = Some(expiry.clone());
+        self
     }
 
     /// The plan of everything that satisfies the filter.
@@ -52,6 +60,11 @@ impl StoredTable {
         filter: &RowFilter,
         projection: Option<Vec<usize>>,
     ) -> Result<MergeExec> {
+        let mut filter = filter.clone();
+        if let Some(expiry) = &self.expiry {
+            filter.ts_min = filter.ts_min.max(expiry.oldest_of_all(self.table.key().unit));
+        }
+        let filter = &filter;
         let mut group = Group { filter: filter.clone(), sources: Vec::new(), parts: Vec::new() };
         if !filter.is_empty() {
             for part in &self.parts {
@@ -68,7 +81,11 @@ impl StoredTable {
                 }
             }
         }
-        MergeExec::new(self.table, vec![group], projection)
+        let merge = MergeExec::new(self.table, vec![group], projection)?;
+        Ok(match &self.expiry {
+            Some(expiry) => merge.with_expiry(expiry.clone()),
+            None => merge,
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     index::{IndexSnapshot, TypedIndex},
     merge::Table,
     part::Part,
+    retention::Expiry,
     samples::{Cache, SampleTable},
     schema::{SERIES, STREAMS, append_map, map_builder},
     table::{Heads, StoredTable},
@@ -82,6 +83,8 @@ pub struct Snapshot {
     pub(crate) streams: IndexSnapshot,
     pub(crate) metadata: Arc<BTreeMap<String, Metadata>>,
     pub(crate) sample_cache: Arc<Cache>,
+    pub(crate) sample_expiry: Expiry,
+    pub(crate) log_expiry: Expiry,
 }
 
 /// Which label sets a question about labels is about.
@@ -105,14 +108,16 @@ impl Snapshot {
     pub fn samples(&self) -> Arc<dyn TableProvider> {
         let heads = self.view.samples.heads().map(Arc::clone).collect();
         let cache = Arc::clone(&self.sample_cache);
-        Arc::new(SampleTable::new(self.view.samples.parts.clone(), heads, cache))
+        let table = SampleTable::new(self.view.samples.parts.clone(), heads, cache);
+        Arc::new(table.with_expiry(&self.sample_expiry))
     }
 
     /// `(stream_id, ts, line, metadata)` sorted by (stream_id, ts), identical rows once.
     /// Comparisons of `stream_id` (also IN) and `ts` with literals are pushed down exactly.
     pub fn logs(&self) -> Arc<dyn TableProvider> {
         let heads = self.view.logs.heads().map(|it| Heads::Logs(Arc::clone(it))).collect();
-        Arc::new(StoredTable::new(Table::Logs, self.view.logs.parts.clone(), heads))
+        let table = StoredTable::new(Table::Logs, self.view.logs.parts.clone(), heads);
+        Arc::new(table.with_expiry(&self.log_expiry))
     }
 
     /// `(series_id, name, labels)`, by id; labels without the name.

@@ -37,8 +37,8 @@ fn noise(n: i64) -> String {
     (0..LINE_BYTES).map(|_| next()).collect()
 }
 
-fn push_body(push: i64, start_s: i64) -> Vec<(Labels, Vec<LogEntry>)> {
-    let labels = Labels::from_pairs([("job", "space")]).unwrap();
+fn push_body(push: i64, start_s: i64) -> anyhow::Result<Vec<(Labels, Vec<LogEntry>)>> {
+    let labels = Labels::from_pairs([("job", "space")])?;
     let entries = (0..LINES_PER_PUSH)
         .map(|it| {
             let n = push * LINES_PER_PUSH + it;
@@ -46,12 +46,12 @@ fn push_body(push: i64, start_s: i64) -> Vec<(Labels, Vec<LogEntry>)> {
             LogEntry { ts, line: format!("{n} {}", noise(n)), metadata: Vec::new() }
         })
         .collect();
-    vec![(labels, entries)]
+    Ok(vec![(labels, entries)])
 }
 
 /// As an agent: the same again until it is taken.
 async fn push_until_taken(client: &Client, push: i64, start_s: i64) -> anyhow::Result<()> {
-    let body = push_body(push, start_s);
+    let body = push_body(push, start_s)?;
     Deadline::within(Duration::from_secs(60))
         .until("a push to be taken", || async {
             let status = client.push(&body).await?;
@@ -111,7 +111,7 @@ async fn a_full_disk_answers_507_and_queries_and_heals_without_a_restart() -> an
     let ballast = tmpfs.fill()?;
     let refused = Deadline::within(Duration::from_secs(30))
         .until("a refused push", || async {
-            let status = client.push(&push_body(1, start_s)).await?;
+            let status = client.push(&push_body(1, start_s)?).await?;
             Ok((status != StatusCode::NO_CONTENT).then_some(status))
         })
         .await?;

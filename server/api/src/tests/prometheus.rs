@@ -267,22 +267,23 @@ async fn the_server_counts_what_it_answers() {
     assert_eq!(server.get("/-/ready").await.text(), "200 Skep is ready.");
 }
 
+/// The store's lines, without the sizes: compressed files are of no fixed size.
+fn store_figures(text: &str) -> String {
+    let wanted = |it: &&str| it.starts_with("skep_store_");
+    text.lines().filter(wanted).fold(String::new(), |all, line| {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        let is_size = name.contains("_bytes") && value != "0";
+        all + name + " " + if is_size { "N" } else { value } + "\n"
+    })
+}
+
 #[tokio::test]
 async fn the_store_tells_its_figures_before_and_after_a_flush() {
     let server = server().await;
     server.push_lines().await;
     // A month ahead of the clock: a sender's fault.
     assert_eq!(server.push_line_at(BASE_MS + 30 * 86_400_000).await.status, 400);
-    let figures = async || {
-        let text = server.get("/metrics").await.body;
-        let wanted = |it: &&str| it.starts_with("skep_store_");
-        text.lines().filter(wanted).fold(String::new(), |all, line| {
-            // Compressed files are of no fixed size.
-            let (name, value) = line.rsplit_once(' ').unwrap();
-            let is_size = name.contains("_bytes") && value != "0";
-            all + name + " " + if is_size { "N" } else { value } + "\n"
-        })
-    };
+    let figures = async || store_figures(&server.get("/metrics").await.body);
     expect![[r#"
         skep_store_series 3
         skep_store_streams 2

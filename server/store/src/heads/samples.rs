@@ -82,11 +82,11 @@ pub(crate) struct SampleRun {
 
 impl SampleHeads {
     /// Turns ordinals of the index into slots, made where there are none, and tells those whose
-    /// registration is not in the log yet.
-    pub(crate) fn reserve(&self, index: &Index, ordinals: &mut [u32]) -> Vec<SlotOf> {
+    /// registration is not in the log yet. `None` where the index does not know one of them.
+    pub(crate) fn reserve(&self, index: &Index, ordinals: &mut [u32]) -> Option<Vec<SlotOf>> {
         let directory = self.directory.read();
         if let Some(unregistered) = directory.look_up(ordinals) {
-            return unregistered;
+            return Some(unregistered);
         }
         drop(directory);
         let mut directory = self.directory.write();
@@ -97,7 +97,7 @@ impl SampleHeads {
             directory.add(entry);
         }
         self.n_bytes.fetch_add(directory.n_bytes() - n_bytes_before, Ordering::Relaxed);
-        directory.look_up(ordinals).unwrap_or_default()
+        directory.look_up(ordinals)
     }
 
     /// Notes that the registrations of these are in the log.
@@ -312,7 +312,7 @@ mod tests {
                 index.resolve(labels.stable_hash(), &labels.iter()).unwrap().ordinal()
             })
             .collect();
-        let unregistered = heads.reserve(index, &mut ordinals);
+        let unregistered = heads.reserve(index, &mut ordinals).unwrap();
         let mut columns = SampleColumns::default();
         for slot in ordinals {
             columns.slots.push(slot);

@@ -1,8 +1,11 @@
-//! Label sets whose rows were deleted.
+//! Label sets whose rows were deleted, or are gone.
 
-use std::{collections::BTreeSet, sync::atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
-use super::{Bits, Entry, Index};
+use super::{Bits, Entry, Index, Inner};
 
 impl Index {
     /// Forgets that the chosen ids have a row in this day's table.
@@ -10,7 +13,7 @@ impl Index {
         let mut inner = self.inner();
         let inner = &mut *inner;
         let Some(written) = inner.written.get_mut(&day) else { return };
-        for entry in inner.entries.iter().filter(|it| is_chosen(it.id)) {
+        for entry in inner.entries.iter().flatten().filter(|it| is_chosen(it.id)) {
             written.remove(entry.ordinal);
         }
     }
@@ -24,7 +27,7 @@ impl Index {
         head_days: &BTreeSet<i32>,
     ) {
         let inner = self.inner();
-        for entry in inner.entries.iter().filter(|it| is_chosen(it.id)) {
+        for entry in inner.entries.iter().flatten().filter(|it| is_chosen(it.id)) {
             let in_tables = inner.written.iter();
             let mut days: Vec<i32> = in_tables
                 .filter(|(_, written)| written.contains(entry.ordinal))
@@ -35,6 +38,57 @@ impl Index {
             }
             entry.set_days(&days);
         }
+    }
+
+    /// Takes out the sets that have rows on no day and in no head; returns how many. Nobody may be
+    /// about to append to one.
+    pub(crate) fn forget_unused(&self, is_in_heads: impl Fn(i64) -> bool) -> usize {
+        let gone = self.inner().take_unused(is_in_heads);
+        for entry in &gone {
+            let mut shard = self.shard(entry.hash);
+            if let Ok(found) = shard.find_entry(entry.hash, |it| Arc::ptr_eq(it, entry)) {
+                found.remove();
+            }
+        }
+        gone.len()
+    }
+}
+
+impl Inner {
+    fn take_unused(&mut self, is_in_heads: impl Fn(i64) -> bool) -> Vec<Arc<Entry>> {
+        let (entries, written) = (&self.entries, &self.written);
+        let is_used =
+            |it: &Entry| written.values().any(|day| day.contains(it.ordinal)) || is_in_heads(it.id);
+        let gone: Vec<_> = entries.iter().flatten().filter(|it| !is_used(it)).cloned().collect();
+        let mut ordinals = Bits::default();
+        let mut labels = BTreeSet::new();
+        for entry in &gone {
+            ordinals.insert(entry.ordinal);
+            labels.extend(entry.labels.iter());
+            if let Some(slot) = self.entries.get_mut(entry.ordinal as usize) {
+                *slot = None;
+            }
+        }
+        for (name, value) in labels {
+            let Some(values) = self.postings.get_mut(name) else { continue };
+            if let Some(list) = values.get_mut(value) {
+                list.retain(|it| !ordinals.contains(*it));
+                if list.is_empty() {
+                    values.remove(value);
+                }
+            }
+            if values.is_empty() {
+                self.postings.remove(name);
+            }
+        }
+        if gone.iter().any(|it| self.exceptions.contains_key(&it.id)) {
+            let exceptions = Arc::make_mut(&mut self.exceptions);
+            for entry in &gone {
+                exceptions.remove(&entry.id);
+            }
+        }
+        self.n_live -= gone.len();
+        gone
     }
 }
 

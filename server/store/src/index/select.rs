@@ -23,10 +23,12 @@ impl Inner {
             Some((_, ordinals)) => ordinals
                 .iter()
                 .filter(|it| **it < n_entries)
-                .filter_map(|it| self.entries.get(*it as usize))
+                .filter_map(|it| self.entries.get(*it as usize)?.as_ref())
                 .map(Arc::clone)
                 .collect(),
-            None => self.entries.iter().take(n_entries as usize).map(Arc::clone).collect(),
+            None => {
+                self.entries.iter().take(n_entries as usize).flatten().map(Arc::clone).collect()
+            }
         };
         for (at, matcher) in matchers.iter().enumerate() {
             if shortest.as_ref().is_none_or(|(it, _)| *it != at) {

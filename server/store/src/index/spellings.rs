@@ -43,6 +43,11 @@ impl Spellings {
         KnownSpellings { secret: &self.secret, known: self.known.read(), next: 0 }
     }
 
+    /// Forgets all of them: some of the label sets are gone.
+    pub(crate) fn clear(&self) {
+        *self.known.write() = Known::default();
+    }
+
     /// Notes what these mean, as long as there is room for `n_series`' spellings.
     pub(crate) fn learn(&self, spellings: &[(Fingerprint, u32)], n_series: usize) {
         if spellings.is_empty() {

@@ -17,18 +17,23 @@ use crate::{
     encode::{EncodeError, SampleWriter},
     heads::SampleRun,
     part::Part,
+    retention::Expiry,
 };
 
 /// Writes the samples of all parts, which are in order of age and whose files are pinned; of the
-/// same (series, time) the last part's counts. Holds one block of each part and one series.
-pub(crate) fn merge(parts: &[Arc<Part>], writer: &mut SampleWriter<'_>) -> Result<(), EncodeError> {
+/// same (series, time) the last part's counts. Expired samples are left out. Holds one block of each part and one series.
+pub(crate) fn merge(
+    parts: &[Arc<Part>],
+    expiry: &Expiry,
+    writer: &mut SampleWriter<'_>,
+) -> Result<(), EncodeError> {
     let mut inputs = parts.iter().map(|it| Input::open(it)).collect::<Result<Vec<_>, _>>()?;
     let mut series = Series::default();
     while let Some(id) = inputs.iter().filter_map(Input::id).min() {
         for input in &mut inputs {
             input.take(id, &mut series)?;
         }
-        series.write(id, writer)?;
+        series.write(id, expiry.oldest_ms(id), writer)?;
     }
     Ok(())
 }
@@ -139,12 +144,19 @@ impl Series {
     }
 
     /// Writes the series, if anything is left of it, and begins anew.
-    fn write(&mut self, id: i64, writer: &mut SampleWriter<'_>) -> Result<(), EncodeError> {
-        if self.ts.is_empty() {
-            return Ok(());
-        }
+    fn write(
+        &mut self,
+        id: i64,
+        oldest_ms: i64,
+        writer: &mut SampleWriter<'_>,
+    ) -> Result<(), EncodeError> {
         if !self.ts.is_sorted_by(|left, right| left < right) {
             self.sort();
+        }
+        self.drop_before(oldest_ms);
+        if self.ts.is_empty() {
+            *self = Self::default();
+            return Ok(());
         }
         match &mut self.values {
             Values::Mantissas { scale, mantissas } => {
@@ -159,6 +171,16 @@ impl Series {
             }
         }
         Ok(())
+    }
+
+    /// Of samples in order of time.
+    fn drop_before(&mut self, oldest_ms: i64) {
+        let n_expired = self.ts.partition_point(|it| *it < oldest_ms);
+        self.ts.drain(..n_expired);
+        match &mut self.values {
+            Values::Mantissas { mantissas, .. } => drop(mantissas.drain(..n_expired)),
+            Values::Decoded(values) => drop(values.drain(..n_expired)),
+        }
     }
 
     /// Brings the samples in order of time; of equal times the newest part's stays.

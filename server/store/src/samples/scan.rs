@@ -37,6 +37,7 @@ use crate::{
     heads::SampleHeads,
     part::Part,
     part_store::Pin,
+    retention::Expiry,
     schema::{SAMPLES, UTC},
 };
 
@@ -54,6 +55,8 @@ pub(crate) struct SampleScanExec {
     heads: Vec<Arc<SampleHeads>>,
     cache: Arc<Cache>,
     projection: Option<Vec<usize>>,
+    /// What the filter does not say of expired samples.
+    expiry: Option<Expiry>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -92,7 +95,12 @@ impl SampleScanExec {
         let heads = if is_empty { Vec::new() } else { heads };
         let metrics = ExecutionPlanMetricsSet::new();
         let properties = Arc::new(properties);
-        Ok(Self { filter, parts, heads, cache, projection, properties, metrics })
+        Ok(Self { filter, parts, heads, cache, projection, expiry: None, properties, metrics })
+    }
+
+    pub(super) fn with_expiry(mut self, expiry: &Expiry) -> Self {
+        self.expiry = expiry.differs().then(|| expiry.clone());
+        self
     }
 }
 
@@ -149,6 +157,7 @@ impl ExecutionPlan for SampleScanExec {
             filter: self.filter.clone(),
             parts: Vec::new(),
             heads: Vec::new(),
+            expiry: self.expiry.clone(),
             next_listed: 0,
             found: Found::default(),
             out: Rows::default(),
@@ -217,6 +226,7 @@ struct Scan {
     /// Oldest first.
     parts: Vec<PartSource>,
     heads: Vec<HeadSource>,
+    expiry: Option<Expiry>,
     /// Where the filter lists its ids: which comes next.
     next_listed: usize,
     found: Found,
@@ -245,6 +255,17 @@ impl Rows {
         self.ids.resize(self.ids.len() + ts.len(), id);
         self.ts.extend_from_slice(ts);
         self.values.extend_from_slice(values);
+    }
+
+    /// Takes back what is older than `oldest` of the series that begins at `start`.
+    fn keep_from(&mut self, start: usize, oldest: i64) {
+        let ts = self.ts.get(start..).unwrap_or_default();
+        let end = start + ts.partition_point(|it| *it < oldest);
+        if end > start {
+            self.ids.drain(start..end);
+            self.ts.drain(start..end);
+            self.values.drain(start..end);
+        }
     }
 
     fn take(&mut self) -> Result<RecordBatch> {
@@ -349,7 +370,11 @@ impl Scan {
                 }
             }
             let _timer = self.figures.baseline.elapsed_compute().timer();
+            let start = self.out.ids.len();
             self.found.drain(id, &mut self.out);
+            if let Some(expiry) = &self.expiry {
+                self.out.keep_from(start, expiry.oldest_ms(id));
+            }
         }
         let held: usize = self.parts.iter().map(PartSource::size_bytes).sum();
         self.memory.try_resize(held + self.out.ids.len() * 3 * size_of::<i64>())?;

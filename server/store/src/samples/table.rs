@@ -16,6 +16,7 @@ use crate::{
     filter::RowFilter,
     heads::SampleHeads,
     part::Part,
+    retention::Expiry,
     schema::{SAMPLES, SAMPLES_KEY},
 };
 
@@ -27,6 +28,7 @@ pub(crate) struct SampleTable {
     /// Oldest first; all newer than the parts.
     heads: Vec<Arc<SampleHeads>>,
     cache: Arc<Cache>,
+    expiry: Option<Expiry>,
 }
 
 impl SampleTable {
@@ -35,7 +37,13 @@ impl SampleTable {
         heads: Vec<Arc<SampleHeads>>,
         cache: Arc<Cache>,
     ) -> Self {
-        Self { parts, heads, cache }
+        Self { parts, heads, cache, expiry: None }
+    }
+
+    /// Without the samples that are expired.
+    pub(crate) fn with_expiry(mut self, expiry: &Expiry) -> Self {
+        self.expiry = Some(expiry.clone());
+        self
     }
 }
 
@@ -60,9 +68,15 @@ impl TableProvider for SampleTable {
         for expr in filters {
             filter.narrow(expr, &SAMPLES_KEY);
         }
+        if let Some(expiry) = &self.expiry {
+            filter.ts_min = filter.ts_min.max(expiry.oldest_of_all(SAMPLES_KEY.unit));
+        }
         let (heads, cache) = (self.heads.clone(), Arc::clone(&self.cache));
         let scan = SampleScanExec::new(filter, &self.parts, heads, cache, projection.cloned())?;
-        Ok(Arc::new(scan))
+        Ok(match &self.expiry {
+            Some(expiry) => Arc::new(scan.with_expiry(expiry)),
+            None => Arc::new(scan),
+        })
     }
 
     fn supports_filters_pushdown(
