@@ -80,8 +80,9 @@ const NEEDS: &[Need] = &[
     },
 ];
 
-/// Stock readers of Parquet and of a Delta table.
-const PYTHON_PACKAGES: &[&str] = &["pyarrow==26.0.1", "duckdb==2.0.0", "deltalake==1.6.6"];
+/// Stock readers of Parquet and of a Delta table, and an S3 server.
+const PYTHON_PACKAGES: &[&str] =
+    &["pyarrow==26.0.1", "duckdb==2.0.0", "deltalake==1.6.6", "moto[server]==5.2.5"];
 
 /// What is needed, whether it is there, and the packages that bring it.
 pub(crate) fn needs() -> impl Iterator<Item = (&'static str, bool, &'static str)> {

@@ -99,6 +99,20 @@ impl ApiError {
         Self::new(Kind::NotImplemented, message)
     }
 
+    /// As [`Self::internal`], but for what comes right by itself: that is told.
+    fn from_storage(error: &(dyn Error + 'static)) -> Self {
+        let mut cause = Some(error);
+        while let Some(it) = cause {
+            if let Some(part) = it.downcast_ref::<skep_store::PartUnavailable>() {
+                let text = chain(part);
+                tracing::warn!(error = text, "A query could not read a part.");
+                return Self::unavailable(text);
+            }
+            cause = it.source();
+        }
+        Self::internal(error)
+    }
+
     /// The client reads that it is our fault, the log why.
     pub(crate) fn internal(error: &dyn Error) -> Self {
         let chain = chain(error);
@@ -222,7 +236,7 @@ impl From<skep_promql::StorageError> for ApiError {
             StorageError::Canceled => {
                 Self::new(Kind::Canceled, "query was canceled in expression evaluation")
             }
-            StorageError::Internal(source) => Self::internal(source.as_ref()),
+            StorageError::Internal(source) => Self::from_storage(source.as_ref()),
         }
     }
 }

@@ -164,7 +164,7 @@ impl Store {
     async fn merge_samples(&self, parts: &[Arc<Part>], path: &Path) -> Result<Written, FlushError> {
         let mut pins = Vec::new();
         for part in parts {
-            let pin = part.pin().await;
+            let pin = part.pin_if_room().await;
             pins.push(pin.map_err(|source| FlushError::Io { path: part.path.clone(), source })?);
         }
         let mut writer = SampleWriter::create(path, Effort::Merge, self.fs.as_ref());

@@ -60,7 +60,7 @@ pub use flush::FlushError;
 pub use index::KnownSpellings;
 pub use part_store::{
     ConnectError, Credentials, ObjectOutcome, ObjectRequest, ObjectStats, ObjectStoreConfig,
-    RequestCounts,
+    PartUnavailable, RequestCounts,
 };
 pub use record::RecordError;
 pub use retention::RetentionRule;

@@ -30,7 +30,7 @@ use crate::{
     heads::hash_row,
     lines::join_batch,
     part::Part,
-    part_store::Pin,
+    part_store::{PartUnavailable, Pin},
     retention::Expiry,
     schema::{LOGS, LOGS_KEY, SAMPLES, SAMPLES_KEY},
 };
@@ -236,8 +236,7 @@ fn pin_all(parts: Vec<Arc<Part>>) -> BoxFuture<'static, Result<Vec<Pin>>> {
             // It is left out.
             Err(_) if part.health.is_damaged() => Ok(Pin::NOTHING),
             pin => pin.map_err(|error| {
-                let context = format!("part {} cannot be read", part.path.display());
-                DataFusionError::IoError(error).context(context)
+                DataFusionError::External(Box::new(PartUnavailable::new(&part.path, error)))
             }),
         }
     });

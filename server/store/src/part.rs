@@ -1,6 +1,7 @@
 //! One Parquet file of a table, as long as anybody reads it.
 
 use std::{
+    fs::File,
     io,
     path::PathBuf,
     sync::{
@@ -14,7 +15,7 @@ use object_store::ObjectStore;
 use crate::{
     damage::Health,
     delete::Mask,
-    part_store::{PartStore, Pin},
+    part_store::{PartStore, Pin, ReadAt},
 };
 
 /// A live file. Once it was taken out of its table, it is deleted when the last reader lets go.
@@ -90,6 +91,21 @@ impl Part {
         match self.pin().await {
             Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => Ok(Pin::NOTHING),
             other => other,
+        }
+    }
+
+    /// The file's bytes, of which a pin was taken if there was room. Where there was none, every
+    /// read waits for the network.
+    ///
+    /// # Errors
+    /// The file is not there.
+    pub(crate) fn open(&self) -> io::Result<Arc<dyn ReadAt>> {
+        match File::open(&self.path) {
+            Ok(file) => Ok(Arc::new(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.store.far(&self.info, &self.path).ok_or(error)
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -113,9 +113,44 @@ pub(crate) trait PartStore: Send + Sync + fmt::Debug {
         None
     }
 
+    /// The part's bytes, piece by piece, where the cache has no room for them. Every read waits
+    /// for the network.
+    fn far(&self, _part: &PartInfo, _path: &Path) -> Option<Arc<dyn ReadAt>> {
+        None
+    }
+
     /// Figures of object storage, if this is one.
     fn object_stats(&self) -> Option<ObjectStats> {
         None
+    }
+}
+
+/// Bytes that are read at places, without a cursor, so by many at once.
+pub(crate) trait ReadAt: Send + Sync + fmt::Debug {
+    /// As `read(2)`: 0 at the end, otherwise as many as come at once.
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize>;
+}
+
+impl ReadAt for std::fs::File {
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(self, bytes, at)
+    }
+}
+
+/// A part that a query needs and that cannot be had now.
+#[derive(Debug, thiserror::Error)]
+#[error("part {part} cannot be read")]
+pub struct PartUnavailable {
+    /// Table, day and file.
+    part: String,
+    source: io::Error,
+}
+
+impl PartUnavailable {
+    pub(crate) fn new(path: &Path, source: io::Error) -> Self {
+        let names: Vec<_> = path.components().map(|it| it.as_os_str().to_string_lossy()).collect();
+        let last = names.get(names.len().saturating_sub(3)..).unwrap_or_default();
+        Self { part: last.join("/"), source }
     }
 }
 

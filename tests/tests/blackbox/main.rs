@@ -10,6 +10,7 @@ mod clients;
 mod crash;
 mod http;
 mod line;
+mod object_store;
 mod page;
 mod parquet;
 mod space;

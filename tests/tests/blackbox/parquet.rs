@@ -10,7 +10,8 @@ use skep_tests::{Process, Server, skipped};
 use tokio::process::Command;
 
 const START_S: i64 = 1_790_000_000;
-const LINE: &str = r#"GET /a {"took_ms": 12.5, "from": "10.0.0.7", "n": [1, 2, 3, 4, 5, 6, 7, {}]}"#;
+const LINE: &str =
+    r#"GET /a {"took_ms": 12.5, "from": "10.0.0.7", "n": [1, 2, 3, 4, 5, 6, 7, {}]}"#;
 
 /// Every Parquet file opens in pyarrow and DuckDB, the queries of docs/guide/your-data.md answer,
 /// and the Delta log opens in delta-rs.

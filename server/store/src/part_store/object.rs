@@ -15,9 +15,9 @@ use object_store::ObjectStore;
 use skep_wal::{DirEntry, Fs};
 
 use super::{
-    ObjectStats, PartStore, Pin, PutError,
+    ObjectStats, PartStore, Pin, PutError, ReadAt,
     cache::{Cache, CachePin, Presence},
-    read::PartObject,
+    read::{FarPart, PartObject},
     requests::{Requests, download},
 };
 use crate::part::PartInfo;
@@ -123,17 +123,13 @@ impl PartStore for ObjectParts {
         self.requests.wait(async move { Ok(requests.get(&path).await?.into()) })
     }
 
-    fn size(&self, part: &PartInfo, path: &Path) -> io::Result<u64> {
+    fn size(&self, _: &PartInfo, path: &Path) -> io::Result<u64> {
         if let Some(size_bytes) = self.listed().get(path) {
             return Ok(*size_bytes);
         }
         // Listings may lag behind.
         let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
-        match self.requests.wait(async move { requests.size(&path).await }) {
-            // Away is not gone: whoever reads it finds out.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Ok(part.size_bytes),
-            other => other,
-        }
+        self.requests.wait(async move { requests.size(&path).await })
     }
 
     fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -217,6 +213,19 @@ impl PartStore for ObjectParts {
         Some(Arc::new(PartObject::new(Arc::clone(&self.requests), path, size_bytes, pin)))
     }
 
+    fn far(&self, part: &PartInfo, path: &Path) -> Option<Arc<dyn ReadAt>> {
+        Some(Arc::new(FarPart::new(Arc::clone(&self.requests), path, part.size_bytes)))
+    }
+
+    fn set_aside(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.cache.forget(from);
+        let (requests, from, to) = (Arc::clone(&self.requests), from.to_owned(), to.to_owned());
+        self.requests.wait(async move {
+            requests.copy(&from, &to).await?;
+            requests.delete(&from).await
+        })
+    }
+
     fn pin_now(&self, part: &PartInfo, path: &Path) -> io::Result<Pin> {
         self.requests.wait(self.pin(part, path))
     }
@@ -256,7 +265,11 @@ impl Fetch {
                 self.cache.arrived(&self.path);
                 return Ok(pin.into_pin());
             }
-            Presence::Unchecked => self.cache.is_not_here(&self.path),
+            Presence::Unchecked => {
+                self.cache.is_not_here(&self.path);
+                // Nobody is to open what is not the part.
+                self.fs.remove(&self.path)?;
+            }
             Presence::Absent | Presence::Coming => {}
         }
         self.cache.reserve(&self.path).map_err(|n_pinned| {
@@ -270,7 +283,11 @@ impl Fetch {
                 ),
             )
         })?;
-        let fetched = self.fetch().await;
+        let mut fetched = self.fetch().await;
+        if fetched.as_ref().is_err_and(|it| it.kind() == io::ErrorKind::InvalidData) {
+            // Perhaps only the way here was bad: whoever hears of it twice takes it out of its table.
+            fetched = self.fetch().await;
+        }
         match fetched {
             Ok(()) => self.cache.arrived(&self.path),
             Err(_) => self.cache.is_not_here(&self.path),

@@ -2,11 +2,12 @@
 //! it, pieces over the network.
 
 use std::{
+    collections::VecDeque,
     fmt, fs, io,
     ops::Range,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -19,7 +20,12 @@ use object_store::{
 };
 use tokio::sync::OnceCell;
 
-use super::{Pin, requests::Requests};
+use super::{PartUnavailable, Pin, ReadAt, requests::Requests};
+
+/// Some pages of a column; a query may read many parts at once, each with …
+const WINDOW_BYTES: u64 = 256 << 10;
+/// … one for each of its columns.
+const WINDOWS_MAX: usize = 6;
 
 type PinFuture = BoxFuture<'static, io::Result<Pin>>;
 
@@ -83,16 +89,64 @@ impl PartObject {
     }
 
     fn error(&self, source: io::Error) -> Error {
-        let text = format!("part {} cannot be read", self.path.display());
-        Error::Generic { store: "part", source: Box::new(ReadError { text, source }) }
+        let error = PartUnavailable::new(&self.path, source);
+        Error::Generic { store: "part", source: Box::new(error) }
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("{text}: {source}")]
-struct ReadError {
-    text: String,
-    source: io::Error,
+/// A part that is read over the network by whoever may wait: in windows, the last of which are
+/// kept, since neighbours are read one after the other.
+pub(super) struct FarPart {
+    requests: Arc<Requests>,
+    path: PathBuf,
+    size_bytes: u64,
+    /// Newest last; start and bytes.
+    windows: Mutex<VecDeque<(u64, Bytes)>>,
+}
+
+impl FarPart {
+    pub(super) fn new(requests: Arc<Requests>, path: &Path, size_bytes: u64) -> Self {
+        Self { requests, path: path.to_owned(), size_bytes, windows: Mutex::default() }
+    }
+
+    fn window(&self, start: u64) -> io::Result<Bytes> {
+        let windows = || self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = windows().iter().find(|it| it.0 == start) {
+            return Ok(bytes.clone());
+        }
+        let (requests, path) = (Arc::clone(&self.requests), self.path.clone());
+        let range = start..self.size_bytes.min(start + WINDOW_BYTES);
+        let bytes = self.requests.wait(async move { requests.get_range(&path, range).await })?;
+        let mut windows = windows();
+        windows.push_back((start, bytes.clone()));
+        if windows.len() > WINDOWS_MAX {
+            windows.pop_front();
+        }
+        Ok(bytes)
+    }
+}
+
+impl ReadAt for FarPart {
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+        if at >= self.size_bytes || bytes.is_empty() {
+            return Ok(0);
+        }
+        let start = at - at % WINDOW_BYTES;
+        let window = self.window(start)?;
+        let offset = usize::try_from(at - start).map_err(io::Error::other)?;
+        let found = window.get(offset..).unwrap_or_default();
+        let n_bytes = found.len().min(bytes.len());
+        if let (Some(to), Some(from)) = (bytes.get_mut(..n_bytes), found.get(..n_bytes)) {
+            to.copy_from_slice(from);
+        }
+        Ok(n_bytes)
+    }
+}
+
+impl fmt::Debug for FarPart {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("FarPart").field(&self.path).finish()
+    }
 }
 
 fn read_at(file: &fs::File, range: &Range<u64>) -> io::Result<Bytes> {

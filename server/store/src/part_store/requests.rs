@@ -321,6 +321,13 @@ impl Requests {
         Ok(entries)
     }
 
+    /// Inside the storage.
+    pub(super) async fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (source, target) = (self.location(from)?, self.location(to)?);
+        let copied = self.objects.copy(&source, &target).await;
+        self.count(ObjectRequest::Put, from, copied)
+    }
+
     /// Nothing that is there is as good as deleted.
     pub(super) async fn delete(&self, path: &Path) -> io::Result<()> {
         let location = self.location(path)?;

@@ -1,10 +1,7 @@
 //! What a part's footer tells: where its blocks are and which series and times they hold.
 
 use std::{
-    fs::File,
     io::{self, BufReader, Read},
-    os::unix::fs::FileExt as _,
-    path::Path,
     sync::Arc,
 };
 
@@ -20,7 +17,7 @@ use parquet::{
     },
 };
 
-use crate::filter::RowFilter;
+use crate::{filter::RowFilter, part::Part, part_store::ReadAt};
 
 const ID_COLUMN: usize = 0;
 const TS_COLUMN: usize = 1;
@@ -153,15 +150,13 @@ fn bounds_of(group: &RowGroupMetaData, column: usize) -> (i64, i64) {
 /// A part's file, read at places without a cursor, so by many at once.
 #[derive(Debug, Clone)]
 pub(crate) struct PartBytes {
-    file: Arc<File>,
+    file: Arc<dyn ReadAt>,
     len: u64,
 }
 
 impl PartBytes {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let len = file.metadata()?.len();
-        Ok(Self { file: Arc::new(file), len })
+    pub(super) fn open(part: &Part) -> io::Result<Self> {
+        Ok(Self { file: part.open()?, len: part.info.size_bytes })
     }
 }
 
@@ -187,7 +182,7 @@ impl ChunkReader for PartBytes {
             )));
         }
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
+        Cursor { file: Arc::clone(&self.file), at: start }.read_exact(&mut bytes)?;
         Ok(bytes.into())
     }
 }
@@ -195,7 +190,7 @@ impl ChunkReader for PartBytes {
 /// A place in a file.
 #[derive(Debug)]
 pub(crate) struct Cursor {
-    file: Arc<File>,
+    file: Arc<dyn ReadAt>,
     at: u64,
 }
 

@@ -54,8 +54,8 @@ struct Input<'a> {
 impl<'a> Input<'a> {
     fn open(part: &'a Part) -> Result<Self, EncodeError> {
         let path = || part.path.clone();
-        let bytes = PartBytes::open(&part.path)
-            .map_err(|source| EncodeError::Open { path: path(), source })?;
+        let bytes =
+            PartBytes::open(part).map_err(|source| EncodeError::Open { path: path(), source })?;
         let footer =
             Footer::load(&bytes).map_err(|source| EncodeError::Read { path: path(), source })?;
         let masks = part.masks();

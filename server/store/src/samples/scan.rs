@@ -36,7 +36,7 @@ use crate::{
     filter::RowFilter,
     heads::SampleHeads,
     part::Part,
-    part_store::Pin,
+    part_store::{PartUnavailable, Pin},
     retention::Expiry,
     schema::{SAMPLES, UTC},
 };
@@ -573,8 +573,8 @@ impl PartSource {
 /// The file stays where it is for as long as the pin is held.
 async fn open(part: &Part) -> Result<(PartBytes, Arc<Pin>)> {
     let failed = io_error(part);
-    let pin = part.pin().await.map_err(&failed)?;
-    let bytes = PartBytes::open(&part.path).map_err(failed)?;
+    let pin = part.pin_if_room().await.map_err(&failed)?;
+    let bytes = PartBytes::open(part).map_err(failed)?;
     Ok((bytes, Arc::new(pin)))
 }
 
@@ -598,9 +598,7 @@ fn read_error(part: &Part) -> impl Fn(ParquetError) -> DataFusionError + use<> {
 
 fn io_error(part: &Part) -> impl Fn(std::io::Error) -> DataFusionError + use<> {
     let path = part.path.clone();
-    move |source| {
-        DataFusionError::External(Box::new(EncodeError::Open { path: path.clone(), source }))
-    }
+    move |source| DataFusionError::External(Box::new(PartUnavailable::new(&path, source)))
 }
 
 fn died(error: tokio::task::JoinError) -> DataFusionError {
