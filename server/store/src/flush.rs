@@ -53,6 +53,8 @@ struct Frozen {
     /// `None` once they are committed.
     samples: Option<Arc<SampleHeads>>,
     logs: Option<Arc<LogHeads>>,
+    /// Their segments are needed for another replay, whatever is committed.
+    is_replayed: bool,
 }
 
 /// Why rows are still in memory. They stay there and in the log; the next flush tries again.
@@ -229,8 +231,25 @@ impl Store {
         let mut view = self.view();
         let samples = freeze(&mut view.samples, |it| it.n_samples() > 0);
         let logs = freeze(&mut view.logs, |it| it.n_entries() > 0);
-        tables.frozen.push_back(Frozen { covered, samples, logs });
+        tables.frozen.push_back(Frozen { covered, samples, logs, is_replayed: false });
         Ok(())
+    }
+
+    /// Writes the heads to parts during a replay: they hold all segments up to `covered`.
+    pub(crate) fn write_replayed(
+        &self,
+        tables: &mut Tables,
+        covered: u64,
+    ) -> Result<(), FlushError> {
+        {
+            let mut view = self.view();
+            let samples = freeze(&mut view.samples, |it| it.n_samples() > 0);
+            let logs = freeze(&mut view.logs, |it| it.n_entries() > 0);
+            tables.frozen.push_back(Frozen { covered, samples, logs, is_replayed: true });
+        }
+        let head_bytes = tables.frozen_bytes();
+        self.make_room_for_flush(tables, head_bytes);
+        self.write_out(tables)
     }
 
     /// Writes what is frozen, oldest first.
@@ -240,7 +259,9 @@ impl Store {
                 tables.frozen.push_front(frozen);
                 return Err(error);
             }
-            tables.covered = frozen.covered;
+            if !frozen.is_replayed {
+                tables.covered = frozen.covered;
+            }
         }
         let metadata = Arc::clone(&self.metadata());
         if tables.metadata.as_ref().is_none_or(|it| !Arc::ptr_eq(it, &metadata)) {
@@ -272,7 +293,7 @@ impl Store {
         if let Some(heads) = &frozen.samples {
             let (parts, sets) = self.write_samples(&tables.samples, heads, rank)?;
             self.commit_sets(&mut tables.series, &self.series, IdOrder::BySource, sets, rank)?;
-            let all = if frozen.logs.is_none() { rank } else { 0 };
+            let all = if frozen.logs.is_none() && !frozen.is_replayed { rank } else { 0 };
             let commit = Commit {
                 operation: "WRITE",
                 add: parts.clone(),
@@ -291,7 +312,7 @@ impl Store {
             let commit = Commit {
                 operation: "WRITE",
                 add: parts.clone(),
-                covered: Covered { table: rank, all: rank },
+                covered: Covered { table: rank, all: if frozen.is_replayed { 0 } else { rank } },
                 ..Commit::default()
             };
             tables.logs.commit(commit, now_ms)?;

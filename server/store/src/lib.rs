@@ -31,6 +31,7 @@ mod open;
 mod part;
 mod part_store;
 mod record;
+mod replay;
 mod restore;
 mod retention;
 #[cfg(test)]

@@ -448,6 +448,8 @@ async fn read_logs(store: &Arc<Store>) -> Vec<LogRowKey> {
 fn config(dir: &std::path::Path) -> StoreConfig {
     StoreConfig {
         group_interval: Duration::ZERO,
+        // A replay writes parts wherever it can.
+        flush_bytes: 1,
         parts_per_day_max: 2,
         ..StoreConfig::new(dir.join("data"))
     }

@@ -10,24 +10,22 @@ use std::{
 };
 
 use skep_proto::{Clock, HashSecret};
-use skep_wal::{Fs, RealFs, SegmentSeq, Wal, WalOptions};
+use skep_wal::{Fs, RealFs, Replay, SegmentSeq, Wal, WalOptions};
 use tokio::sync::{Notify, RwLock};
 
 use crate::{
     commit::{CommitError, Covered, TableLog, TableSchema},
     config::StoreConfig,
     damage::{self, DAMAGED_DIR},
-    day::{NS_PER_MS, day_of_ms},
+    day::day_of_ms,
     delete::{Deletes, Document},
     encode::read_sets,
     error::OpenError,
     flush::Tables,
-    heads::{SampleColumns, SampleHeads},
     index::{Entry, IdOrder, Index, Spellings},
     merge::Table,
     metadata,
     part_store::{ConnectError, LocalParts, PartStore, refuse_elsewhere},
-    record::{Content, Record, Registration, SampleRegistration},
     restore,
     retention::Periods,
     samples::Cache,
@@ -102,7 +100,7 @@ impl Store {
         view.samples.parts = samples;
         view.logs.parts = logs;
         let covered = (tables.samples.covered(), tables.logs.covered());
-        let wal = replay(&config, &fs, covered, &series, &streams, &view)?;
+        let (wal, replay) = open_wal(&config, &fs, covered)?;
         let figures = Figures {
             n_flushes: AtomicU64::new(0),
             n_flush_failures: AtomicU64::new(0),
@@ -114,7 +112,7 @@ impl Store {
         };
         let space = Space::new(config.max_bytes, config.reserve_bytes);
         let metadata = Mutex::new(Arc::new(metadata::load(dir, fs.as_ref())));
-        Ok(Arc::new(Self {
+        let store = Arc::new(Self {
             clock,
             fs,
             parts: store,
@@ -137,8 +135,25 @@ impl Store {
             has_unused_sets: AtomicBool::new(false),
             _lock: lock,
             config,
-        }))
+        });
+        store.replay(&replay, covered)?;
+        Ok(store)
     }
+}
+
+fn open_wal(
+    config: &StoreConfig,
+    fs: &Arc<dyn Fs>,
+    (samples, logs): (Covered, Covered),
+) -> Result<(Wal, Replay), OpenError> {
+    let options = WalOptions {
+        durability: config.durability,
+        group_interval: config.group_interval,
+        queue_bytes_max: config.log_queue_bytes,
+        committed: SegmentSeq(samples.all.max(logs.all)),
+        ..WalOptions::default()
+    };
+    Ok(Wal::open(config.dir.join("wal"), &options, Arc::clone(fs))?)
 }
 
 fn open_tables(dir: &Path, store: &Arc<dyn PartStore>, now_ms: i64) -> Result<Tables, CommitError> {
@@ -170,90 +185,6 @@ fn load_index(log: &mut TableLog, index: Index, now_ms: i64) -> Result<Arc<Index
     }
     damage::make_up_for(&index, &damaged, log.retired_id());
     Ok(Arc::new(index))
-}
-
-/// Opens the log and puts what no part holds yet into the heads.
-fn replay(
-    config: &StoreConfig,
-    fs: &Arc<dyn Fs>,
-    (samples, logs): (Covered, Covered),
-    series: &Index,
-    streams: &Index,
-    view: &View,
-) -> Result<Wal, OpenError> {
-    let all = samples.all.max(logs.all);
-    let options = WalOptions {
-        durability: config.durability,
-        group_interval: config.group_interval,
-        queue_bytes_max: config.log_queue_bytes,
-        committed: SegmentSeq(all),
-        ..WalOptions::default()
-    };
-    let (wal, replay) = Wal::open(config.dir.join("wal"), &options, Arc::clone(fs))?;
-    let mut slots = Slots::default();
-    let replayed = replay.run(|seq, record| {
-        let record = Record::decompress(record)?;
-        match record.parse()? {
-            Content::Samples { registrations, columns } if seq.0 > samples.table => {
-                slots.restore(series, registrations);
-                slots.append(&view.samples.active, series, columns);
-            }
-            Content::Logs { registrations, columns } if seq.0 > logs.table => {
-                let known = restore(streams, registrations);
-                for (id, ts, entries) in columns.groups() {
-                    view.logs.active.append(id, ts, entries);
-                    if let Some(entry) = known.get(&id) {
-                        mark_days(entry, ts.iter().map(|it| it.div_euclid(NS_PER_MS)));
-                    }
-                }
-            }
-            Content::Samples { .. } | Content::Logs { .. } => {}
-        }
-        Ok(())
-    })?;
-    if replayed.n_records > 0 {
-        tracing::info!(
-            n_segments = replayed.n_segments,
-            n_records = replayed.n_records,
-            n_bytes = replayed.n_bytes,
-            "Replayed the log."
-        );
-    }
-    Ok(wal)
-}
-
-/// Which series the slots of the log's records are of, by its ordinal: each process and each flush
-/// numbers anew, and registers before it uses.
-#[derive(Default)]
-struct Slots(std::collections::HashMap<u32, u32>);
-
-impl Slots {
-    fn restore(&mut self, index: &Index, registrations: Vec<SampleRegistration>) {
-        for it in registrations {
-            self.0.insert(it.slot, index.restore(it.id, it.labels).ordinal());
-        }
-    }
-
-    fn append(&self, heads: &SampleHeads, index: &Index, mut columns: SampleColumns) {
-        let n_series = columns.slots.len();
-        let ordinals: Option<Vec<u32>> =
-            columns.slots.iter().map(|it| self.0.get(it).copied()).collect();
-        let Some(ordinals) = ordinals else {
-            tracing::error!(n_series, "A record of the log names a series that it does not know.");
-            return;
-        };
-        columns.slots = ordinals;
-        if heads.reserve(index, &mut columns.slots).is_some() {
-            heads.append(&columns);
-        }
-    }
-}
-
-fn restore(
-    index: &Index,
-    registrations: Vec<Registration>,
-) -> std::collections::HashMap<i64, Arc<Entry>> {
-    registrations.into_iter().map(|(id, labels)| (id, index.restore(id, labels))).collect()
 }
 
 /// Notes on which days a label set has rows; time stamps in milliseconds.

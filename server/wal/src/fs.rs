@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs,
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     path::Path,
 };
 
@@ -32,6 +32,12 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// An empty file, truncated if it is there.
     fn create(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The first bytes of a file, as many as there are.
+    fn read_start(&self, path: &Path, n_bytes_max: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        fs::File::open(path)?.take(n_bytes_max).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
     fn size(&self, path: &Path) -> io::Result<u64>;
     /// Cuts a file to `size_bytes` and syncs it.
     fn truncate(&self, path: &Path, size_bytes: u64) -> io::Result<()>;

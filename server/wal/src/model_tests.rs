@@ -11,7 +11,10 @@ const N_SEEDS: u64 = 300;
 const N_STEPS: usize = 60;
 
 fn options(committed: SegmentSeq) -> WalOptions {
-    WalOptions { group_interval: Duration::ZERO, committed, ..WalOptions::default() }
+    // So small that segments are rotated in between as well.
+    let segment_bytes_max = 1_000;
+    let group_interval = Duration::ZERO;
+    WalOptions { group_interval, committed, segment_bytes_max, ..WalOptions::default() }
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -91,6 +91,8 @@ impl Replay {
     }
 }
 
+const HEADER_BYTES: u64 = segment::HEADER_BYTES as u64;
+
 /// Why the files of a folder are no log.
 #[derive(Debug)]
 pub(crate) enum ScanError {
@@ -131,7 +133,7 @@ pub(crate) fn scan(dir: &Path, fs: &dyn Fs, committed: SegmentSeq) -> Result<Sca
             fs.remove(&path).map_err(at(&path))?;
             continue;
         }
-        match Header::decode(&fs.read(&path).map_err(at(&path))?) {
+        match Header::decode(&fs.read_start(&path, HEADER_BYTES).map_err(at(&path))?) {
             Ok(header) if header.seq == seq => headers.push(header),
             Ok(_) => return Err(ScanError::Damaged { path, offset: 0 }),
             Err(HeaderError::Version(version)) => {

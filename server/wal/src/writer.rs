@@ -36,6 +36,8 @@ pub struct WalOptions {
     pub group_bytes_max: usize,
     /// Appends waiting beyond this are refused with [`AppendError::Busy`].
     pub queue_bytes_max: usize,
+    /// A segment this big is followed by another, so that a replay reads no more at once.
+    pub segment_bytes_max: u64,
     /// Segments up to this one are of no more use and are removed at the start.
     pub committed: SegmentSeq,
 }
@@ -47,6 +49,7 @@ impl Default for WalOptions {
             group_interval: Duration::from_millis(10),
             group_bytes_max: 1 << 20,
             queue_bytes_max: 64 << 20,
+            segment_bytes_max: 16 << 20,
             committed: SegmentSeq(0),
         }
     }
@@ -387,6 +390,9 @@ impl Writer {
     }
 
     fn write(&mut self, records: &[Vec<u8>]) -> io::Result<SegmentSeq> {
+        if self.current.as_ref().is_some_and(|it| it.n_bytes >= self.options.segment_bytes_max) {
+            self.rotate()?;
+        }
         if self.current.is_none() {
             self.start_segment(&[])?;
         }
