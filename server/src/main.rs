@@ -17,6 +17,7 @@ mod config;
 mod ready;
 mod run;
 mod telemetry;
+mod tool;
 mod web;
 
 use config::Config;
@@ -57,6 +58,8 @@ enum Verb {
     HashToken,
     /// Make a token: prints it once, and the `sha256` for a `[[tokens]]` entry.
     NewToken,
+    #[command(flatten)]
+    Tool(tool::Tool),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -82,6 +85,10 @@ fn main() -> ExitCode {
             }
             Err(error) => return bad_config(&error),
         },
+        Verb::Tool(tool) => {
+            telemetry::start_quiet();
+            tool::run(tool)
+        }
         Verb::HashPassword => hash_password(),
         Verb::HashToken => hash_token(),
         Verb::NewToken => {

@@ -265,6 +265,22 @@ impl From<skep_query::PromqlError> for ApiError {
     }
 }
 
+impl From<skep_query::SqlError> for ApiError {
+    fn from(error: skep_query::SqlError) -> Self {
+        match error {
+            skep_query::SqlError::Bad(fault) => Self::invalid("query", fault),
+            skep_query::SqlError::Execution(fault) => Self::new(Kind::Execution, fault),
+            skep_query::SqlError::Storage(error) => Self::from(error),
+        }
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
 impl From<skep_logql::QueryError> for ApiError {
     fn from(error: skep_logql::QueryError) -> Self {
         match error {
@@ -296,6 +312,18 @@ impl ApiError {
         Self::new(Kind::Timeout, message)
     }
 
+    pub(crate) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(Kind::TooLarge, message)
+    }
+
+    pub(crate) fn unsupported_media(message: impl Into<String>) -> Self {
+        Self::new(Kind::UnsupportedMedia, message)
+    }
+
+    pub(crate) fn canceled() -> Self {
+        Self::new(Kind::Canceled, "the client is gone")
+    }
+
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(Kind::Unavailable, message)
     }
@@ -311,6 +339,14 @@ impl ApiError {
             _ if is_disk_full(error) => Self::new(Kind::Full, "the disk is full; make room first"),
             _ => Self::internal(error),
         }
+    }
+
+    /// Why there is no snapshot.
+    pub(crate) fn from_snapshot(error: &skep_store::SnapshotError) -> Self {
+        if is_disk_full(error) {
+            return Self::new(Kind::Full, "the disk is full; make room first");
+        }
+        Self::internal(error)
     }
 
     pub(crate) fn busy(message: impl Into<String>) -> Self {

@@ -2,6 +2,7 @@
 //! shapes. Three routers, which the server mounts behind its front; errors become statuses in
 //! [`error`] alone.
 
+mod blocks;
 mod error;
 mod json;
 mod label_name;
@@ -13,7 +14,9 @@ mod ops;
 mod params;
 mod prometheus;
 mod space_figures;
+mod sql;
 mod store_figures;
+mod stream;
 mod telemetry;
 mod watch;
 
@@ -114,7 +117,7 @@ impl Api {
 
 /// Prometheus' API below `/api/v1/`, remote-write included.
 pub fn prometheus_router(api: &Arc<Api>) -> Router {
-    finish(prometheus::router(), api)
+    finish(prometheus::router().merge(sql::router()), api)
 }
 
 /// Loki's API below `/loki/api/v1/`, push included, and `/ready`.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod delete;
+mod files;
 mod index;
 mod labels;
 mod params;
@@ -38,6 +39,8 @@ pub(crate) fn router() -> Router<Arc<Api>> {
         .route("/loki/api/v1/patterns", get(refused::patterns))
         .route("/loki/api/v1/tail", get(refused::tail))
         .route("/loki/api/v1/format_query", get(status::format_query).post(status::format_query))
+        .route("/loki/api/v1/export", get(files::export).post(files::export))
+        .route("/loki/api/v1/import", post(files::import))
         .route(
             "/loki/api/v1/delete",
             get(delete::list).post(delete::add).put(delete::add).delete(delete::cancel),

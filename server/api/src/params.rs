@@ -28,6 +28,38 @@ impl Params {
         self.0.iter().filter(move |(it, _)| it == name).map(|(_, value)| value.as_str())
     }
 
+    /// Those of the URL alone.
+    ///
+    /// # Errors
+    /// Escapes that are none.
+    pub(crate) fn of_url(url: &http::Uri) -> Result<Self, ApiError> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(url)
+            .map_err(|error| ApiError::bad_data(format!("error parsing form values: {error}")))?;
+        Ok(Self(pairs))
+    }
+
+    /// Puts a value before those there are.
+    pub(crate) fn put(&mut self, name: &str, value: Option<String>) {
+        if let Some(value) = value {
+            self.0.insert(0, (name.to_owned(), value));
+        }
+    }
+
+    /// Puts the pairs of a form body before those there are.
+    ///
+    /// # Errors
+    /// As [`Self::of_url`].
+    pub(crate) fn add_form(&mut self, body: &str) -> Result<(), ApiError> {
+        // A form is written as a URL's query is; only `+` and escapes of a URL may be in it.
+        let url = http::Uri::builder().path_and_query(format!("/?{body}")).build();
+        let url =
+            url.map_err(|error| ApiError::bad_data(format!("error parsing form values: {error}")))?;
+        let Self(mut pairs) = Self::of_url(&url)?;
+        pairs.append(&mut self.0);
+        self.0 = pairs;
+        Ok(())
+    }
+
     #[cfg(test)]
     pub(crate) fn from_pairs(pairs: &[(&str, &str)]) -> Self {
         Self(pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())

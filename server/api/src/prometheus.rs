@@ -3,7 +3,9 @@
 mod admin;
 mod answer;
 mod exemplars;
+mod export;
 mod format;
+mod import;
 mod labels;
 mod metadata;
 mod params;
@@ -49,6 +51,10 @@ pub(crate) fn router() -> Router<Arc<Api>> {
         .route("/api/v1/status/config", get(status::config))
         .route("/api/v1/status/tsdb", get(status::tsdb))
         .route("/api/v1/write", post(write::write))
+        .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
+        .route("/api/v1/export", get(export::export).post(export::export))
+        .route("/api/v1/import", post(import::json_lines))
+        .route("/api/v1/import/prometheus", post(import::text))
         .route(
             "/api/v1/admin/tsdb/delete_series",
             post(admin::delete_series).put(admin::delete_series),

@@ -1,8 +1,10 @@
 //! The contract of each endpoint, asked of real routers over a real store.
 
 mod admin;
+mod files;
 mod loki;
 mod prometheus;
+mod sql;
 
 use std::sync::Arc;
 
@@ -92,6 +94,16 @@ impl Server {
             headers: parts.headers,
             body: String::from_utf8_lossy(&body).into_owned(),
         }
+    }
+
+    async fn post_for_bytes(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Vec<u8> {
+        let mut request = Request::builder().method(Method::POST).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body)).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()
     }
 
     async fn get(&self, path_and_query: &str) -> Answer {

@@ -113,7 +113,14 @@ impl Principal {
 /// The scope a request needs; `None` is open to anybody.
 pub(crate) fn needed(target: Target, method: &Method, path: &str) -> Option<Scope> {
     const OPEN: [&str; 3] = ["/-/healthy", "/-/ready", "/ready"];
-    const PUSH: [&str; 3] = ["/api/v1/write", "/loki/api/v1/push", "/api/prom/push"];
+    const PUSH: [&str; 6] = [
+        "/api/v1/write",
+        "/api/v1/import",
+        "/api/v1/import/prometheus",
+        "/loki/api/v1/push",
+        "/loki/api/v1/import",
+        "/api/prom/push",
+    ];
     const ADMIN: [&str; 4] = ["/-/", "/api/v1/admin/", "/loki/api/v1/delete", "/flush"];
     let is_api = target != Target::Page;
     if is_api && OPEN.contains(&path) && matches!(*method, Method::GET | Method::HEAD) {
@@ -138,6 +145,9 @@ mod tests {
         assert_eq!(push, Some(Scope::Ingest));
         assert_eq!(need(Target::Logs, "/loki/api/v1/push"), Some(Scope::Ingest));
         assert_eq!(need(Target::Logs, "/api/prom/push"), Some(Scope::Ingest));
+        assert_eq!(need(Target::Metrics, "/api/v1/import/prometheus"), Some(Scope::Ingest));
+        assert_eq!(need(Target::Metrics, "/api/v1/admin/tsdb/snapshot"), Some(Scope::Admin));
+        assert_eq!(need(Target::Logs, "/loki/api/v1/delete"), Some(Scope::Admin));
         assert_eq!(need(Target::Metrics, "/api/v1/query"), Some(Scope::Query));
         assert_eq!(need(Target::Metrics, "/-/flush"), Some(Scope::Admin));
         assert_eq!(need(Target::Metrics, "/-/healthy"), None);

@@ -10,6 +10,7 @@
 
 mod body;
 mod error;
+pub mod import;
 mod limits;
 pub mod loki_push;
 mod protobuf;

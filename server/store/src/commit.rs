@@ -156,6 +156,11 @@ impl TableLog {
         self.dir.join(&part.name)
     }
 
+    /// Where commits are.
+    pub(crate) fn log_dir(&self) -> PathBuf {
+        self.dir.join(LOG_DIR)
+    }
+
     pub(crate) fn store(&self) -> &Arc<dyn PartStore> {
         &self.store
     }

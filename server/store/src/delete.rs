@@ -21,7 +21,7 @@ use datafusion::{execution::TaskContext, physical_plan::ExecutionPlan as _};
 use futures::StreamExt as _;
 use skep_proto::{Matcher, TimeRange, TimestampMs};
 
-pub(crate) use file::Document;
+pub(crate) use file::{Document, FILE as DELETES_FILE};
 use file::{Progress, Record, TableName};
 pub(crate) use mask::{Mask, MaskExec};
 

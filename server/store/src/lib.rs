@@ -42,6 +42,7 @@ mod scan;
 mod schema;
 mod settle;
 mod shared;
+mod snapshot;
 mod space;
 #[cfg(test)]
 mod space_tests;
@@ -67,6 +68,7 @@ pub use record::RecordError;
 pub use retention::RetentionRule;
 pub use run::{StoreStats, TableBytes};
 pub use skep_wal::Durability;
+pub use snapshot::SnapshotError;
 pub use space::SpaceStats;
 pub use store::Store;
 pub use view::{LabelsOf, Metadata, Snapshot};

@@ -12,7 +12,7 @@ use skep_wal::Fs;
 
 use crate::view::Metadata;
 
-const FILE: &str = "metadata.json";
+pub(crate) const METADATA_FILE: &str = "metadata.json";
 const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -55,8 +55,8 @@ pub(crate) fn save(
             (name.clone(), Entry { kind, help: it.help.clone(), unit: it.unit.clone() })
         })
         .collect();
-    let path = dir.join(FILE);
-    let unfinished = dir.join(format!("{FILE}.unfinished"));
+    let path = dir.join(METADATA_FILE);
+    let unfinished = dir.join(format!("{METADATA_FILE}.unfinished"));
     let saved = serde_json::to_vec_pretty(&Document { version: VERSION, metrics })
         .map_err(io::Error::other)
         .and_then(|bytes| {
@@ -72,7 +72,7 @@ pub(crate) fn save(
 /// What the file holds. Senders repeat their metadata, so a file that is missing or unreadable is
 /// no reason not to start.
 pub(crate) fn load(dir: &Path, fs: &dyn Fs) -> BTreeMap<String, Metadata> {
-    let path = dir.join(FILE);
+    let path = dir.join(METADATA_FILE);
     let document = fs
         .read(&path)
         .and_then(|bytes| serde_json::from_slice::<Document>(&bytes).map_err(io::Error::other));

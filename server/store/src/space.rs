@@ -27,6 +27,7 @@ use crate::{
     merge::Table,
     part::PartInfo,
     run::TableBytes,
+    snapshot::SNAPSHOTS_DIR,
     store::Store,
 };
 
@@ -463,7 +464,7 @@ fn blocks(n_bytes: u64) -> u64 {
 /// All files of the store but the log's; `None` if the folder does not hold still.
 fn walked(fs: &dyn Fs, dir: &Path) -> Option<u64> {
     for _ in 0..WALK_TRIES {
-        match files_bytes(fs, dir, Some(WAL_DIR)) {
+        match files_bytes(fs, dir, &[WAL_DIR, SNAPSHOTS_DIR]) {
             Ok(n_bytes) => return Some(n_bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -475,13 +476,13 @@ fn walked(fs: &dyn Fs, dir: &Path) -> Option<u64> {
     None
 }
 
-fn files_bytes(fs: &dyn Fs, dir: &Path, without: Option<&str>) -> io::Result<u64> {
+fn files_bytes(fs: &dyn Fs, dir: &Path, without: &[&str]) -> io::Result<u64> {
     let mut n_bytes = 0;
     for entry in fs.list(dir)? {
         if !entry.is_dir {
             n_bytes += blocks(entry.size_bytes);
-        } else if without != Some(entry.name.as_str()) {
-            n_bytes += files_bytes(fs, &dir.join(&entry.name), None)?;
+        } else if !without.contains(&entry.name.as_str()) {
+            n_bytes += files_bytes(fs, &dir.join(&entry.name), &[])?;
         }
     }
     Ok(n_bytes)

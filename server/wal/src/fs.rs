@@ -41,6 +41,13 @@ pub trait Fs: Send + Sync + fmt::Debug {
     fn size(&self, path: &Path) -> io::Result<u64>;
     /// Cuts a file to `size_bytes` and syncs it.
     fn truncate(&self, path: &Path, size_bytes: u64) -> io::Result<()>;
+    /// A second name for a file that nobody changes any more, or a copy where links cannot be.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let bytes = self.read(from)?;
+        let mut file = self.create(to)?;
+        file.append(&bytes)?;
+        file.sync()
+    }
     /// Atomic; replaces the target.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -103,6 +110,15 @@ impl Fs for RealFs {
         let file = fs::OpenOptions::new().write(true).open(path)?;
         file.set_len(size_bytes)?;
         file.sync_all()
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if fs::hard_link(from, to).is_ok() {
+            return Ok(());
+        }
+        // Another file system, or one without links.
+        fs::copy(from, to)?;
+        fs::File::open(to)?.sync_all()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

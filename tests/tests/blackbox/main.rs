@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, a broken machine by an error"
 )]
 
+mod admin;
 mod clients;
 mod crash;
 mod http;

@@ -1,4 +1,4 @@
-//! Prometheus' TSDB administration: deleting series.
+//! Prometheus' TSDB administration: deleting series, snapshots.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use axum::{
 use http::StatusCode;
 use skep_store::LabelsOf;
 
-use super::{labels::selectors, params::listing_range};
-use crate::{Api, error::ApiError, params::Params};
+use super::{answer, labels::selectors, params::listing_range};
+use crate::{Api, error::ApiError, json::push_pairs, params::Params};
 
 /// Deletes the samples of every series that any `match[]` finds, from `start` to `end`.
 pub(super) async fn delete_series(
@@ -29,6 +29,16 @@ pub(super) async fn delete_series(
         .await
         .map_err(|error| ApiError::from_delete(&error))?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Copies all there is into a folder below the data folder, which the answer names.
+pub(super) async fn snapshot(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+    api.check_admin()?;
+    let made = api.store.make_snapshot().await;
+    let name = made.map_err(|error| ApiError::from_snapshot(&error))?;
+    let mut body = String::new();
+    push_pairs(&mut body, [("name", name.as_str())]);
+    Ok(answer::data(&body))
 }
 
 /// Takes deleted rows off the disk; answers when that is done.

@@ -14,7 +14,7 @@ use skep_wal::Fs;
 use super::mask::Mask;
 use crate::merge::Table;
 
-const FILE: &str = "deletes.json";
+pub(crate) const FILE: &str = "deletes.json";
 const VERSION: u32 = 1;
 /// Finished ones are kept for the listing, the oldest go first.
 const N_FINISHED_MAX: usize = 1_000;
