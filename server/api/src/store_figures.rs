@@ -53,6 +53,12 @@ fn gauges(stats: &StoreStats) -> Vec<Family> {
             one(stats.n_damaged_parts),
         ),
         (
+            "skep_store_damaged_indexes",
+            GAUGE,
+            "Parts of logs whose index of words a search found damaged; it reads all of them.",
+            one(stats.n_damaged_indexes),
+        ),
+        (
             "skep_store_disk_bytes",
             GAUGE,
             "Bytes of Parquet files, as of the last flush or merge.",

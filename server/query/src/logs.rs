@@ -1,6 +1,7 @@
 //! Leaves of log queries: selectors planned as scans of the logs table, run through a
 //! [`PipelineExec`].
 
+mod needs;
 mod pipeline_exec;
 mod rows;
 mod slices;
@@ -83,6 +84,8 @@ impl LogStorage {
         let mut filters: Vec<Expr> = id_filter(column::STREAM_ID, &ids).into_iter().collect();
         filters.push(col(column::TS).gt_eq(timestamp(first)));
         filters.push(col(column::TS).lt_eq(timestamp(last)));
+        let is_stream_label = |name: &str| streams.iter().any(|(_, it)| !it.get(name).is_empty());
+        filters.extend(needs::needs(work.stages(), is_stream_label));
         let scan =
             table.scan(self.session.state.as_ref(), Some(&projection), &filters, None).await?;
         let scan = sorted(scan, [column::STREAM_ID, column::TS])?;

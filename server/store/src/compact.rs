@@ -24,6 +24,7 @@ use crate::{
     samples,
     scan::part_source,
     store::Store,
+    words::Lifetime,
 };
 
 /// Parts of one table, day and level, neighbours in rank: merged, they are one of the next level.
@@ -146,15 +147,16 @@ impl Store {
         let filter = RowFilter::between(expiry.oldest_of_all(TimeUnit::Nanosecond), i64::MAX);
         let mut sources = Vec::new();
         for part in &parts {
-            let source = part_source(Table::Logs, part, &filter).map_err(EncodeError::Merge)?;
+            let source =
+                part_source(Table::Logs, part, &filter, None).map_err(EncodeError::Merge)?;
             sources.push(source);
         }
-        let group = Group { filter, sources, parts };
+        let group = Group { sources, parts, ..Group::new(filter) };
         let plan = MergeExec::new(Table::Logs, vec![group], None).map_err(EncodeError::Merge)?;
         let plan = plan.with_expiry(expiry);
         let mut rows =
             plan.execute(0, Arc::new(TaskContext::default())).map_err(EncodeError::Merge)?;
-        let mut writer = LogWriter::create(path, self.fs.as_ref())?;
+        let mut writer = LogWriter::create(path, Lifetime::Long, self.fs.as_ref())?;
         while let Some(batch) = rows.next().await {
             writer.push(&batch.map_err(EncodeError::Merge)?)?;
         }

@@ -271,7 +271,8 @@ impl Store {
     async fn holds_hidden(&self, part: &Part, mask: &Mask) -> Result<bool, FlushError> {
         let _pin = part.pin_if_room().await.map_err(|source| pin_error(part, source))?;
         let filter = RowFilter::of_ids(mask.each_id().collect(), mask.ts);
-        let source = unmasked_source(mask.table, part, &filter).map_err(EncodeError::Merge)?;
+        let source =
+            unmasked_source(mask.table, part, &filter, None).map_err(EncodeError::Merge)?;
         let mut rows =
             source.execute(0, Arc::new(TaskContext::default())).map_err(EncodeError::Merge)?;
         let masks = [Arc::new(mask.clone())];
@@ -333,7 +334,7 @@ impl Store {
         }
         let filter = RowFilter::of_ids(mask.each_id().collect(), ts);
         let plan = StoredTable::new(mask.table, parts, Vec::new())
-            .plan(&filter, Some(vec![0]))
+            .plan(&filter, None, Some(vec![0]))
             .map_err(EncodeError::Merge)?;
         let mut rows =
             plan.execute(0, Arc::new(TaskContext::default())).map_err(EncodeError::Merge)?;

@@ -28,6 +28,7 @@ use crate::{
     store::Store,
     table::read_log_stream,
     view::{Metadata, TableView},
+    words::Lifetime,
 };
 
 /// The four tables and what waits to be written to them.
@@ -361,7 +362,7 @@ impl Store {
         for day in heads.days() {
             let name = PartName { day, rank, level: 0 };
             let path = name.prepare(log, self.fs.as_ref())?;
-            let mut writer = LogWriter::create(&path, self.fs.as_ref())?;
+            let mut writer = LogWriter::create(&path, Lifetime::Short, self.fs.as_ref())?;
             let start_ns = start_ms(day).saturating_mul(NS_PER_MS);
             let end_ns = start_ns.saturating_add(MS_PER_DAY * NS_PER_MS - 1);
             let filter = RowFilter::between(start_ns, end_ns);

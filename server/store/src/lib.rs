@@ -51,6 +51,7 @@ mod store;
 mod store_tests;
 mod table;
 mod view;
+mod words;
 
 pub use append::PreparedSamples;
 pub use commit::{ActionError, CommitError};

@@ -85,6 +85,22 @@ pub(crate) struct Group {
     pub(crate) sources: Vec<Arc<dyn ExecutionPlan>>,
     /// Their files must stay while the plan lives.
     pub(crate) parts: Vec<Arc<Part>>,
+    /// Pages that are read and pages there are, in parts whose index of words was asked.
+    pub(crate) pages: Option<(usize, usize)>,
+}
+
+impl Group {
+    pub(crate) fn new(filter: RowFilter) -> Self {
+        Self { filter, sources: Vec::new(), parts: Vec::new(), pages: None }
+    }
+
+    /// Adds what an index told of one part.
+    pub(crate) fn note_pages(&mut self, pages: Option<(usize, usize)>) {
+        if let Some((n_read, n)) = pages {
+            let (all_read, all) = self.pages.unwrap_or_default();
+            self.pages = Some((all_read + n_read, all + n));
+        }
+    }
 }
 
 impl MergeExec {
@@ -141,7 +157,12 @@ impl DisplayAs for MergeExec {
         if let Some(ids) = filter.listed_ids() {
             write!(out, ", ids={}", ids.len())?;
         }
-        write!(out, ", ts={}..={}", filter.ts_min, filter.ts_max)
+        write!(out, ", ts={}..={}", filter.ts_min, filter.ts_max)?;
+        // What the words of a search left to read.
+        for (n_read, n) in self.groups.iter().filter_map(|it| it.pages) {
+            write!(out, ", pages={n_read}/{n}")?;
+        }
+        Ok(())
     }
 }
 

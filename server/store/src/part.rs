@@ -16,6 +16,7 @@ use crate::{
     damage::Health,
     delete::Mask,
     part_store::{PartStore, Pin, ReadAt},
+    words::PartWords,
 };
 
 /// A live file. Once it was taken out of its table, it is deleted when the last reader lets go.
@@ -30,6 +31,7 @@ pub(crate) struct Part {
     is_removed: AtomicBool,
     /// Of deletes after it was written.
     masks: Mutex<Vec<Arc<Mask>>>,
+    pub(crate) words: PartWords,
 }
 
 /// What the commit log says of a file.
@@ -58,7 +60,8 @@ impl Part {
         let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
         let health = Health::default();
         let (is_removed, masks) = (AtomicBool::new(false), Mutex::default());
-        Self { info, path, serial, health, store, is_removed, masks }
+        let words = PartWords::default();
+        Self { info, path, serial, health, store, is_removed, masks, words }
     }
 
     /// Sees to it that the file is at `path` for as long as the pin is held. Whoever opens the

@@ -286,11 +286,11 @@ fn take_length(rest: &mut &[u8]) -> Result<usize, RecordError> {
     if n > BODY_BYTES_MAX { Err(RecordError::Length) } else { Ok(n) }
 }
 
-fn zigzag(value: i64) -> u64 {
+pub(crate) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
-fn unzigzag(value: u64) -> i64 {
+pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 

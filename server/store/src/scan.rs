@@ -7,7 +7,8 @@ use datafusion::{
     datasource::{
         listing::PartitionedFile,
         physical_plan::{
-            FileScanConfigBuilder, ParquetSource, parquet::DefaultParquetFileReaderFactory,
+            FileScanConfigBuilder, ParquetSource,
+            parquet::{DefaultParquetFileReaderFactory, ParquetRowSelection},
         },
         source::DataSourceExec,
     },
@@ -18,17 +19,20 @@ use datafusion::{
     physical_expr::create_physical_expr,
     physical_plan::ExecutionPlan,
 };
+use parquet::arrow::arrow_reader::RowSelection;
 
 use crate::{delete::MaskExec, filter::RowFilter, merge::Table, part::Part, schema};
 
 /// A scan of the part, without deleted rows and without the row groups and pages that its
-/// statistics rule out. It still yields rows that the filter does not want.
+/// statistics rule out. It still yields rows that the filter does not want. With `rows`, no others
+/// are read.
 pub(crate) fn part_source(
     table: Table,
     part: &Part,
     filter: &RowFilter,
+    rows: Option<RowSelection>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    Ok(MaskExec::wrap(unmasked_source(table, part, filter)?, part.masks()))
+    Ok(MaskExec::wrap(unmasked_source(table, part, filter, rows)?, part.masks()))
 }
 
 /// As [`part_source`], deleted rows included.
@@ -36,6 +40,7 @@ pub(crate) fn unmasked_source(
     table: Table,
     part: &Part,
     filter: &RowFilter,
+    rows: Option<RowSelection>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let file_schema = match table {
         Table::Samples => Arc::clone(&schema::SAMPLES_FILE),
@@ -60,6 +65,9 @@ pub(crate) fn unmasked_source(
     let mut file = PartitionedFile::new(String::new(), part.info.size_bytes);
     // As it is: made from text, special characters would be escaped twice.
     file.object_meta.location = path;
+    if let Some(rows) = rows {
+        file = file.with_extension(ParquetRowSelection::new(rows));
+    }
     let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
         .with_file(file)
         .build();

@@ -23,6 +23,7 @@ use crate::{
     part::Part,
     retention::Expiry,
     schema::{LOGS, append_map, map_builder},
+    words::{Found, PartRows, Search},
 };
 
 /// Rows of a head per batch.
@@ -41,11 +42,12 @@ pub(crate) struct StoredTable {
     /// Oldest first; all newer than the parts.
     heads: Vec<Heads>,
     expiry: Option<Expiry>,
+    search: Search,
 }
 
 impl StoredTable {
     pub(crate) fn new(table: Table, parts: Vec<Arc<Part>>, heads: Vec<Heads>) -> Self {
-        Self { table, parts, heads, expiry: None }
+        Self { table, parts, heads, expiry: None, search: Search::default() }
     }
 
     /// Without the rows that are expired.
@@ -54,10 +56,12 @@ impl StoredTable {
         self
     }
 
-    /// The plan of everything that satisfies the filter.
+    /// The plan of everything that satisfies the filter, without pages that were found to lack
+    /// what is searched.
     pub(crate) fn plan(
         &self,
         filter: &RowFilter,
+        found: Option<&Found>,
         projection: Option<Vec<usize>>,
     ) -> Result<MergeExec> {
         let mut filter = filter.clone();
@@ -65,11 +69,17 @@ impl StoredTable {
             filter.ts_min = filter.ts_min.max(expiry.oldest_of_all(self.table.key().unit));
         }
         let filter = &filter;
-        let mut group = Group { filter: filter.clone(), sources: Vec::new(), parts: Vec::new() };
+        let mut group = Group::new(filter.clone());
         if !filter.is_empty() {
-            for part in &self.parts {
-                if filter.overlaps(part.info.ids, part.info.ts) {
-                    group.sources.push(crate::scan::part_source(self.table, part, filter)?);
+            for (at, part) in self.parts.iter().enumerate() {
+                if !filter.overlaps(part.info.ids, part.info.ts) {
+                    continue;
+                }
+                let wanted = found.map_or(PartRows::ALL, |it| it.rows(at, part, filter));
+                group.note_pages(wanted.pages);
+                if !wanted.is_empty() {
+                    let source = crate::scan::part_source(self.table, part, filter, wanted.rows)?;
+                    group.sources.push(source);
                     group.parts.push(Arc::clone(part));
                 }
             }
@@ -111,7 +121,11 @@ impl TableProvider for StoredTable {
         for expr in filters {
             filter.narrow(expr, &key);
         }
-        Ok(Arc::new(self.plan(&filter, projection.cloned())?))
+        let found = match self.table {
+            Table::Logs => self.search.find(&self.parts, &filter, filters).await,
+            Table::Samples => None,
+        };
+        Ok(Arc::new(self.plan(&filter, found.as_deref(), projection.cloned())?))
     }
 
     fn supports_filters_pushdown(

@@ -25,7 +25,7 @@ use datafusion::{
 use futures::{StreamExt as _, stream};
 use skep_logql::{
     LogCollector, LogScan, Pipeline, QueryError, RangeCollector, RangeLeaf, RangeLimits,
-    pipeline::Needle,
+    ast::Stage, pipeline::Needle,
 };
 use skep_proto::{Labels, TimestampNs};
 
@@ -44,6 +44,13 @@ pub(super) enum Work {
 }
 
 impl Work {
+    pub(super) fn stages(&self) -> &[Stage] {
+        match self {
+            Self::Entries(scan) => &scan.stages,
+            Self::Range(leaf) => &leaf.stages,
+        }
+    }
+
     fn schema(&self) -> SchemaRef {
         match self {
             Self::Entries(_) => rows::entries_schema(),

@@ -6,10 +6,14 @@ use std::{
 };
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
-use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
+use parquet::{
+    arrow::ArrowWriter,
+    file::{metadata::KeyValue, properties::WriterProperties},
+};
 use skep_wal::{Fs, FsFile};
 
 use super::{Bounds, EncodeError, Written, parquet_error};
+use crate::words::IndexSink;
 
 /// Rows go in, [`PartFile::finish`] makes it durable. Dropped before that, it is an orphan.
 pub(crate) struct PartFile {
@@ -59,6 +63,10 @@ impl PartFile {
         self.writer.write(batch).map_err(parquet_error(&self.path))
     }
 
+    pub(super) fn io_error(&self, source: io::Error) -> EncodeError {
+        EncodeError::Io { path: self.path.clone(), source }
+    }
+
     /// Returns once the file's bytes are on the disk; its name is when its folder is synced.
     pub(super) fn finish(self, bounds: Bounds) -> Result<Written, EncodeError> {
         let Self { path, writer } = self;
@@ -71,5 +79,18 @@ impl PartFile {
             ids: bounds.ids,
             ts: bounds.ts,
         })
+    }
+}
+
+impl IndexSink for PartFile {
+    /// Rows of the unfinished row group come behind it.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<u64> {
+        let offset = self.writer.bytes_written() as u64;
+        self.writer.write_all(bytes)?;
+        Ok(offset)
+    }
+
+    fn note(&mut self, key: &str, value: String) {
+        self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
 }

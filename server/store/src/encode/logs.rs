@@ -14,7 +14,11 @@ use skep_proto::names::column;
 use skep_wal::Fs;
 
 use super::{Bounds, EncodeError, PartFile, Written, arrow_error, properties, zstd};
-use crate::{lines::LineSplitter, schema};
+use crate::{
+    lines::LineSplitter,
+    schema,
+    words::{Lifetime, WordsWriter},
+};
 
 /// A page is what a search for a word reads at least.
 const PAGE_ROWS: usize = 8_192;
@@ -29,14 +33,24 @@ const ZSTD_LEVEL: i32 = 1;
 pub(crate) struct LogWriter {
     file: PartFile,
     splitter: LineSplitter,
+    words: WordsWriter,
     bounds: Bounds,
 }
 
 impl LogWriter {
-    pub(crate) fn create(path: &Path, fs: &dyn Fs) -> Result<Self, EncodeError> {
+    pub(crate) fn create(
+        path: &Path,
+        lifetime: Lifetime,
+        fs: &dyn Fs,
+    ) -> Result<Self, EncodeError> {
         let schema = Arc::clone(&schema::LOGS_FILE);
         let file = PartFile::create(path, schema, log_properties(), fs)?;
-        Ok(Self { file, splitter: LineSplitter::default(), bounds: Bounds::default() })
+        Ok(Self {
+            file,
+            splitter: LineSplitter::default(),
+            words: WordsWriter::new(lifetime),
+            bounds: Bounds::default(),
+        })
     }
 
     pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
@@ -50,11 +64,15 @@ impl LogWriter {
         for (id, ts) in ids.values().iter().zip(ts.values()) {
             self.bounds.add(*id, *ts);
         }
+        let indexed = self.words.push(batch, &mut self.file);
+        indexed.map_err(|error| self.file.io_error(error))?;
         let batch = self.splitter.split_batch(batch).map_err(arrow_error(self.file.path()))?;
         self.file.write(&batch)
     }
 
-    pub(crate) fn finish(self) -> Result<Written, EncodeError> {
+    pub(crate) fn finish(mut self) -> Result<Written, EncodeError> {
+        let indexed = self.words.finish(&mut self.file);
+        indexed.map_err(|error| self.file.io_error(error))?;
         self.file.finish(self.bounds)
     }
 }

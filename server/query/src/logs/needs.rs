@@ -1,0 +1,127 @@
+//! What the stages of a log query need a line to have, as expressions a table may skip rows by.
+//!
+//! They are necessary, not sufficient: the pipeline tests every line that comes.
+
+use datafusion::{
+    functions::{core::expr_fn::get_field, expr_fn::regexp_like, string::expr_fn::contains},
+    logical_expr::{Expr, col, lit},
+};
+use skep_logql::ast::{LabelFilter, LineFilter, LineOp, Stage};
+use skep_proto::{
+    MatchOp,
+    names::{LOG_ERROR, LOG_ERROR_DETAILS, column},
+};
+
+/// The end of the name that a label gets when the stream has one of the same name.
+const DUPLICATE_SUFFIX: &str = "_extracted";
+/// What stands for any text in a pattern.
+const ANY_TEXT: &str = "<_>";
+
+/// One expression for each stage that a table may know something of. `is_stream_label` says which
+/// names hide metadata.
+pub(super) fn needs(stages: &[Stage], is_stream_label: impl Fn(&str) -> bool) -> Vec<Expr> {
+    let mut needs = Vec::new();
+    let (mut is_line_as_stored, mut are_labels_as_stored) = (true, true);
+    for stage in stages {
+        match stage {
+            Stage::LineFilter(filter) if is_line_as_stored => needs.extend(of_line(filter)),
+            Stage::LabelFilter(filter) if are_labels_as_stored => {
+                needs.extend(of_label(filter, &is_stream_label));
+            }
+            Stage::LineFilter(_) | Stage::LabelFilter(_) => {}
+            Stage::Decolorize | Stage::LineFormat(_) => is_line_as_stored = false,
+            Stage::Unpack => (is_line_as_stored, are_labels_as_stored) = (false, false),
+            Stage::Json
+            | Stage::JsonExprs(_)
+            | Stage::Logfmt { .. }
+            | Stage::Pattern(_)
+            | Stage::Regexp(_)
+            | Stage::LabelFormat(_)
+            | Stage::Drop(_)
+            | Stage::Keep(_) => are_labels_as_stored = false,
+        }
+    }
+    needs
+}
+
+/// None where the filter needs nothing that can be said.
+fn of_line(filter: &LineFilter) -> Option<Expr> {
+    let line = || col(column::LINE);
+    let alternatives = filter.alternatives.iter().map(|it| match filter.op {
+        _ if it.is_ip => None,
+        LineOp::Contains => Some(contains(line(), lit(it.text.as_str()))),
+        LineOp::Regex => Some(regexp_like(line(), lit(it.text.as_str()), None)),
+        LineOp::Pattern => {
+            let literals = it.text.split(ANY_TEXT).filter(|it| !it.is_empty());
+            literals.map(|it| contains(line(), lit(it))).reduce(Expr::and)
+        }
+        LineOp::NotContains | LineOp::NotRegex | LineOp::NotPattern => None,
+    });
+    alternatives.collect::<Option<Vec<_>>>()?.into_iter().reduce(Expr::or)
+}
+
+fn of_label(filter: &LabelFilter, is_stream_label: &impl Fn(&str) -> bool) -> Option<Expr> {
+    match filter {
+        LabelFilter::And(left, right) => {
+            let both = [left, right].into_iter().filter_map(|it| of_label(it, is_stream_label));
+            both.reduce(Expr::and)
+        }
+        LabelFilter::Or(left, right) => {
+            Some(of_label(left, is_stream_label)?.or(of_label(right, is_stream_label)?))
+        }
+        LabelFilter::Text(matcher) => {
+            let name = matcher.name();
+            // What an absent label equals, and names that are not as they were sent.
+            let is_special = matcher.value().is_empty()
+                || [LOG_ERROR, LOG_ERROR_DETAILS].contains(&name)
+                || name.ends_with(DUPLICATE_SUFFIX)
+                || is_stream_label(name);
+            (matcher.op() == MatchOp::Equal && !is_special)
+                .then(|| get_field(col(column::METADATA), name).eq(lit(matcher.value())))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use skep_logql::ast::Expr as Query;
+
+    use super::*;
+
+    #[expect(clippy::needless_pass_by_value, reason = "calls read better")]
+    fn check(stages: &str, expect: Expect) {
+        let query = format!("{{app=\"web\"}} {stages}");
+        let Ok(Query::Log(log)) = skep_logql::parse(&query) else { panic!("{query}") };
+        let needs = needs(&log.stages, |it| it == "app");
+        let needs: Vec<_> = needs.iter().map(Expr::to_string).collect();
+        expect.assert_eq(&needs.join("\n"));
+    }
+
+    #[test]
+    fn line_filters_are_told_until_a_stage_changes_the_line() {
+        check(
+            r#"|= "a" or "b" != "c" |~ "d.e" !~ "f" | json |> "<_>g<_><_>h" | line_format "x" |= "i""#,
+            expect![[r#"
+                contains(line, Utf8("a")) OR contains(line, Utf8("b"))
+                regexp_like(line, Utf8("d.e"))
+                contains(line, Utf8("g")) AND contains(line, Utf8("h"))"#]],
+        );
+        check(r#"|= "a" or ip("10.0.0.0/8") |= ip("10.0.0.1")"#, expect![[r#""#]]);
+    }
+
+    #[test]
+    fn equal_labels_are_told_until_a_stage_changes_labels() {
+        check(
+            r#"| trace="t" and (user="u" or user="v") | line_format "x" | id="i" | logfmt | n="1""#,
+            expect![[r#"
+                get_field(metadata, Utf8("trace")) = Utf8("t") AND (get_field(metadata, Utf8("user")) = Utf8("u") OR get_field(metadata, Utf8("user")) = Utf8("v"))
+                get_field(metadata, Utf8("id")) = Utf8("i")"#]],
+        );
+        check(
+            r#"| app="a" | x_extracted="b" | n=1 | user!="u" | user=~"u" | a="" | __error__="" | a="1" or n=1"#,
+            expect![[r#""#]],
+        );
+    }
+}
