@@ -4,6 +4,7 @@ mod admin;
 mod files;
 mod loki;
 mod prometheus;
+mod spellings;
 mod sql;
 
 use std::sync::Arc;

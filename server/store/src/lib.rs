@@ -8,6 +8,8 @@
 //! in several that the merge makes one of again.
 
 mod append;
+#[cfg(test)]
+mod append_tests;
 mod commit;
 mod compact;
 mod config;

@@ -16,7 +16,8 @@ use arrow::{
 use datafusion::{catalog::TableProvider, execution::SessionState, prelude::SessionContext};
 use futures::TryStreamExt as _;
 use skep_proto::{
-    Clock, LogRow, LogRows, Matcher, Sample, SampleRows, TimeRange, TimestampMs, TimestampNs,
+    Clock, KnownSeries as _, LogRow, LogRows, Matcher, Sample, SampleRows, TimeRange, TimestampMs,
+    TimestampNs,
 };
 use skep_wal::sim::{Faults, Seeded, SimFs, each_seed};
 
@@ -172,6 +173,7 @@ impl World {
     async fn append_samples(&mut self, store: &Arc<Store>) {
         let mut written = Vec::new();
         let mut rows = SampleRows::default();
+        let mut known = store.known_series();
         for _ in 0..1 + self.random.below(4) {
             let metric = METRICS[self.random.below(3)];
             let host = HOSTS[self.random.below(3)];
@@ -180,9 +182,20 @@ impl World {
                 .collect();
             for sample in &samples {
                 written.push((series_name(metric, host), sample.ts.0, sample.value.to_bits()));
+                rows.push_sample(sample.ts.0, sample.value.to_bits());
             }
-            rows.push([("__name__", metric), ("host", host)], samples);
+            // Two senders that spell in their own ways.
+            let sender = ["", " "][rows.n_samples() % 2];
+            let spelling = [metric, host, sender].concat();
+            let fingerprint = known.secret().fingerprint(spelling.as_bytes());
+            match known.find(fingerprint) {
+                Some(series) => rows.end_known(series),
+                None => {
+                    rows.end_unknown([("__name__", metric), ("host", host)], Some(fingerprint));
+                }
+            }
         }
+        drop(known);
         let is_acked = store.append_samples(&rows).await.is_ok();
         for (series, ts, bits) in written {
             self.model.sample(series, ts, bits, is_acked);

@@ -236,8 +236,12 @@ impl Store {
     pub(crate) fn ask_for_flush_if_due(&self) {
         let view = self.view();
         let n_bytes = view.samples.active.n_bytes() + view.logs.active.n_bytes();
+        let n_series_bytes = view.samples.active.n_series_bytes();
         drop(view);
-        if n_bytes >= self.config.flush_bytes.min(self.space.flush_bytes_max()) {
+        // With very many series there would be a part for every few samples of each.
+        let worth_it = n_series_bytes.saturating_add(self.config.flush_bytes / 2);
+        let due = self.config.flush_bytes.max(worth_it).min(self.config.memory_bytes_max / 2);
+        if n_bytes >= due.min(self.space.flush_bytes_max()) {
             self.flush_wanted.notify_one();
         }
     }

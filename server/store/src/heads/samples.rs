@@ -5,12 +5,14 @@
 //! slots, which is why a slot also knows whether its registration is in the log.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
+
+use hashbrown::HashTable;
 
 use super::packed::{Blocks, Slot};
 use crate::{
@@ -22,8 +24,8 @@ use crate::{
 
 /// Slots behind one lock; neighbours, since a request's series are.
 const PAGE_SLOTS: usize = 1024;
-/// What the directory takes for a series: entries of its four collections.
-const DIRECTORY_BYTES: usize = 40;
+/// What the directory takes for a series: entries of its collections.
+const DIRECTORY_BYTES: usize = 32;
 /// No slot: more series than this are more than an index can hold.
 const NONE: u32 = u32::MAX;
 
@@ -41,8 +43,10 @@ pub(crate) struct SampleHeads {
 struct Directory {
     /// Slot by the index's ordinal, [`NONE`] for none.
     by_ordinal: Vec<u32>,
-    by_id: HashMap<i64, u32>,
-    /// By slot, as the next two.
+    /// Slots by id.
+    by_id: HashTable<u32>,
+    /// By slot, as the next three.
+    ids: Vec<i64>,
     entries: Vec<Arc<Entry>>,
     is_registered: Vec<AtomicBool>,
     pages: Vec<Mutex<Page>>,
@@ -157,6 +161,12 @@ impl SampleHeads {
         self.n_bytes.load(Ordering::Relaxed)
     }
 
+    /// What the series take before they have many samples: writing them out does not pay as long
+    /// as this is most of it.
+    pub(crate) fn n_series_bytes(&self) -> usize {
+        self.directory.read().n_bytes()
+    }
+
     /// Overwritten ones included.
     pub(crate) fn n_samples(&self) -> usize {
         self.n_samples.load(Ordering::Relaxed)
@@ -164,7 +174,7 @@ impl SampleHeads {
 
     /// The ids that have samples, in order; some that have none may be among them.
     pub(crate) fn ids(&self) -> Vec<i64> {
-        let mut ids: Vec<i64> = self.directory.read().by_id.keys().copied().collect();
+        let mut ids = self.directory.read().ids.clone();
         ids.sort_unstable();
         ids
     }
@@ -178,7 +188,7 @@ impl SampleHeads {
     pub(crate) fn read(&self, id: i64, filter: &RowFilter) -> Option<SampleRun> {
         let mut run = SampleRun { id, ts: Vec::new(), bits: Vec::new() };
         let directory = self.directory.read();
-        let slot = *directory.by_id.get(&id)? as usize;
+        let slot = directory.slot_of_id(id)? as usize;
         let page = lock(directory.pages.get(slot / PAGE_SLOTS)?);
         page.slots.get(slot % PAGE_SLOTS)?.read(&page.blocks, |ts, bits| {
             if filter.wants_ts(ts) {
@@ -239,6 +249,11 @@ impl Directory {
         self.by_ordinal.get(ordinal as usize).copied().filter(|it| *it != NONE)
     }
 
+    fn slot_of_id(&self, id: i64) -> Option<u32> {
+        let is_it = |it: &u32| self.ids.get(*it as usize) == Some(&id);
+        self.by_id.find(hash_of(id), is_it).copied()
+    }
+
     /// Nothing if it has a slot, as one that comes twice in a request has.
     fn add(&mut self, entry: Arc<Entry>) {
         let ordinal = entry.ordinal() as usize;
@@ -252,7 +267,10 @@ impl Directory {
         if let Some(it) = self.by_ordinal.get_mut(ordinal) {
             *it = slot;
         }
-        self.by_id.insert(entry.id, slot);
+        self.ids.push(entry.id);
+        let Self { ids, by_id, .. } = self;
+        let hash = |it: &u32| ids.get(*it as usize).map_or(0, |id| hash_of(*id));
+        by_id.insert_unique(hash_of(entry.id), slot, hash);
         self.entries.push(entry);
         self.is_registered.push(AtomicBool::new(false));
         if (slot as usize).is_multiple_of(PAGE_SLOTS) {
@@ -273,6 +291,13 @@ impl Directory {
             + self.entries.len() * DIRECTORY_BYTES
             + self.by_ordinal.len() * size_of::<u32>()
     }
+}
+
+/// Ids are given out by this program: nobody can choose them so that they meet.
+fn hash_of(id: i64) -> u64 {
+    // Of Fibonacci hashing; the table looks at the low and at the high bits.
+    let product = id.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    product ^ product >> 32
 }
 
 impl SampleRun {
