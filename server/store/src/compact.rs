@@ -27,6 +27,12 @@ use crate::{
     words::Lifetime,
 };
 
+/// A day is over this long after its end: senders that had to wait have come by then.
+const OVER_MS: i64 = 3_600_000;
+/// The largest part of a finished day is merged with the others once they have a share of this of
+/// its size.
+const LATE_SHARE: u64 = 8;
+
 /// Parts of one table, day and level, neighbours in rank: merged, they are one of the next level.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Merger {
@@ -35,20 +41,32 @@ pub(crate) struct Merger {
 }
 
 impl Merger {
-    /// Levels keep the cost down: a row is rewritten once a level, not once a flush.
-    fn plan<'a>(parts: impl Iterator<Item = &'a PartInfo>, parts_max: usize) -> Vec<Self> {
-        let mut levels: BTreeMap<(i32, u32), Vec<PartInfo>> = BTreeMap::new();
+    /// Levels keep the cost down: a row is rewritten once a level, not once a flush. A day of
+    /// which nothing more is expected becomes one part.
+    fn plan<'a>(
+        parts: impl Iterator<Item = &'a PartInfo>,
+        parts_max: usize,
+        is_finished: impl Fn(i32) -> bool,
+    ) -> Vec<Self> {
+        let mut days: BTreeMap<i32, Vec<PartInfo>> = BTreeMap::new();
         for part in parts {
-            levels.entry((part.day, part.level)).or_default().push(part.clone());
+            days.entry(part.day).or_default().push(part.clone());
         }
-        levels
-            .into_iter()
-            .filter(|(_, parts)| parts.len() > parts_max.max(1))
-            .map(|((day, _), mut parts)| {
-                parts.sort_by_key(|it| it.rank);
-                Self { day, parts }
-            })
-            .collect()
+        let mut mergers = Vec::new();
+        for (day, mut parts) in days {
+            parts.sort_by_key(|it| it.rank);
+            if is_finished(day) && is_worth_it(&parts) {
+                mergers.push(Self { day, parts });
+                continue;
+            }
+            let mut levels: BTreeMap<u32, Vec<PartInfo>> = BTreeMap::new();
+            for part in parts {
+                levels.entry(part.level).or_default().push(part);
+            }
+            let is_full = |parts: &Vec<PartInfo>| parts.len() > parts_max.max(1);
+            mergers.extend(levels.into_values().filter(is_full).map(|parts| Self { day, parts }));
+        }
+        mergers
     }
 
     pub(crate) fn name(&self) -> PartName {
@@ -60,21 +78,45 @@ impl Merger {
     }
 }
 
+/// Of all parts of a day: a big part is not written anew for a few late rows.
+fn is_worth_it(parts: &[PartInfo]) -> bool {
+    let largest = parts.iter().map(|it| it.size_bytes).max().unwrap_or(0);
+    let all: u64 = parts.iter().map(|it| it.size_bytes).sum();
+    parts.len() > 1 && (all - largest).saturating_mul(LATE_SHARE) >= largest
+}
+
+/// Which days of samples are merged into one part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finished {
+    /// All: somebody asked for it.
+    All,
+    /// Those that are over, and all while no samples come in.
+    Quiet,
+}
+
 impl Store {
-    /// Merges the parts of each day that has too many, and drops days past retention. Queries go
-    /// on reading the old parts until they are done.
+    /// Merges the parts of each day that has too many, samples of each day into one part, and
+    /// drops days past retention. Queries go on reading the old parts until they are done.
     ///
     /// # Errors
     /// The disk; what was not done is done by a later call.
     pub async fn compact(self: &Arc<Self>) -> Result<(), FlushError> {
+        self.compact_finished(Finished::All).await
+    }
+
+    /// As [`Self::compact`], of samples only the days that are finished.
+    pub(crate) async fn compact_finished(
+        self: &Arc<Self>,
+        finished: Finished,
+    ) -> Result<(), FlushError> {
         // It waits for the disk and the network, and computes: none of it where requests are served.
         let (store, runtime) = (Arc::clone(self), tokio::runtime::Handle::current());
         let compacted =
-            tokio::task::spawn_blocking(move || runtime.block_on(store.compact_waiting()));
+            tokio::task::spawn_blocking(move || runtime.block_on(store.compact_waiting(finished)));
         compacted.await.or(Err(FlushError::Panicked))?
     }
 
-    async fn compact_waiting(&self) -> Result<(), FlushError> {
+    async fn compact_waiting(&self, finished: Finished) -> Result<(), FlushError> {
         let _one_at_a_time = self.compaction.lock().await;
         self.follow_settled(&mut *self.tables.lock().await)?;
         self.set_aside_damaged().await?;
@@ -84,7 +126,8 @@ impl Store {
         for table in [Table::Samples, Table::Logs] {
             let mut tables = self.tables.lock().await;
             let parts_max = self.config.parts_per_day_max;
-            let mergers = Merger::plan(tables.log(table).live(), parts_max);
+            let is_finished = |day| table == Table::Samples && self.is_finished(day, finished);
+            let mergers = Merger::plan(tables.log(table).live(), parts_max, is_finished);
             drop(tables);
             for merger in mergers {
                 let Some((fitting, room)) = self.room_for_merge(&merger.parts) else { continue };
@@ -102,6 +145,13 @@ impl Store {
             series.and_then(|()| self.merge_sets(&mut tables.streams, IdOrder::Sequential));
         self.note_disk_bytes(tables.size_bytes());
         merged
+    }
+
+    /// Whether few more samples are to be expected of a day.
+    fn is_finished(&self, day: i32, finished: Finished) -> bool {
+        let is_quiet = || self.view().samples.heads().all(|it| it.n_samples() == 0);
+        let is_over = || day < day_of_ms(self.clock.now().to_ms().0.saturating_sub(OVER_MS));
+        finished == Finished::All || is_over() || is_quiet()
     }
 
     /// Waits for the disk and computes: not to be called where requests are served.
@@ -222,7 +272,7 @@ impl Store {
 
     /// Label sets are small: one file a day is read and written whole.
     fn merge_sets(&self, log: &mut TableLog, order: IdOrder) -> Result<(), FlushError> {
-        for merger in Merger::plan(log.live(), self.config.parts_per_day_max) {
+        for merger in Merger::plan(log.live(), self.config.parts_per_day_max, |_| false) {
             let mut rows: BTreeMap<i64, SetRow> = BTreeMap::new();
             for part in &merger.parts {
                 let _pin = log.pin(part)?;
@@ -302,10 +352,21 @@ mod tests {
     #[test]
     fn only_parts_of_one_day_and_level_are_merged_and_only_when_they_are_many() {
         let parts = [part(5, 0, 1), part(1, 1, 1), part(4, 0, 1), part(6, 0, 1), part(7, 0, 2)];
-        let mergers = Merger::plan(parts.iter(), 2);
+        let mergers = Merger::plan(parts.iter(), 2, |_| false);
         let expected = Merger { day: 1, parts: vec![part(4, 0, 1), part(5, 0, 1), part(6, 0, 1)] };
         assert_eq!(mergers, [expected]);
         assert_eq!((mergers[0].name().rank, mergers[0].name().level), (6, 1));
-        assert_eq!(Merger::plan(parts.iter(), 3), []);
+        assert_eq!(Merger::plan(parts.iter(), 3, |_| false), []);
+    }
+
+    #[test]
+    fn a_finished_day_becomes_one_part_but_a_big_part_is_not_written_anew_for_a_small_one() {
+        let sized = |rank, size_bytes| PartInfo { size_bytes, ..part(rank, 0, 1) };
+        let plan = |parts: &[PartInfo]| Merger::plan(parts.iter(), 8, |day| day == 1);
+        let even = [sized(1, 700), sized(2, 90)];
+        assert_eq!(plan(&even), [Merger { day: 1, parts: even.to_vec() }]);
+        assert_eq!(plan(&[sized(1, 900), sized(2, 90)]), []);
+        assert_eq!(plan(&[sized(1, 900)]), []);
+        assert_eq!(plan(&[part(1, 0, 2), part(2, 0, 2)]), []);
     }
 }

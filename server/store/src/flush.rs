@@ -184,6 +184,14 @@ impl Store {
     /// # Errors
     /// The disk. Nothing is lost: rows stay in memory and in the log.
     pub async fn flush(self: &Arc<Self>) -> Result<(), FlushError> {
+        self.write_heads().await?;
+        // Whoever asks for a flush adds a part out of turn.
+        self.merge_wanted.notify_one();
+        Ok(())
+    }
+
+    /// As [`Self::flush`], by whoever merges afterwards.
+    pub(crate) async fn write_heads(self: &Arc<Self>) -> Result<(), FlushError> {
         let tables = Arc::clone(&self.tables).lock_owned().await;
         drop(self.flush_holding(tables).await?);
         Ok(())

@@ -128,6 +128,7 @@ impl Store {
             deletes: Mutex::new(deletes),
             gate: RwLock::new(1),
             flush_wanted: Notify::new(),
+            merge_wanted: Notify::new(),
             is_closed: AtomicBool::new(false),
             figures,
             space,

@@ -7,7 +7,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{part_store::ObjectStats, space::SpaceStats, store::Store};
+use crate::{compact::Finished, part_store::ObjectStats, space::SpaceStats, store::Store};
 
 /// After a failure, so that a full disk is not hammered.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -71,19 +71,20 @@ impl Store {
 
     async fn keep_up(self: Arc<Self>, shutdown: CancellationToken) {
         loop {
-            tokio::select! {
+            let is_flush_due = tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.flush_wanted.notified() => {}
-                () = tokio::time::sleep(self.config.flush_age) => {}
-            }
+                () = self.flush_wanted.notified() => true,
+                () = self.merge_wanted.notified() => false,
+                () = tokio::time::sleep(self.config.flush_age) => true,
+            };
             let mut is_done = true;
-            if let Err(error) = self.flush().await {
+            if is_flush_due && let Err(error) = self.write_heads().await {
                 self.figures.n_flush_failures.fetch_add(1, Ordering::Relaxed);
                 let error = report(&error);
                 tracing::warn!(error, "Could not flush; the rows stay in memory and in the log.");
                 is_done = false;
             }
-            if is_done && let Err(error) = self.compact().await {
+            if is_done && let Err(error) = self.compact_finished(Finished::Quiet).await {
                 let error = report(&error);
                 tracing::warn!(error, "Could not merge parts; trying again later.");
                 is_done = false;

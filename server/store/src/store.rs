@@ -61,6 +61,8 @@ pub struct Store {
     pub(crate) gate: RwLock<u64>,
     /// Rung when the heads should be written out.
     pub(crate) flush_wanted: Notify,
+    /// Rung when parts may be worth merging though no flush is due.
+    pub(crate) merge_wanted: Notify,
     pub(crate) is_closed: AtomicBool,
     pub(crate) figures: Figures,
     pub(crate) space: Space,

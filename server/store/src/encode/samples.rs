@@ -29,7 +29,7 @@ const PAGE_BYTES_MAX: usize = 8 << 20;
 /// Of time stamps: with more distinct ones in a row group than this holds they are written plain.
 const DICTIONARY_BYTES_MAX: usize = 1 << 20;
 /// Of merged parts; samples pack so tight that it costs little more than at flush.
-const ZSTD_LEVEL_MERGE: i32 = 6;
+const ZSTD_LEVEL_MERGE: i32 = 9;
 /// Of this share of time stamps the distance from the one before is that one's own: then they cost
 /// nothing as deltas. Where a sender's clock jitters, deltas are noise, and what repeats is the
 /// list of stamps that all series of one scrape have in common.
