@@ -4,6 +4,7 @@ use axum::{
     body::{Body, Bytes},
     response::{IntoResponse, Response},
 };
+use futures::StreamExt as _;
 use http::header::CONTENT_TYPE;
 use tokio::sync::mpsc;
 
@@ -88,5 +89,6 @@ where
         let next = next.map_err(|error| std::io::Error::other(error.to_string()));
         Some((next, (None, made)))
     });
-    Ok(([(CONTENT_TYPE, content_type)], Body::from_stream(rest)).into_response())
+    // Compression asks once more after the end.
+    Ok(([(CONTENT_TYPE, content_type)], Body::from_stream(rest.fuse())).into_response())
 }

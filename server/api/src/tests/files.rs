@@ -162,3 +162,14 @@ async fn a_snapshot_is_named() {
     expect![[r#"200 {"status":"success","data":{"name":"20240603T010000Z-700c5c8ce88e9643"}}"#]]
         .assert_eq(&answer.text());
 }
+
+#[tokio::test]
+async fn an_export_may_be_packed() {
+    let server = Server::new();
+    import(&server, "/api/v1/import", SAMPLES).await;
+    let headers =
+        [("Accept-Encoding", "gzip"), ("Content-Type", "application/x-www-form-urlencoded")];
+    let body = b"match[]=up".to_vec();
+    let packed = server.post_for_bytes("/api/v1/export", &headers, body).await;
+    assert_eq!(packed.get(..2), Some(&[0x1f, 0x8b][..]));
+}
