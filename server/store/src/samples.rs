@@ -5,7 +5,10 @@ mod cache;
 mod footer;
 mod merge;
 mod scan;
+mod source;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use cache::Cache;
 pub(crate) use merge::merge;

@@ -47,6 +47,8 @@ pub(crate) struct Block {
     pub(super) runs: Runs,
     pub(super) ts: ScalarBuffer<i64>,
     pub(super) values: Vec<f64>,
+    /// The ids it has all samples of, in order; `None` for all.
+    pub(super) covers: Option<Vec<i64>>,
 }
 
 impl Runs {
@@ -163,13 +165,42 @@ impl RawBlock {
         for at in 0..self.runs.runs.len() {
             self.values(self.runs.rows(at), &mut values);
         }
-        Block { runs: self.runs, ts: self.ts, values }
+        Block { runs: self.runs, ts: self.ts, values, covers: None }
     }
 }
 
 impl Block {
+    /// Whether it has all samples of these ids (`None`: of any).
+    pub(super) fn covers(&self, ids: Option<&[i64]>) -> bool {
+        let Some(covered) = &self.covers else { return true };
+        ids.is_some_and(|ids| ids.iter().all(|it| covered.binary_search(it).is_ok()))
+    }
+
+    /// The ids that it is reduced to.
+    pub(super) fn covered(&self) -> &[i64] {
+        self.covers.as_deref().unwrap_or_default()
+    }
+
+    /// The samples of these ids, in order.
+    pub(super) fn only(&self, ids: Vec<i64>) -> Self {
+        let (mut runs, mut ts, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        let mut at = 0;
+        for &id in &ids {
+            at = self.runs.position(at, id);
+            if self.runs.get(at).is_some_and(|it| it.id == id) {
+                let rows = self.runs.rows(at);
+                runs.push(Run { id, start: ts.len() });
+                ts.extend_from_slice(self.ts.get(rows.clone()).unwrap_or_default());
+                values.extend_from_slice(self.values.get(rows).unwrap_or_default());
+            }
+        }
+        let runs = Runs { runs, n_rows: ts.len() };
+        Self { runs, ts: ts.into(), values, covers: Some(ids) }
+    }
+
     pub(super) fn size_bytes(&self) -> usize {
-        8 * (self.ts.len() + self.values.len()) + size_of::<Run>() * self.runs.runs.len()
+        8 * (self.ts.len() + self.values.len() + self.covered().len())
+            + size_of::<Run>() * self.runs.runs.len()
     }
 }
 

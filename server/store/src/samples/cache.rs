@@ -129,6 +129,7 @@ mod tests {
             runs: Runs::default(),
             ts: vec![0; n_rows].into(),
             values: vec![0.0; n_rows],
+            covers: None,
         })
     }
 

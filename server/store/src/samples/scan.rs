@@ -18,31 +18,24 @@ use datafusion::{
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
         execution_plan::{Boundedness, EmissionType},
-        metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet},
+        metrics::{ExecutionPlanMetricsSet, MetricsSet},
         stream::RecordBatchStreamAdapter,
     },
 };
-use parquet::errors::ParquetError;
 use skep_proto::names::column;
 
 use super::{
-    block::{Block, RawBlock, visible},
     cache::Cache,
-    footer::{Footer, PartBytes},
+    source::{Figures, PartSource, Piece},
 };
 use crate::{
     delete::Mask,
-    encode::EncodeError,
     filter::RowFilter,
     heads::SampleHeads,
     part::Part,
-    part_store::{PartUnavailable, Pin},
     retention::Expiry,
     schema::{SAMPLES, UTC},
 };
-
-/// Blocks of a part read at once: few enough to hold of many parts, enough to be worth a thread.
-const READ_AHEAD: usize = 4;
 
 /// Where two parts or heads hold the same (series, time), the later one wins. Reads only the pages
 /// that may hold a wanted row, and those it has lately read not again.
@@ -198,28 +191,6 @@ enum State {
     Running(Box<Scan>),
 }
 
-/// What EXPLAIN tells of a scan. A block is a page of each column.
-struct Figures {
-    baseline: BaselineMetrics,
-    n_blocks: Count,
-    n_blocks_pruned: Count,
-    n_blocks_cached: Count,
-    n_blocks_read: Count,
-}
-
-impl Figures {
-    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
-        let counter = |name| MetricBuilder::new(metrics).counter(name, partition);
-        Self {
-            baseline: BaselineMetrics::new(metrics, partition),
-            n_blocks: counter("blocks"),
-            n_blocks_pruned: counter("blocks_pruned"),
-            n_blocks_cached: counter("blocks_cached"),
-            n_blocks_read: counter("blocks_read"),
-        }
-    }
-}
-
 /// A running scan.
 struct Scan {
     filter: RowFilter,
@@ -285,27 +256,6 @@ impl Rows {
 struct Found {
     pieces: Vec<Piece>,
     merged: Vec<(i64, f64)>,
-}
-
-enum Piece {
-    Block { block: Arc<Block>, rows: std::ops::Range<usize> },
-    Head { ts: Vec<i64>, values: Vec<f64> },
-}
-
-impl Piece {
-    fn ts(&self) -> &[i64] {
-        match self {
-            Self::Block { block, rows } => block.ts.get(rows.clone()).unwrap_or_default(),
-            Self::Head { ts, .. } => ts,
-        }
-    }
-
-    fn values(&self) -> &[f64] {
-        match self {
-            Self::Block { block, rows } => block.values.get(rows.clone()).unwrap_or_default(),
-            Self::Head { values, .. } => values,
-        }
-    }
 }
 
 impl Found {
@@ -394,7 +344,7 @@ impl Scan {
         }
         let mut next = None;
         for part in &mut self.parts {
-            part.fill(&self.figures).await?;
+            part.fill(&self.filter, &self.figures).await?;
             next = smaller(next, part.id());
         }
         for source in &self.heads {
@@ -411,196 +361,4 @@ impl Scan {
 
 fn smaller(left: Option<i64>, right: Option<i64>) -> Option<i64> {
     left.into_iter().chain(right).min()
-}
-
-/// One part on its way through a scan.
-struct PartSource {
-    /// Its file stays until the scan is done.
-    part: Arc<Part>,
-    masks: Vec<Arc<Mask>>,
-    footer: Arc<Footer>,
-    cache: Arc<Cache>,
-    /// What is read is kept for others.
-    is_cached: bool,
-    /// Blocks to read, in order.
-    wanted: VecDeque<usize>,
-    /// The first one holds what comes next.
-    loaded: VecDeque<Arc<Block>>,
-    /// In the first loaded block.
-    next_run: usize,
-    bytes: Option<(PartBytes, Arc<Pin>)>,
-}
-
-impl PartSource {
-    async fn open(
-        part: Arc<Part>,
-        masks: Vec<Arc<Mask>>,
-        filter: &RowFilter,
-        cache: &Arc<Cache>,
-        figures: &Figures,
-    ) -> Result<Self> {
-        let mut bytes = None;
-        let footer = match cache.footer(part.serial) {
-            Some(footer) => footer,
-            None => {
-                let (footer, opened) = load_footer(&part).await?;
-                cache.put_footer(part.serial, &footer);
-                bytes = Some(opened);
-                footer
-            }
-        };
-        let wanted: VecDeque<usize> = footer.wanted(filter).into();
-        figures.n_blocks.add(footer.blocks.len());
-        figures.n_blocks_pruned.add(footer.blocks.len() - wanted.len());
-        let n_rows: usize =
-            wanted.iter().filter_map(|it| footer.blocks.get(*it)).map(|it| it.n_rows).sum();
-        let is_cached = n_rows * 2 * size_of::<i64>() <= cache.scan_bytes_max();
-        let (cache, loaded) = (Arc::clone(cache), VecDeque::new());
-        Ok(Self { part, masks, footer, cache, is_cached, wanted, loaded, next_run: 0, bytes })
-    }
-
-    /// The id that comes next, of what is loaded.
-    fn id(&self) -> Option<i64> {
-        self.loaded.front()?.runs.get(self.next_run).map(|it| it.id)
-    }
-
-    /// Takes the wanted samples of a series; ids are asked for in order.
-    async fn find(
-        &mut self,
-        id: i64,
-        filter: &RowFilter,
-        pieces: &mut Vec<Piece>,
-        figures: &Figures,
-    ) -> Result<()> {
-        loop {
-            self.fill(figures).await?;
-            let Some(block) = self.loaded.front() else { return Ok(()) };
-            self.next_run = block.runs.position(self.next_run, id);
-            match block.runs.get(self.next_run) {
-                // The block is used up, and the next one may go on with the series.
-                None => continue,
-                Some(run) if run.id != id => return Ok(()),
-                Some(_) => {
-                    let rows = block.runs.rows(self.next_run);
-                    self.next_run += 1;
-                    let ts = block.ts.get(rows.clone()).unwrap_or_default();
-                    let start = rows.start + ts.partition_point(|it| *it < filter.ts_min);
-                    let end = rows.start + ts.partition_point(|it| *it <= filter.ts_max);
-                    if start >= end {
-                        continue;
-                    }
-                    for rows in visible(id, &block.ts, start..end, &self.masks) {
-                        pieces.push(Piece::Block { block: Arc::clone(block), rows });
-                    }
-                }
-            }
-        }
-    }
-
-    /// Loads the next blocks if all that is loaded is used up.
-    async fn fill(&mut self, figures: &Figures) -> Result<()> {
-        while self.id().is_none() {
-            self.next_run = 0;
-            self.loaded.pop_front();
-            if self.loaded.is_empty() && !self.load(figures).await? {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Loads some blocks; `false` where there are no more.
-    async fn load(&mut self, figures: &Figures) -> Result<bool> {
-        let mut missing = Vec::new();
-        while let Some(&at) = self.wanted.front()
-            && missing.len() < READ_AHEAD
-        {
-            match self.cache.block(self.part.serial, at) {
-                // Those before it have to be read first.
-                Some(_) if !missing.is_empty() => break,
-                Some(block) => {
-                    self.wanted.pop_front();
-                    figures.n_blocks_cached.add(1);
-                    self.loaded.push_back(block);
-                    return Ok(true);
-                }
-                None => {
-                    self.wanted.pop_front();
-                    missing.push(at);
-                }
-            }
-        }
-        if missing.is_empty() {
-            return Ok(false);
-        }
-        figures.n_blocks_read.add(missing.len());
-        for (at, block) in self.read(missing).await? {
-            if self.is_cached {
-                self.cache.put_block(self.part.serial, at, &block);
-            }
-            self.loaded.push_back(block);
-        }
-        Ok(true)
-    }
-
-    async fn read(&mut self, blocks: Vec<usize>) -> Result<Vec<(usize, Arc<Block>)>> {
-        let (bytes, pin) = match &self.bytes {
-            Some(opened) => opened.clone(),
-            None => {
-                let opened = open(&self.part).await?;
-                self.bytes.insert(opened).clone()
-            }
-        };
-        let footer = Arc::clone(&self.footer);
-        let failed = read_error(&self.part);
-        let read = tokio::task::spawn_blocking(move || {
-            let _pin = pin;
-            let read = |at| {
-                Ok::<_, ParquetError>((at, Arc::new(RawBlock::read(&bytes, &footer, at)?.decode())))
-            };
-            blocks.into_iter().map(read).collect::<Result<Vec<_>, _>>()
-        });
-        let read = read.await.map_err(died)?;
-        // Its checksum is computed again before the next query reads it.
-        read.inspect_err(|_| self.part.health.doubt()).map_err(failed)
-    }
-
-    fn size_bytes(&self) -> usize {
-        self.loaded.iter().map(|it| it.size_bytes()).sum()
-    }
-}
-
-/// The file stays where it is for as long as the pin is held.
-async fn open(part: &Part) -> Result<(PartBytes, Arc<Pin>)> {
-    let failed = io_error(part);
-    let pin = part.pin_if_room().await.map_err(&failed)?;
-    let bytes = PartBytes::open(part).map_err(failed)?;
-    Ok((bytes, Arc::new(pin)))
-}
-
-async fn load_footer(part: &Part) -> Result<(Arc<Footer>, (PartBytes, Arc<Pin>))> {
-    let (bytes, pin) = open(part).await?;
-    let failed = read_error(part);
-    let loading = tokio::task::spawn_blocking(move || {
-        let footer = Footer::load(&bytes)?;
-        Ok::<_, ParquetError>((Arc::new(footer), (bytes, pin)))
-    });
-    let loaded = loading.await.map_err(died)?;
-    loaded.inspect_err(|_| part.health.doubt()).map_err(failed)
-}
-
-fn read_error(part: &Part) -> impl Fn(ParquetError) -> DataFusionError + use<> {
-    let path = part.path.clone();
-    move |source| {
-        DataFusionError::External(Box::new(EncodeError::Read { path: path.clone(), source }))
-    }
-}
-
-fn io_error(part: &Part) -> impl Fn(std::io::Error) -> DataFusionError + use<> {
-    let path = part.path.clone();
-    move |source| DataFusionError::External(Box::new(PartUnavailable::new(&path, source)))
-}
-
-fn died(error: tokio::task::JoinError) -> DataFusionError {
-    DataFusionError::ExecutionJoin(Box::new(error))
 }
