@@ -313,6 +313,11 @@ impl TableLog {
     }
 }
 
+/// For fuzzing: reads one line and forgets it.
+pub(crate) fn parse_line(line: &[u8]) {
+    drop(Action::parse(line));
+}
+
 fn lines_of(actions: &[Action]) -> String {
     actions.iter().map(Action::to_line).collect()
 }

@@ -22,6 +22,8 @@ mod encode;
 mod error;
 mod filter;
 mod flush;
+#[doc(hidden)]
+pub mod fuzz;
 mod heads;
 mod index;
 mod lines;

@@ -1,0 +1,5 @@
+//! `cargo fuzz run remote_write_v2`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| skep_fuzz::remote_write_v2(bytes));

@@ -1,0 +1,117 @@
+//! Every decoder as a function of bytes that may be anything. None may panic, hang or take memory
+//! that the bytes do not account for; what comes out is of no interest here.
+//!
+//! `cargo fuzz` searches with them (see the README beside); `tests/tests/decoders` runs each over
+//! examples and what chance makes of them.
+
+use std::{path::Path, sync::Arc};
+
+use skep_receive::{Limits, loki_push, remote_write};
+use skep_wal::{Fs as _, RealFs, SegmentSeq, Wal, WalOptions};
+
+/// By name, as the files in `fuzz_targets`.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("remote_write_v1", remote_write_v1),
+    ("remote_write_v2", remote_write_v2),
+    ("loki_protobuf", loki_protobuf),
+    ("loki_json", loki_json),
+    ("frame", frame),
+    ("wal_segment", wal_segment),
+    ("wal_record", wal_record),
+    ("commit_log", commit_log),
+    ("promql", promql),
+    ("logql", logql),
+];
+
+/// Small, so that a bomb shows in a fuzzer's memory limit.
+fn limits() -> Limits {
+    Limits { body_bytes_max: 1 << 20, plain_bytes_max: 1 << 20, ..Limits::default() }
+}
+
+fn remote_write(version: remote_write::Version, bytes: &[u8]) {
+    let limits = limits();
+    for encoding in [remote_write::Encoding::Snappy, remote_write::Encoding::Zstd] {
+        let format = remote_write::Format { version, encoding };
+        if let Ok(plain) = remote_write::decompress(format, bytes, &limits) {
+            assert!(plain.len() <= limits.plain_bytes_max);
+            drop(remote_write::decode(format, &plain, &limits));
+        }
+        drop(remote_write::decode(format, bytes, &limits));
+    }
+}
+
+pub fn remote_write_v1(bytes: &[u8]) {
+    remote_write(remote_write::Version::V1, bytes);
+}
+
+pub fn remote_write_v2(bytes: &[u8]) {
+    remote_write(remote_write::Version::V2, bytes);
+}
+
+fn loki(message: loki_push::Message, bytes: &[u8]) {
+    use loki_push::Encoding;
+    let limits = limits();
+    for encoding in
+        [Encoding::Identity, Encoding::Snappy, Encoding::Gzip, Encoding::GzipSnappy, Encoding::Zstd]
+    {
+        let format = loki_push::Format { message, encoding };
+        if let Ok(plain) = loki_push::decompress(format, bytes, &limits) {
+            assert!(plain.len() <= limits.plain_bytes_max);
+            drop(loki_push::decode(format, &plain, &limits));
+        }
+    }
+}
+
+pub fn loki_protobuf(bytes: &[u8]) {
+    loki(loki_push::Message::Protobuf, bytes);
+}
+
+pub fn loki_json(bytes: &[u8]) {
+    loki(loki_push::Message::Json, bytes);
+}
+
+/// The frames of the agent's spool and of the log.
+pub fn frame(bytes: &[u8]) {
+    let mut rest = bytes;
+    while let skep_proto::frame::Frame::Whole { n_bytes, .. } = skep_proto::frame::read(rest) {
+        rest = rest.get(n_bytes..).unwrap_or_default();
+    }
+}
+
+/// A log with one segment of these bytes, opened and replayed.
+pub fn wal_segment(bytes: &[u8]) {
+    let dir = tempfile::tempdir().expect("there is a folder for temporary files");
+    replay(dir.path(), bytes);
+}
+
+fn replay(dir: &Path, bytes: &[u8]) {
+    let mut file = RealFs.create(&dir.join("wal-0000000001.log")).expect("the folder is writable");
+    file.append(bytes).expect("the folder is writable");
+    let options = WalOptions { committed: SegmentSeq(0), ..WalOptions::default() };
+    if let Ok((_, replay)) = Wal::open(dir, &options, Arc::new(RealFs)) {
+        drop(replay.run(|_, record| {
+            wal_record(record);
+            Ok::<(), std::fmt::Error>(())
+        }));
+    }
+}
+
+pub fn wal_record(bytes: &[u8]) {
+    skep_store::fuzz::record(bytes);
+}
+
+pub fn commit_log(bytes: &[u8]) {
+    skep_store::fuzz::commit_log(bytes);
+}
+
+pub fn promql(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        drop(skep_promql::parse(text));
+    }
+}
+
+pub fn logql(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        drop(skep_logql::parse(text));
+    }
+}

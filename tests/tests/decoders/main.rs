@@ -1,0 +1,144 @@
+//! Every fuzz target over examples of what it decodes and over mutations of them.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[expect(unreachable_pub, reason = "there it is a library's")]
+#[path = "../../fuzz/src/lib.rs"]
+mod targets;
+
+use skep_proto::{
+    Labels, LogEntry, MetricKind, Sample, TimestampMs, TimestampNs, frame, loki_push,
+    remote_write::{self, SeriesBatch},
+};
+use skep_wal::sim::{Seeded, each_seed};
+
+/// Of each target; `SKEP_SEEDS` runs more.
+const N_SEEDS: u64 = 400;
+
+fn batch() -> Vec<SeriesBatch> {
+    let series = |n: i32| SeriesBatch {
+        labels: Labels::from_pairs([("__name__", "up"), ("n", &n.to_string())]).unwrap(),
+        samples: vec![Sample { ts: TimestampMs(1_790_000_000_000), value: f64::from(n) }],
+        kind: MetricKind::Gauge,
+        help: "Whether it is up.".into(),
+    };
+    (0..3).map(series).collect()
+}
+
+fn streams() -> Vec<(Labels, Vec<LogEntry>)> {
+    let entry = LogEntry {
+        ts: TimestampNs(1_790_000_000_000_000_000),
+        line: "level=info msg=\"a line\"".to_owned(),
+        metadata: vec![("_PID".to_owned(), "7".to_owned())],
+    };
+    vec![(Labels::from_pairs([("unit", "a.service")]).unwrap(), vec![entry.clone(), entry])]
+}
+
+fn segment() -> Vec<u8> {
+    let mut bytes = b"SKEPWAL\0".to_vec();
+    bytes.extend(1_u32.to_le_bytes());
+    bytes.extend([1_u64, 0, 0].iter().flat_map(|it| it.to_le_bytes()));
+    bytes.extend(crc32c(&bytes).to_le_bytes());
+    for _ in 0..3 {
+        frame::append(&mut bytes, &[&40_u64.to_le_bytes()[..], b"\x01\x01\x04\0\0\0abcd"].concat());
+    }
+    bytes
+}
+
+/// Bit by bit: the frames carry one each, and the crate for it is not ours to import here.
+fn crc32c(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 }
+        })
+    })
+}
+
+fn examples(target: &str) -> Vec<Vec<u8>> {
+    let text = |it: &[&str]| it.iter().map(|it| it.as_bytes().to_vec()).collect();
+    match target {
+        "remote_write_v1" => vec![remote_write::encode_v1(&batch())],
+        "remote_write_v2" => vec![remote_write::encode_v2(&batch())],
+        "loki_protobuf" => vec![loki_push::encode(&streams())],
+        "loki_json" => text(&[
+            r#"{"streams":[{"stream":{"a":"b"},"values":[["1790000000000000000","line",{"k":"v"}]]}]}"#,
+            r#"{"streams":[{"labels":"{a=\"b\"}","entries":[{"ts":"2026-11-22T10:00:00Z","line":"x"}]}]}"#,
+        ]),
+        "frame" | "wal_segment" => vec![segment()],
+        "wal_record" => [1_u8, 2]
+            .into_iter()
+            .flat_map(|version| (0..4).map(move |kind| vec![version, kind, 8, 0, 0, 0, 1, 2, 3, 4]))
+            .collect(),
+        "commit_log" => text(&[
+            r#"{"add":{"path":"day=2026-11-22/a.parquet","size":12,"tags":{"skep.day":"20779","skep.rank":"7","skep.level":"0","skep.crc32c":"99","skep.rows":"10","skep.id_min":"1","skep.id_max":"3","skep.ts_min":"1","skep.ts_max":"2"}}}"#,
+            r#"{"remove":{"path":"day=2026-11-22/a.parquet"}}"#,
+            r#"{"txn":{"appId":"skep-wal-all","version":7}}"#,
+        ]),
+        "promql" => text(&[
+            "sum by (job) (rate(x{a=~\"b.*\"}[5m] offset 1h)) > bool 1",
+            "histogram_quantile(0.9, a) or on (b) group_left (c) d unless e @ start()",
+            "-1 ^ 2 % 3 == \"\u{e9}\"",
+            "a[5m:1m] atan2 0x1f + 1e-3",
+        ]),
+        "logql" => text(&[
+            "sum by (a) (count_over_time({a=\"b\"} |= \"x\" | json | c > 5ms [1m]))",
+            "{a=\"b\"} | logfmt | line_format \"{{.x | upper}}\" | pattern `<ip> <_>`",
+            "quantile_over_time(0.9, {a!~\"b\"} | unwrap bytes(c) [5m]) by (d)",
+        ]),
+        other => panic!("{other} has no examples"),
+    }
+}
+
+/// A few changes of the kinds that decoders trip over.
+fn mutate(bytes: &mut Vec<u8>, random: &mut Seeded) {
+    for _ in 0..1 + random.below(6) {
+        let at = random.below(bytes.len() + 1);
+        match random.below(7) {
+            0 => bytes.truncate(at),
+            1 | 2 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
+            3 if at < bytes.len() => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)],
+            // A length that cannot be.
+            4 => drop(bytes.splice(at..at, [0xff; 9].into_iter().take(1 + random.below(9)))),
+            5 => {
+                let end = (at + random.below(40)).min(bytes.len());
+                let piece = bytes[at..end].repeat(1 + random.below(40));
+                drop(bytes.splice(at..at, piece));
+            }
+            _ => drop(bytes.splice(at..at, *b"({[\"")),
+        }
+        bytes.truncate(64 << 10);
+    }
+}
+
+fn run(target: fn(&[u8]), examples: &[Vec<u8>]) {
+    examples.iter().for_each(|it| target(it));
+    each_seed(N_SEEDS, |seed| {
+        let mut random = Seeded::new(seed);
+        let mut bytes = examples[random.below(examples.len())].clone();
+        mutate(&mut bytes, &mut random);
+        target(&bytes);
+    });
+}
+
+#[test]
+fn no_decoder_panics_whatever_it_is_given() {
+    for (name, target) in targets::TARGETS {
+        println!("{name}");
+        run(*target, &examples(name));
+    }
+}
+
+#[test]
+fn the_examples_are_ones_that_are_understood() {
+    let v1 = &examples("remote_write_v1")[0];
+    let format = skep_receive::remote_write::negotiate(None, None).unwrap();
+    let limits = skep_receive::Limits::default();
+    let plain = skep_receive::remote_write::decompress(format, v1, &limits).unwrap();
+    assert!(skep_receive::remote_write::decode(format, &plain, &limits).is_ok());
+    for query in examples("promql").iter().take(1) {
+        skep_promql::parse(std::str::from_utf8(query).unwrap()).unwrap();
+    }
+    let segment = segment();
+    let frames = frame::read(&segment[40..]);
+    assert!(matches!(frames, frame::Frame::Whole { .. }), "{frames:?}");
+}
