@@ -66,33 +66,48 @@ impl Store {
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let watch = Arc::clone(&self).watch_space(shutdown.clone());
         let damage = Arc::clone(&self).watch_damage(shutdown.clone());
-        tokio::join!(watch, damage, self.keep_up(shutdown));
+        // Beside the flushes: a merge takes seconds, and rows gather in memory meanwhile.
+        let merging = Arc::clone(&self).keep_merged(shutdown.clone());
+        tokio::join!(watch, damage, merging, self.keep_flushed(shutdown));
     }
 
-    async fn keep_up(self: Arc<Self>, shutdown: CancellationToken) {
+    async fn keep_flushed(self: Arc<Self>, shutdown: CancellationToken) {
         loop {
-            let is_flush_due = tokio::select! {
+            tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.flush_wanted.notified() => true,
-                () = self.merge_wanted.notified() => false,
-                () = tokio::time::sleep(self.config.flush_age) => true,
-            };
-            let mut is_done = true;
-            if is_flush_due && let Err(error) = self.write_heads().await {
-                self.figures.n_flush_failures.fetch_add(1, Ordering::Relaxed);
-                let error = report(&error);
-                tracing::warn!(error, "Could not flush; the rows stay in memory and in the log.");
-                is_done = false;
+                () = self.flush_wanted.notified() => {}
+                () = tokio::time::sleep(self.config.flush_age) => {}
             }
-            if is_done && let Err(error) = self.compact_finished(Finished::Quiet).await {
+            match self.write_heads().await {
+                Ok(()) => self.merge_wanted.notify_one(),
+                Err(error) => {
+                    self.figures.n_flush_failures.fetch_add(1, Ordering::Relaxed);
+                    let error = report(&error);
+                    tracing::warn!(
+                        error,
+                        "Could not flush; the rows stay in memory and in the log."
+                    );
+                    tokio::select! {
+                        () = shutdown.cancelled() => return,
+                        () = tokio::time::sleep(RETRY_DELAY) => self.flush_wanted.notify_one(),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn keep_merged(self: Arc<Self>, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.merge_wanted.notified() => {}
+            }
+            if let Err(error) = self.compact_finished(Finished::Quiet).await {
                 let error = report(&error);
                 tracing::warn!(error, "Could not merge parts; trying again later.");
-                is_done = false;
-            }
-            if !is_done {
                 tokio::select! {
                     () = shutdown.cancelled() => return,
-                    () = tokio::time::sleep(RETRY_DELAY) => self.flush_wanted.notify_one(),
+                    () = tokio::time::sleep(RETRY_DELAY) => self.merge_wanted.notify_one(),
                 }
             }
         }

@@ -61,7 +61,7 @@ pub struct Store {
     pub(crate) gate: RwLock<u64>,
     /// Rung when the heads should be written out.
     pub(crate) flush_wanted: Notify,
-    /// Rung when parts may be worth merging though no flush is due.
+    /// Rung when parts may be worth merging.
     pub(crate) merge_wanted: Notify,
     pub(crate) is_closed: AtomicBool,
     pub(crate) figures: Figures,

@@ -12,42 +12,77 @@ use crate::{
     record::{LogBody, RecordError, put_text, put_varint, take_text, take_varint},
 };
 
-/// What an entry takes beside its text: time stamp and two ends.
-const ENTRY_BYTES: usize = 24;
+/// What a stream takes beside its rows.
 const STREAM_BYTES: usize = 256;
+/// A block of text; a stream's first one is small, since there may be many streams.
+const BLOCK_BYTES_MIN: usize = 1 << 10;
+const BLOCK_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Debug, Default)]
 pub(crate) struct LogHeads {
     shards: Shards<Columns>,
+    /// Allocated, used or not yet.
     n_bytes: AtomicUsize,
     n_entries: AtomicUsize,
 }
 
-/// Texts one after the other, and where each ends.
+/// One stream's entries, in the order they came.
 #[derive(Debug, Default)]
 struct Columns {
-    ts: Vec<i64>,
-    lines: Texts,
-    metadata: Texts,
+    rows: Vec<Row>,
+    /// Text, entry after entry. Blocks never grow beyond what they were made for: one that did
+    /// would be there twice while it is copied, and half empty after.
+    blocks: Vec<Vec<u8>>,
 }
 
-#[derive(Debug, Default, Clone)]
-struct Texts {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+/// Where an entry's line and encoded metadata are, one behind the other.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    ts: i64,
+    block: u32,
+    start: u32,
+    line_bytes: u32,
+    metadata_bytes: u32,
 }
 
-impl Texts {
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend(bytes);
-        self.ends.push(self.bytes.len());
+impl Columns {
+    /// Returns how many bytes more are allocated now.
+    fn push(&mut self, ts: i64, line: &[u8], metadata: &[u8]) -> usize {
+        let n_bytes = line.len() + metadata.len();
+        let mut n_allocated = 0;
+        if self.blocks.last().is_none_or(|it| it.capacity() - it.len() < n_bytes) {
+            let doubled = self.blocks.last().map_or(BLOCK_BYTES_MIN, |it| it.capacity() * 2);
+            self.blocks.push(Vec::with_capacity(doubled.min(BLOCK_BYTES_MAX).max(n_bytes)));
+            n_allocated += self.blocks.last().map_or(0, Vec::capacity);
+        }
+        let block = small(self.blocks.len() - 1);
+        let Some(text) = self.blocks.last_mut() else { return n_allocated };
+        let row = Row {
+            ts,
+            block,
+            start: small(text.len()),
+            line_bytes: small(line.len()),
+            metadata_bytes: small(metadata.len()),
+        };
+        text.extend_from_slice(line);
+        text.extend_from_slice(metadata);
+        let capacity = self.rows.capacity();
+        self.rows.push(row);
+        n_allocated + (self.rows.capacity() - capacity) * size_of::<Row>()
     }
 
-    fn get(&self, i: usize) -> &[u8] {
-        let start = i.checked_sub(1).and_then(|it| self.ends.get(it)).copied().unwrap_or(0);
-        let end = self.ends.get(i).copied().unwrap_or(start);
-        self.bytes.get(start..end).unwrap_or_default()
+    fn text_of(&self, row: &Row) -> (&[u8], &[u8]) {
+        let (start, line_bytes) = (row.start as usize, row.line_bytes as usize);
+        let end = start + line_bytes + row.metadata_bytes as usize;
+        let block = self.blocks.get(row.block as usize);
+        let text = block.and_then(|it| it.get(start..end)).unwrap_or_default();
+        text.split_at_checked(line_bytes).unwrap_or_default()
     }
+}
+
+/// Blocks and what is in them stay far below 4 GiB: a record of the log is at most 1 GiB.
+fn small(n: usize) -> u32 {
+    u32::try_from(n).expect("a stream's text in memory is counted in 32 bits")
 }
 
 impl LogHeads {
@@ -61,10 +96,7 @@ impl LogHeads {
         for (&ts, entry) in ts.iter().zip(entries) {
             metadata.clear();
             encode_metadata(&mut metadata, &entry.metadata);
-            columns.ts.push(ts);
-            columns.lines.push(entry.line.as_bytes());
-            columns.metadata.push(&metadata);
-            n_bytes += ENTRY_BYTES + entry.line.len() + metadata.len();
+            n_bytes += columns.push(ts, entry.line.as_bytes(), &metadata);
         }
         n_bytes += (shard.len() - n_before) * STREAM_BYTES;
         self.n_bytes.fetch_add(n_bytes, Ordering::Relaxed);
@@ -87,7 +119,7 @@ impl LogHeads {
     /// The days that have entries, in order.
     pub(crate) fn days(&self) -> BTreeSet<i32> {
         days_in(&self.shards, |columns| {
-            days_of_ms(columns.ts.iter().map(|it| it.div_euclid(NS_PER_MS)))
+            days_of_ms(columns.rows.iter().map(|it| it.ts.div_euclid(NS_PER_MS)))
         })
     }
 
@@ -103,21 +135,18 @@ impl LogHeads {
         let Some(shard) = self.shards.get(shard_of(id)) else { return };
         let shard = shard.lock().expect("nothing panics while it holds a head");
         let Some(columns) = shard.get(&id) else { return };
-        let mut rows: Vec<(i64, usize)> = columns
-            .ts
-            .iter()
-            .enumerate()
-            .filter(|(_, ts)| filter.wants_ts(**ts))
-            .map(|(i, ts)| (*ts, i))
-            .collect();
-        rows.sort_unstable();
+        let mut rows: Vec<&Row> = columns.rows.iter().filter(|it| filter.wants_ts(it.ts)).collect();
+        // Stable: those of one time stamp stay in the order they came.
+        if !rows.is_sorted_by_key(|it| it.ts) {
+            rows.sort_by_key(|it| it.ts);
+        }
         let mut seen = std::collections::HashSet::new();
-        for group in rows.chunk_by(|a, b| a.0 == b.0) {
+        for group in rows.chunk_by(|a, b| a.ts == b.ts) {
             seen.clear();
-            for &(ts, i) in group {
-                let (line, metadata) = (columns.lines.get(i), columns.metadata.get(i));
+            for row in group {
+                let (line, metadata) = columns.text_of(row);
                 if group.len() == 1 || seen.insert((line, metadata)) {
-                    visit(ts, std::str::from_utf8(line).unwrap_or_default(), metadata);
+                    visit(row.ts, std::str::from_utf8(line).unwrap_or_default(), metadata);
                 }
             }
         }
