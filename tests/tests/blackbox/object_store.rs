@@ -171,7 +171,7 @@ async fn while_the_storage_is_away_writes_go_on_and_queries_name_what_they_lack(
     let dir = tempfile::tempdir()?;
     let name = "while_the_storage_is_away_writes_go_on_and_queries_name_what_they_lack";
     let Some(storage) = storage(name, dir.path()).await? else { return Ok(()) };
-    let store = "memory_max = \"64KiB\"\nflush_bytes = \"32KiB\"";
+    let store = "memory_max = \"2MiB\"\nflush_bytes = \"1MiB\"";
     let mut server = Server::start(dir.path(), &settings(&storage, store)).await?;
     let client = server.client()?;
     send_all(&client, 0..10).await?;
@@ -190,26 +190,28 @@ async fn while_the_storage_is_away_writes_go_on_and_queries_name_what_they_lack(
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
     ensure!(text.contains("part samples/day=2026-09-21/") && text.contains("reached"), "{text}");
     // Rows go into the log and memory until memory is full.
-    let mut n = 10;
+    send_all(&client, 10..20).await?;
+    let mut n_large = 0;
     let full = loop {
-        let status = send(&client, n).await?;
+        let status = client.push(&large(n_large * 20..(n_large + 1) * 20)?).await?;
         if !status.is_success() {
             break status;
         }
-        n += 1;
+        n_large += 1;
     };
     assert_eq!(full, StatusCode::TOO_MANY_REQUESTS);
-    ensure!(n > 20, "only {n} rows went into memory");
+    ensure!(n_large > 20, "only {n_large} large pushes went into memory");
     storage.set_line(Line::Open);
     Deadline::within(Duration::from_secs(60))
         .until("the store to take rows again", || async {
-            Ok(send(&client, n).await?.is_success().then_some(()))
+            Ok(send(&client, 20).await?.is_success().then_some(()))
         })
         .await?;
     client.flush().await?;
-    check_all_there(&client, n + 1).await?;
+    check_all_there(&client, 21).await?;
     server.crash_and_restart().await?;
-    check_all_there(&client, n + 1).await?;
+    check_all_there(&client, 21).await?;
+    assert_eq!(count_large(&client).await?, n_large * 20);
     server.stop().await
 }
 
@@ -225,6 +227,23 @@ fn noise(n: i64) -> String {
     (0..LARGE_LINE_BYTES).map(|_| next()).collect()
 }
 
+/// Lines of a stream that takes as much room in files as it does here, a millisecond apart.
+fn large(range: std::ops::Range<i64>) -> anyhow::Result<Vec<(Labels, Vec<LogEntry>)>> {
+    let entry = |n| {
+        let ts = TimestampNs((START_S * 1_000 + n) * 1_000_000);
+        LogEntry { ts, line: noise(n), metadata: Vec::new() }
+    };
+    Ok(vec![(Labels::from_pairs([("job", "large")])?, range.map(entry).collect())])
+}
+
+async fn count_large(client: &Client) -> anyhow::Result<i64> {
+    let end = (START_S + 60).to_string();
+    let params = [("query", r#"count_over_time({job="large"}[1h])"#), ("time", end.as_str())];
+    let data = client.data("/loki/api/v1/query", &params).await?;
+    let count = data.pointer("/result/0/value/1").and_then(|it| it.as_str()).context("none")?;
+    Ok(count.parse()?)
+}
+
 #[tokio::test]
 async fn a_cache_smaller_than_the_data_answers_all_the_same() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
@@ -235,25 +254,14 @@ async fn a_cache_smaller_than_the_data_answers_all_the_same() -> anyhow::Result<
     let n_pushes = 14;
     for push in 0..n_pushes {
         let first = push * LARGE_LINES_PER_PUSH;
-        let entries = (first..first + LARGE_LINES_PER_PUSH)
-            .map(|n| {
-                let ts = TimestampNs((START_S * 1_000 + n) * 1_000_000);
-                LogEntry { ts, line: noise(n), metadata: Vec::new() }
-            })
-            .collect();
-        let status = client.push(&[(Labels::from_pairs([("job", "large")])?, entries)]).await?;
+        let status = client.push(&large(first..first + LARGE_LINES_PER_PUSH)?).await?;
         ensure!(status.is_success(), "push {push}: {status}");
         if push % 2 == 1 {
             client.flush().await?;
         }
     }
-    let end = START_S + 60;
     for _ in 0..2 {
-        let params =
-            [("query", r#"count_over_time({job="large"}[1h])"#), ("time", &end.to_string())];
-        let data = client.data("/loki/api/v1/query", &params).await?;
-        let count = data.pointer("/result/0/value/1").and_then(|it| it.as_str());
-        assert_eq!(count, Some((n_pushes * LARGE_LINES_PER_PUSH).to_string().as_str()));
+        assert_eq!(count_large(&client).await?, n_pushes * LARGE_LINES_PER_PUSH);
         let max = figure(&client, "skep_store_cache_max_bytes").await?;
         let used = figure(&client, "skep_store_cache_bytes").await?;
         ensure!(used <= max, "{used} bytes in a cache of {max}");
