@@ -87,7 +87,7 @@ fn main() -> ExitCode {
         },
         Verb::Tool(tool) => {
             telemetry::start_quiet();
-            tool::run(tool)
+            tool::run(&tool)
         }
         Verb::HashPassword => hash_password(),
         Verb::HashToken => hash_token(),

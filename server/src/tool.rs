@@ -59,16 +59,16 @@ pub(crate) enum Tool {
 ///
 /// # Errors
 /// What the server or the store says.
-pub(crate) fn run(tool: Tool) -> anyhow::Result<()> {
+pub(crate) fn run(tool: &Tool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let at = match &tool {
+        let at = match tool {
             Tool::Sql { at, .. } | Tool::Snapshot { at } => at,
             Tool::Export(export) => &export.at,
             Tool::Import(import) => &import.at,
         };
         let target = Target::open(at).await?;
-        let done = match &tool {
+        let done = match tool {
             Tool::Sql { query, format, .. } => sql::run(&target, query, *format).await,
             Tool::Snapshot { .. } => files::snapshot(&target).await,
             Tool::Export(export) => export.run(&target).await,
