@@ -9,8 +9,11 @@ use std::{path::Path, sync::Arc};
 use skep_receive::{Limits, loki_push, remote_write};
 use skep_wal::{Fs as _, RealFs, SegmentSeq, Wal, WalOptions};
 
+/// A name, and what is done with a fuzzer's bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// By name, as the files in `fuzz_targets`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[Target] = &[
     ("remote_write_v1", remote_write_v1),
     ("remote_write_v2", remote_write_v2),
     ("loki_protobuf", loki_protobuf),
