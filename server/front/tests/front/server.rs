@@ -145,6 +145,8 @@ pub(crate) fn client(bound: &Bound) -> Client {
         .tls_built_in_root_certs(false)
         .add_root_certificate(reqwest::Certificate::from_pem(&ca).unwrap())
         .no_proxy()
+        // The tests set Host and Upgrade, which mean nothing in HTTP/2.
+        .http1_only()
         .redirect(redirect::Policy::none());
     for host in
         ["home.lan", "lan.home.lan", "metrics.home.lan", "logs.home.lan", "x.home.lan", "nas.local"]
