@@ -3,10 +3,12 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod cap;
 mod footprint;
 mod measure;
 mod queries;
 mod scale;
+mod start;
 mod store;
 mod target;
 
@@ -28,6 +30,10 @@ enum Suite {
     Footprint(footprint::Args),
     /// How the cost of a sample and of a point grows with ten times the hosts and the time.
     Scale(scale::Args),
+    /// Kill it with a log of 1 GB, and with none: how long until it serves again.
+    Start(start::Args),
+    /// Ten minutes under load on a small disk: its size at most, and whether the newest is found.
+    Cap(cap::Args),
 }
 
 #[tokio::main]
@@ -36,5 +42,7 @@ async fn main() -> anyhow::Result<()> {
         Suite::Store(args) => store::run(&args).await,
         Suite::Footprint(args) => footprint::run(&args).await,
         Suite::Scale(args) => scale::run(&args).await,
+        Suite::Start(args) => start::run(&args).await,
+        Suite::Cap(args) => cap::run(&args).await,
     }
 }

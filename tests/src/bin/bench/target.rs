@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, path::Path, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 use skep_tests::{Deadline, Process, Server};
 use tokio::process::Command;
@@ -112,6 +112,20 @@ impl Target {
         server.stop().await?;
         server.restart().await?;
         Ok(Some(()))
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Ours(server) => server.kill().await,
+            Self::Peer { process, .. } => process.kill().await,
+        }
+    }
+
+    /// After [`Self::kill`], on the same data; only ours.
+    pub(crate) async fn start_again(&mut self) -> anyhow::Result<()> {
+        let Self::Ours(server) = self else { bail!("a peer is not started again") };
+        server.restart().await
     }
 
     pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
