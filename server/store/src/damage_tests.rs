@@ -10,23 +10,12 @@ use std::{
 use arrow::array::AsArray as _;
 use datafusion::{catalog::TableProvider, execution::SessionState, prelude::SessionContext};
 use futures::TryStreamExt as _;
-use skep_proto::{
-    Clock, LogRow, LogRows, Matcher, Sample, SampleRows, TimeRange, TimestampMs, TimestampNs,
+use skep_proto::{LogRows, Matcher, Sample, SampleRows, TimeRange, TimestampMs};
+
+use crate::{
+    Store, StoreConfig,
+    test_fixture::{self, DAY_MS, NOW_MS, TestClock},
 };
-
-use crate::{Store, StoreConfig};
-
-const NOW_MS: i64 = 1_795_341_600_000;
-const DAY_MS: i64 = 86_400_000;
-
-#[derive(Debug)]
-struct TestClock;
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampNs {
-        TimestampMs(NOW_MS).to_ns()
-    }
-}
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -36,10 +25,7 @@ struct Fixture {
 impl Fixture {
     /// A closed store with two days of two hosts in two parts a table.
     fn new() -> Self {
-        let fixture = Self {
-            dir: tempfile::tempdir().unwrap(),
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-        };
+        let fixture = Self { dir: tempfile::tempdir().unwrap(), runtime: test_fixture::runtime() };
         let store = fixture.open();
         for (host, days_ago) in [("a", 1), ("b", 0)] {
             fixture.append(&store, host, NOW_MS - days_ago * DAY_MS);
@@ -52,7 +38,7 @@ impl Fixture {
     fn open(&self) -> Arc<Store> {
         let config =
             StoreConfig { group_interval: Duration::ZERO, ..StoreConfig::new(self.dir.path()) };
-        Store::open(config, Arc::new(TestClock)).unwrap()
+        Store::open(config, Arc::new(TestClock::default())).unwrap()
     }
 
     fn append(&self, store: &Arc<Store>, host: &str, ts_ms: i64) {
@@ -61,11 +47,7 @@ impl Fixture {
         rows.push([("__name__", "up"), ("host", host)], samples);
         self.runtime.block_on(store.append_samples(&rows)).unwrap();
         let mut rows = LogRows::default();
-        let entry = LogRow {
-            ts: TimestampMs(ts_ms).to_ns(),
-            line: format!("line of {host}").into(),
-            metadata: Vec::new(),
-        };
+        let entry = test_fixture::line(ts_ms, format!("line of {host}"));
         rows.streams.push((vec![("host".into(), host.to_owned().into())], vec![entry]));
         self.runtime.block_on(store.append_logs(&rows)).unwrap();
     }

@@ -54,6 +54,8 @@ mod store;
 #[cfg(test)]
 mod store_tests;
 mod table;
+#[cfg(test)]
+mod test_fixture;
 mod view;
 mod words;
 

@@ -2,35 +2,21 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use arrow::{array::AsArray as _, datatypes::Int64Type};
 use datafusion::{catalog::TableProvider, prelude::SessionContext};
 use futures::TryStreamExt as _;
-use skep_proto::{
-    Clock, LogRow, LogRows, Matcher, Sample, SampleRows, TimeRange, TimestampMs, TimestampNs,
+use skep_proto::{Clock, LogRow, LogRows, Matcher, Sample, SampleRows, TimeRange, TimestampMs};
+
+use crate::{
+    Durability, LabelsOf, RetentionRule, Store, StoreConfig,
+    test_fixture::{DAY_MS, NOW_MS, TestClock},
 };
 
-use crate::{Durability, LabelsOf, RetentionRule, Store, StoreConfig};
-
-/// 10:00 UTC.
-const NOW_MS: i64 = 1_795_341_600_000;
-const DAY_MS: i64 = 86_400_000;
 const HOSTS: [&str; 3] = ["long", "plain", "short"];
-
-#[derive(Debug)]
-struct TestClock(AtomicI64);
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampNs {
-        TimestampMs(self.0.load(Ordering::Relaxed)).to_ns()
-    }
-}
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -41,8 +27,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 impl Fixture {
     fn new() -> Self {
-        let clock = Arc::new(TestClock(AtomicI64::new(NOW_MS)));
-        Self { dir: tempfile::tempdir().unwrap(), clock }
+        Self { dir: tempfile::tempdir().unwrap(), clock: Arc::default() }
     }
 
     /// Ten days for samples and five for logs; hosts "short" two, "long" twenty.

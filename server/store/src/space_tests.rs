@@ -1,39 +1,24 @@
 //! A cap on the store's size and a full disk: what stays, what is refused, and that it heals.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use arrow::array::AsArray as _;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt as _;
-use skep_proto::{Clock, LogRow, LogRows, TimeRange, TimestampMs, TimestampNs};
+use skep_proto::{LogRows, TimeRange};
 use skep_wal::{
     Fs, RealFs,
     sim::{Faults, Seeded, SimFs},
 };
 
-use crate::{AppendError, Durability, Store, StoreConfig};
+use crate::{
+    AppendError, Durability, Store, StoreConfig,
+    test_fixture::{self, DAY_MS, NOW_MS, TestClock},
+};
 
-const NOW_MS: i64 = 1_795_341_600_000;
-const DAY_MS: i64 = 86_400_000;
 const CAP: u64 = 2 << 20;
 /// Rows that do not compress, so that a flush writes about what it was given.
 const LINE_BYTES: usize = 10_000;
-
-#[derive(Debug)]
-struct TestClock(AtomicI64);
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampNs {
-        TimestampMs(self.0.load(Ordering::Relaxed)).to_ns()
-    }
-}
 
 fn open(dir: &Path, max_bytes: Option<u64>, fs: Arc<dyn Fs>) -> Arc<Store> {
     let config = StoreConfig {
@@ -47,16 +32,12 @@ fn open(dir: &Path, max_bytes: Option<u64>, fs: Arc<dyn Fs>) -> Arc<Store> {
         max_bytes,
         ..StoreConfig::new(dir)
     };
-    Store::open_on(config, Arc::new(TestClock(AtomicI64::new(NOW_MS))), fs).unwrap()
+    Store::open_on(config, Arc::new(TestClock::default()), fs).unwrap()
 }
 
 async fn append(store: &Store, ts_ms: i64, line: &str) -> Result<(), AppendError> {
     let mut rows = LogRows::default();
-    let row = LogRow {
-        ts: TimestampMs(ts_ms).to_ns(),
-        line: line.to_owned().into(),
-        metadata: Vec::new(),
-    };
+    let row = test_fixture::line(ts_ms, line.to_owned());
     rows.streams.push((vec![("host".into(), "a".into())], vec![row]));
     store.append_logs(&rows).await.map(|appended| assert_eq!(appended.n_accepted, 1))
 }
@@ -197,7 +178,7 @@ async fn writes_stop_while_the_reserve_is_still_free() {
         reserve_bytes: Some(u64::MAX),
         ..StoreConfig::new(dir.path())
     };
-    let clock = Arc::new(TestClock(AtomicI64::new(NOW_MS)));
+    let clock = Arc::new(TestClock::default());
     let store = Store::open(config, clock).unwrap();
     append(&store, NOW_MS, "before the first look").await.unwrap();
     store.look_at_disk().await;

@@ -1,10 +1,7 @@
 //! What the store promises, one thing a test; faults and crashes are in `model_tests`.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -20,22 +17,12 @@ use datafusion::{
 use futures::TryStreamExt as _;
 use skep_proto::{
     Clock, Matcher, MetricKind, MetricMetadata, Sample, SampleRows, TimeRange, TimestampMs,
-    TimestampNs,
 };
 
-use crate::{AppendError, LabelsOf, OpenError, Rejection, Store, StoreConfig};
-
-const NOW_MS: i64 = 1_795_341_600_000;
-const DAY_MS: i64 = 86_400_000;
-
-#[derive(Debug)]
-struct TestClock(AtomicI64);
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampNs {
-        TimestampMs(self.0.load(Ordering::Relaxed)).to_ns()
-    }
-}
+use crate::{
+    AppendError, LabelsOf, OpenError, Rejection, Store, StoreConfig,
+    test_fixture::{DAY_MS, NOW_MS, TestClock, runtime},
+};
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -45,11 +32,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-            clock: Arc::new(TestClock(AtomicI64::new(NOW_MS))),
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-        }
+        Self { dir: tempfile::tempdir().unwrap(), clock: Arc::default(), runtime: runtime() }
     }
 
     fn config(&self) -> StoreConfig {

@@ -15,7 +15,7 @@ use datafusion::{
 use expect_test::expect;
 use futures::TryStreamExt as _;
 use proptest::prelude::*;
-use skep_proto::{Clock, LogRow, LogRows, TimestampMs, TimestampNs};
+use skep_proto::{LogRow, LogRows, TimestampNs};
 
 use super::{
     build::PAGE_ROWS,
@@ -23,7 +23,10 @@ use super::{
     regex,
     text::{Pieces, Text, hash_pair},
 };
-use crate::{Store, StoreConfig};
+use crate::{
+    Store, StoreConfig,
+    test_fixture::{NOW_MS, TestClock, runtime},
+};
 
 /// Everything that is kept of one line.
 #[derive(Debug, Default)]
@@ -169,17 +172,6 @@ fn what_is_needed_is_told_from_what_is_not() {
     }
 }
 
-const NOW_MS: i64 = 1_795_341_600_000;
-
-#[derive(Debug)]
-struct TestClock;
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampNs {
-        TimestampMs(NOW_MS).to_ns()
-    }
-}
-
 struct Fixture {
     dir: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
@@ -187,8 +179,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { dir: tempfile::tempdir().unwrap(), runtime }
+        Self { dir: tempfile::tempdir().unwrap(), runtime: runtime() }
     }
 
     fn open(&self) -> Arc<Store> {
@@ -197,7 +188,7 @@ impl Fixture {
             parts_per_day_max: 1,
             ..StoreConfig::new(self.dir.path())
         };
-        Store::open(config, Arc::new(TestClock)).unwrap()
+        Store::open(config, Arc::new(TestClock::default())).unwrap()
     }
 
     /// Two streams with 3 pages each and one file; row `n` of a stream has its number in it.
