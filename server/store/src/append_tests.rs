@@ -3,13 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use skep_proto::{
-    KnownSeries as _, Matcher, Sample, SampleRows, SystemClock, TimeRange, TimestampMs,
+    KnownSeries as _, LogRows, Matcher, Sample, SampleRows, SystemClock, TimeRange, TimestampMs,
 };
 use skep_wal::{RealFs, SegmentSeq, Wal, WalOptions};
 
 use crate::{
     Store, StoreConfig,
     record::{Content, Record},
+    test_fixture,
 };
 
 const START_MS: i64 = 1_795_341_600_000;
@@ -152,5 +153,30 @@ async fn a_label_set_that_is_none_is_refused_and_not_learnt() {
         rows.end_unknown([("a", "1"), ("a", "2")], Some(fingerprint));
         let appended = store.append_samples(&rows).await.unwrap();
         assert_eq!((appended.n_accepted, appended.n_rejected), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn after_a_crash_a_set_is_found_on_each_day_it_has_rows_of() {
+    const DAY_MS: i64 = 86_400_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // Two records a table; the second says nothing of the set that the first registered.
+    for ts in [START_MS, START_MS - 2 * DAY_MS] {
+        append(&store, &names(&["a"]), ts).await;
+        let mut rows = LogRows::default();
+        rows.streams.push((
+            vec![("__name__".into(), "a".into())],
+            vec![test_fixture::line(ts, "text".to_owned())],
+        ));
+        store.append_logs(&rows).await.unwrap();
+    }
+    drop(store);
+    let after = open(dir.path()).snapshot();
+    for (ts, n_sets) in [(START_MS, 1), (START_MS - 2 * DAY_MS, 1), (START_MS - 4 * DAY_MS, 0)] {
+        let day = TimeRange { start: TimestampMs(ts), end: TimestampMs(ts) };
+        let a = [Matcher::equal("__name__", "a")];
+        assert_eq!(after.series().select(&a, day).len(), n_sets, "series at {ts}");
+        assert_eq!(after.streams().select(&a, day).len(), n_sets, "streams at {ts}");
     }
 }

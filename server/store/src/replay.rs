@@ -4,7 +4,7 @@
 //! written to parts when they are large enough. Those commits say which rows are in parts, not that
 //! segments may go, since later records use the registrations of earlier ones.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use skep_wal::{Replay, SegmentSeq};
 
@@ -12,10 +12,10 @@ use crate::{
     commit::Covered,
     day::NS_PER_MS,
     error::OpenError,
-    heads::{SampleColumns, SampleHeads},
+    heads::{LogHeads, SampleColumns, SampleHeads},
     index::{Entry, Index},
     open::mark_days,
-    record::{Content, Record, RecordError, Registration, SampleRegistration},
+    record::{Content, LogColumns, Record, RecordError, SampleRegistration},
     run::report,
     store::Store,
 };
@@ -28,6 +28,8 @@ impl Store {
         (samples, logs): (Covered, Covered),
     ) -> Result<(), OpenError> {
         let mut slots = Slots::default();
+        // Later records use what earlier ones registered, or what a part has.
+        let mut known = self.streams.by_id();
         let mut current = SegmentSeq(0);
         let replayed = replay.run(|seq, record| {
             if seq != current {
@@ -43,17 +45,15 @@ impl Store {
                         slots.append(&heads, &self.series, columns);
                     }
                 }
-                Content::Logs { registrations, columns } if seq.0 > logs.table => {
-                    let known = restore(&self.streams, registrations);
-                    let heads = Arc::clone(&self.view().logs.active);
-                    for (id, ts, entries) in columns.groups() {
-                        heads.append(id, ts, entries);
-                        if let Some(entry) = known.get(&id) {
-                            mark_days(entry, ts.iter().map(|it| it.div_euclid(NS_PER_MS)));
-                        }
+                Content::Logs { registrations, columns } => {
+                    for (id, labels) in registrations {
+                        known.insert(id, self.streams.restore(id, labels));
+                    }
+                    if seq.0 > logs.table {
+                        let heads = Arc::clone(&self.view().logs.active);
+                        append_logs(&heads, &known, &columns);
                     }
                 }
-                Content::Logs { .. } => {}
             }
             Ok::<(), RecordError>(())
         })?;
@@ -85,7 +85,7 @@ impl Store {
 /// Which series the slots of the log's records are of, by its ordinal: each process and each flush
 /// numbers anew, and registers before it uses.
 #[derive(Default)]
-struct Slots(std::collections::HashMap<u32, u32>);
+struct Slots(HashMap<u32, u32>);
 
 impl Slots {
     fn restore(&mut self, index: &Index, registrations: Vec<SampleRegistration>) {
@@ -109,9 +109,14 @@ impl Slots {
     }
 }
 
-fn restore(
-    index: &Index,
-    registrations: Vec<Registration>,
-) -> std::collections::HashMap<i64, Arc<Entry>> {
-    registrations.into_iter().map(|(id, labels)| (id, index.restore(id, labels))).collect()
+fn append_logs(heads: &LogHeads, known: &HashMap<i64, Arc<Entry>>, columns: &LogColumns<'_>) {
+    for (id, ts, entries) in columns.groups() {
+        match known.get(&id) {
+            Some(entry) => mark_days(entry, ts.iter().map(|it| it.div_euclid(NS_PER_MS))),
+            None => {
+                tracing::error!(id, "A record of the log names a stream that it does not know.")
+            }
+        }
+        heads.append(id, ts, entries);
+    }
 }
