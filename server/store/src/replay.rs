@@ -114,7 +114,7 @@ fn append_logs(heads: &LogHeads, known: &HashMap<i64, Arc<Entry>>, columns: &Log
         match known.get(&id) {
             Some(entry) => mark_days(entry, ts.iter().map(|it| it.div_euclid(NS_PER_MS))),
             None => {
-                tracing::error!(id, "A record of the log names a stream that it does not know.")
+                tracing::error!(id, "A record of the log names a stream that it does not know.");
             }
         }
         heads.append(id, ts, entries);
