@@ -3,6 +3,7 @@
 use axum::body::{Body, BodyDataStream};
 use futures::StreamExt as _;
 use http::{HeaderMap, header::CONTENT_ENCODING};
+use skep_receive::Reason;
 
 use crate::error::ApiError;
 
@@ -36,7 +37,8 @@ impl Blocks {
         if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|it| *it != "identity") {
             return Err(ApiError::unsupported_media(format!(
                 "imports are read as they come; send them without Content-Encoding, not {encoding:?}"
-            )));
+            ))
+            .because(Reason::ContentEncoding));
         }
         let body = body.into_data_stream();
         Ok(Self { body, rest: Vec::new(), line_bytes_max, line: 1, is_over: false })
@@ -52,7 +54,8 @@ impl Blocks {
                 return Err(ApiError::too_large(format!(
                     "line {} is longer than {} bytes; split it",
                     self.line, self.line_bytes_max
-                )));
+                ))
+                .because(Reason::LineTooLong));
             }
             match self.body.next().await {
                 Some(Ok(bytes)) => self.rest.extend_from_slice(&bytes),
@@ -73,6 +76,7 @@ impl Blocks {
         let text = String::from_utf8(block).map_err(|error| {
             let fault = error.utf8_error();
             ApiError::bad_data(format!("text from line {first_line} on is not UTF-8: {fault}"))
+                .because(Reason::Utf8)
         })?;
         Ok(Some(Block { text, first_line }))
     }

@@ -11,8 +11,8 @@ use http::{
     HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use skep_receive::Refused;
-use skep_store::{AppendError, Appended};
+use skep_receive::{Reason, Refused};
+use skep_store::{AppendError, Appended, Rejection};
 
 use crate::{Api, json};
 
@@ -26,7 +26,13 @@ pub(crate) struct ApiError {
     kind: Kind,
     /// What the client reads; causes are only logged.
     message: String,
+    /// Of a write that was refused, whole or in part.
+    reasons: Vec<Reason>,
 }
+
+/// What goes with the answer to [`crate::watch::count`].
+#[derive(Debug, Clone)]
+pub(crate) struct RefusedFor(pub(crate) Vec<Reason>);
 
 /// Prometheus' `errorType`, and the classes only writes have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +89,21 @@ fn client_closed() -> StatusCode {
 
 impl ApiError {
     fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), reasons: Vec::new() }
+    }
+
+    /// It is a write that was refused.
+    pub(crate) fn because(mut self, reason: Reason) -> Self {
+        self.reasons.push(reason);
+        self
+    }
+
+    /// With what the answer is to be counted by.
+    fn marked(self, mut response: Response) -> Response {
+        if !self.reasons.is_empty() {
+            response.extensions_mut().insert(RefusedFor(self.reasons));
+        }
+        response
     }
 
     pub(crate) fn bad_data(message: impl Into<String>) -> Self {
@@ -152,7 +172,8 @@ impl IntoResponse for ApiError {
         body.push_str(",\"error\":");
         json::push_string(&mut body, &self.message);
         body.push('}');
-        (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+        let response = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
+        self.marked(response)
     }
 }
 
@@ -195,7 +216,8 @@ fn text(status: StatusCode, mut error: ApiError) -> Response {
         error.message.push('\n');
     }
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
-    let mut response = (status, headers, error.message).into_response();
+    let message = std::mem::take(&mut error.message);
+    let mut response = (status, headers, message).into_response();
     let retry_after = match error.kind {
         Kind::Busy => Some(RETRY_AFTER_SECONDS),
         Kind::Full => Some(RETRY_AFTER_FULL_SECONDS),
@@ -204,7 +226,7 @@ fn text(status: StatusCode, mut error: ApiError) -> Response {
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    response
+    error.marked(response)
 }
 
 impl From<skep_receive::Error> for ApiError {
@@ -215,13 +237,13 @@ impl From<skep_receive::Error> for ApiError {
             skep_receive::Error::BadData(skep_receive::BadData::NoStreams) => Kind::Unprocessable,
             skep_receive::Error::BadData(_) => Kind::BadData,
         };
-        Self::new(kind, error.to_string())
+        Self::new(kind, error.to_string()).because(error.reason())
     }
 }
 
 impl From<skep_receive::UnsupportedMedia> for ApiError {
     fn from(error: skep_receive::UnsupportedMedia) -> Self {
-        Self::new(Kind::UnsupportedMedia, error.to_string())
+        Self::new(Kind::UnsupportedMedia, error.to_string()).because(error.reason())
     }
 }
 
@@ -301,7 +323,8 @@ impl From<skep_logql::ParseError> for ApiError {
 impl From<BytesRejection> for ApiError {
     fn from(error: BytesRejection) -> Self {
         if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            return Self::new(Kind::TooLarge, "request body too large; send smaller batches");
+            return Self::too_large("request body too large; send smaller batches")
+                .because(Reason::BodyTooLarge);
         }
         Self::bad_data(error.body_text())
     }
@@ -355,10 +378,12 @@ impl ApiError {
 
     /// What of a write was left out, by the decoder and by the store; none if nothing was.
     pub(crate) fn from_left_out(refused: &Refused, appended: &Appended) -> Option<Self> {
+        let rejected = appended.first_rejection.as_ref();
+        let reasons = refused.reasons().chain(rejected.map(reason_of)).collect();
         let refused = (!refused.is_empty()).then(|| refused.to_string());
-        let rejected = appended.first_rejection.as_ref().map(ToString::to_string);
-        let faults: Vec<String> = refused.into_iter().chain(rejected).collect();
-        (!faults.is_empty()).then(|| Self::bad_data(faults.join("\n")))
+        let faults: Vec<String> =
+            refused.into_iter().chain(rejected.map(ToString::to_string)).collect();
+        (!faults.is_empty()).then(|| Self { reasons, ..Self::bad_data(faults.join("\n")) })
     }
 
     /// Why nothing of a write was stored.
@@ -373,6 +398,15 @@ impl ApiError {
         if matches!(kind, Kind::Busy | Kind::Full) {
             api.telemetry.writes_deferred.add(1);
         }
-        Self::new(kind, error.to_string())
+        let refused = Self::new(kind, error.to_string());
+        if kind == Kind::TooLarge { refused.because(Reason::TooManyRows) } else { refused }
+    }
+}
+
+fn reason_of(rejection: &Rejection) -> Reason {
+    match rejection {
+        Rejection::TooOld { .. } => Reason::TooOld,
+        Rejection::TooNew { .. } => Reason::TooNew,
+        Rejection::Labels(_) => Reason::InvalidLabels,
     }
 }

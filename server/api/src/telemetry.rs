@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use skep_receive::Reason;
+
 /// Upper bounds of a request's seconds: from a cached panel to the query timeout.
 const SECONDS_BOUNDS: [f64; 12] =
     [0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0, 60.0];
@@ -19,6 +21,8 @@ const SECONDS_BOUNDS: [f64; 12] =
 pub(crate) struct Telemetry {
     /// By route and status; guarded so that a new route can be added, held for one update.
     requests: Mutex<BTreeMap<(String, u16), u64>>,
+    /// Writes refused whole or in part; bounded by the number of reasons.
+    refused: Mutex<BTreeMap<Reason, u64>>,
     query_seconds: Histogram,
     pub(crate) samples_received: Counter,
     pub(crate) samples_refused: Counter,
@@ -79,6 +83,14 @@ impl Telemetry {
         *requests.entry((route.to_owned(), status)).or_default() += 1;
     }
 
+    /// One write that was refused, whole or in part, for each of these reasons.
+    pub(crate) fn count_refused(&self, reasons: &[Reason]) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        for reason in reasons {
+            *refused.entry(*reason).or_default() += 1;
+        }
+    }
+
     pub(crate) fn observe_query(&self, took: Duration) {
         self.query_seconds.observe(took);
     }
@@ -115,6 +127,12 @@ impl Telemetry {
         ] {
             head(out, name, "counter", help)?;
             writeln!(out, "{name} {}", counter.get())?;
+        }
+        let name = "skep_receive_refused_total";
+        head(out, name, "counter", "Writes refused, whole or in part, by what was wrong.")?;
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (reason, count) in refused {
+            writeln!(out, "{name}{{reason=\"{}\"}} {count}", reason.name())?;
         }
         Ok(())
     }

@@ -12,14 +12,20 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{Api, error::ApiError};
+use crate::{
+    Api,
+    error::{ApiError, RefusedFor},
+};
 
-/// Counts the answer by route and status.
+/// Counts the answer by route and status, and why a write was refused.
 pub(crate) async fn count(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     let route = route.as_ref().map_or("", MatchedPath::as_str);
     api.telemetry.count_request(route, response.status().as_u16());
+    if let Some(RefusedFor(reasons)) = response.extensions().get() {
+        api.telemetry.count_refused(reasons);
+    }
     response
 }
 

@@ -59,6 +59,24 @@ fn plain_too_large(limits: &Limits) -> Error {
     TooLarge::Plain { size_bytes_max: limits.plain_bytes_max }.into()
 }
 
+/// Text in which what is not UTF-8 has become U+FFFD, as in Loki: a line is worth keeping.
+pub(crate) fn with_replacements(plain: Vec<u8>, limits: &Limits) -> Result<Vec<u8>, Error> {
+    if str::from_utf8(&plain).is_ok() {
+        return Ok(plain);
+    }
+    let mut text = Vec::with_capacity(plain.len());
+    for chunk in plain.utf8_chunks() {
+        text.extend_from_slice(chunk.valid().as_bytes());
+        if !chunk.invalid().is_empty() {
+            text.extend_from_slice("\u{fffd}".as_bytes());
+        }
+        if text.len() > limits.plain_bytes_max {
+            return Err(plain_too_large(limits));
+        }
+    }
+    Ok(text)
+}
+
 /// A body that was not packed.
 pub(crate) fn copied(body: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
     if body.len() > limits.plain_bytes_max {

@@ -4,7 +4,7 @@ use std::io;
 
 use skep_proto::snappy::SnappyError;
 
-use crate::protobuf::WireError;
+use crate::{Reason, protobuf::WireError};
 
 /// Texts are meant for the sender.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,36 @@ pub enum Error {
     /// 400: sending the same again is of no use.
     #[error(transparent)]
     BadData(#[from] BadData),
+}
+
+impl Error {
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::TooLarge(TooLarge::Body { .. }) => Reason::BodyTooLarge,
+            Self::TooLarge(TooLarge::Plain { .. }) => Reason::BodyUnpacksTooLarge,
+            Self::TooLarge(TooLarge::Series { .. } | TooLarge::Values { .. }) => {
+                Reason::TooManyRows
+            }
+            Self::UnsupportedMedia(media) => media.reason(),
+            Self::BadData(BadData::Snappy(_) | BadData::Zstd(_) | BadData::Gzip(_)) => {
+                Reason::CorruptEncoding
+            }
+            Self::BadData(BadData::Wire(_)) => Reason::Protobuf,
+            Self::BadData(BadData::Json(_)) => Reason::Json,
+            Self::BadData(BadData::NoStreams) => Reason::MissingStreams,
+        }
+    }
+}
+
+impl UnsupportedMedia {
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::ContentType { .. } | Self::Parameter { .. } | Self::Message { .. } => {
+                Reason::ContentType
+            }
+            Self::Encoding { .. } | Self::PushEncoding { .. } => Reason::ContentEncoding,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +81,8 @@ pub enum UnsupportedMedia {
         "{got} encoding (compression) is not accepted by this server; only {accepted} is acceptable"
     )]
     Encoding { got: String, accepted: &'static str },
+    #[error("Content-Encoding {got:?} not supported; send {accepted}")]
+    PushEncoding { got: String, accepted: &'static str },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +93,7 @@ pub enum BadData {
     Zstd(#[source] io::Error),
     #[error("gzip: corrupt input")]
     Gzip(#[source] io::Error),
-    #[error("proto: {0}")]
+    #[error(transparent)]
     Wire(#[from] WireError),
     #[error("json: {0}")]
     Json(serde_json::Error),

@@ -6,7 +6,7 @@ mod text;
 
 use skep_proto::{Sample, SampleRows, TimestampMs, names::METRIC_NAME};
 
-use crate::{Limits, Refused};
+use crate::{Limits, Reason, Refused, reason::Fault};
 
 /// How the lines of a file are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +48,33 @@ enum LineFault {
     Duplicate(String),
     #[error("more than {0} labels")]
     TooManyLabels(usize),
-    #[error("the name or value of label {name} is longer than {size_bytes_max} bytes")]
-    TooLong { name: String, size_bytes_max: usize },
+    #[error("the name of label {name} is longer than {size_bytes_max} bytes")]
+    NameTooLong { name: String, size_bytes_max: usize },
+    #[error("the value of label {name} is longer than {size_bytes_max} bytes")]
+    ValueTooLong { name: String, size_bytes_max: usize },
+}
+
+/// A line's fault and where it stands.
+#[derive(Debug, thiserror::Error)]
+#[error("line {number}: {fault}")]
+struct AtLine {
+    number: usize,
+    fault: LineFault,
+}
+
+impl Fault for AtLine {
+    fn reason(&self) -> Reason {
+        match self.fault {
+            LineFault::Syntax { .. } | LineFault::Lengths { .. } | LineFault::Missing(_) => {
+                Reason::Line
+            }
+            LineFault::NoName => Reason::InvalidLabels,
+            LineFault::Duplicate(_) => Reason::DuplicateLabels,
+            LineFault::TooManyLabels(_) => Reason::TooManyLabels,
+            LineFault::NameTooLong { .. } => Reason::LabelNameTooLong,
+            LineFault::ValueTooLong { .. } => Reason::LabelValueTooLong,
+        }
+    }
 }
 
 impl Decoded {
@@ -79,8 +104,7 @@ pub fn decode(format: Format, block: &str, first_line: usize, limits: &Limits) -
             Ok(Some(series)) => decoded.add(series),
             Ok(None) => {}
             Err(fault) => {
-                let number = first_line + at;
-                decoded.refused.values(1, &format_args!("line {number}: {fault}"));
+                decoded.refused.values(1, &AtLine { number: first_line + at, fault });
             }
         }
     }
@@ -114,9 +138,13 @@ impl Series {
             if name.is_empty() {
                 return Err(LineFault::Missing("label name"));
             }
-            if name.len() > name_max || value.len() > value_max {
-                let size_bytes_max = if name.len() > name_max { name_max } else { value_max };
-                return Err(LineFault::TooLong { name: name.clone(), size_bytes_max });
+            if name.len() > name_max {
+                let (name, size_bytes_max) = (name.clone(), name_max);
+                return Err(LineFault::NameTooLong { name, size_bytes_max });
+            }
+            if value.len() > value_max {
+                let (name, size_bytes_max) = (name.clone(), value_max);
+                return Err(LineFault::ValueTooLong { name, size_bytes_max });
             }
         }
         if self.labels.iter().any(|(name, _)| name == METRIC_NAME) {

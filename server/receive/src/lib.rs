@@ -14,10 +14,12 @@ pub mod import;
 mod limits;
 pub mod loki_push;
 mod protobuf;
+mod reason;
 mod refused;
 pub mod remote_write;
 
 pub use error::{BadData, Error, TooLarge, UnsupportedMedia};
 pub use limits::Limits;
 pub use protobuf::WireError;
+pub use reason::Reason;
 pub use refused::Refused;

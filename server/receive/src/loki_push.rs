@@ -71,7 +71,7 @@ pub fn negotiate(
         ("gzip", Message::Protobuf) => Encoding::GzipSnappy,
         ("zstd", _) => Encoding::Zstd,
         _ => {
-            return Err(UnsupportedMedia::Encoding {
+            return Err(UnsupportedMedia::PushEncoding {
                 got: content_encoding.to_owned(),
                 accepted: "snappy, gzip, zstd or identity",
             });
@@ -86,12 +86,16 @@ pub fn negotiate(
 /// [`Error::TooLarge`] before more than the limit is allocated, [`Error::BadData`] for damage.
 pub fn decompress(format: Format, body: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
     body::check_size(body, limits)?;
-    match format.encoding {
+    let plain = match format.encoding {
         Encoding::Identity => body::copied(body, limits),
         Encoding::Snappy => body::unsnappy(body, limits),
         Encoding::Gzip => body::gunzip(body, limits),
         Encoding::GzipSnappy => body::unsnappy(&body::gunzip(body, limits)?, limits),
         Encoding::Zstd => body::unzstd(body, limits),
+    }?;
+    match format.message {
+        Message::Protobuf => Ok(plain),
+        Message::Json => body::with_replacements(plain, limits),
     }
 }
 

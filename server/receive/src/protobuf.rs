@@ -4,18 +4,19 @@
 //! <https://protobuf.dev/programming-guides/encoding/>. Nothing recurses: nested messages are
 //! scanned by whoever knows them.
 
-/// Why bytes are not the protobuf message they should be.
+/// Why bytes are not the protobuf message they should be. Texts are those of the library that
+/// Prometheus and Loki use, as far as it has one without a schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    #[error("unexpected end of message")]
+    #[error("unexpected EOF")]
     Truncated,
-    #[error("integer overflow")]
+    #[error("proto: integer overflow")]
     VarintTooLong,
-    #[error("illegal tag {0}")]
+    #[error("proto: illegal tag {0}")]
     Tag(u64),
-    #[error("wrong wire type for field {0}")]
+    #[error("proto: wrong wire type for field {0}")]
     WireType(u64),
-    #[error("field {0} is not valid UTF-8")]
+    #[error("proto: field {0} is not valid UTF-8")]
     Utf8(u64),
 }
 
@@ -218,18 +219,18 @@ mod tests {
 
     #[test]
     fn damage_is_named_and_ends_the_scan() {
-        check(&[0x0a, 5, 1], &expect_test::expect!["error: unexpected end of message"]);
-        check(&[0x08], &expect_test::expect!["error: unexpected end of message"]);
-        check(&[0x08, 0xff], &expect_test::expect!["error: unexpected end of message"]);
-        check(&[0x00, 1], &expect_test::expect!["error: illegal tag 0"]);
-        check(&[0x0b, 1], &expect_test::expect!["error: illegal tag 11"]);
+        check(&[0x0a, 5, 1], &expect_test::expect!["error: unexpected EOF"]);
+        check(&[0x08], &expect_test::expect!["error: unexpected EOF"]);
+        check(&[0x08, 0xff], &expect_test::expect!["error: unexpected EOF"]);
+        check(&[0x00, 1], &expect_test::expect!["error: proto: illegal tag 0"]);
+        check(&[0x0b, 1], &expect_test::expect!["error: proto: illegal tag 11"]);
         check(
             &[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
-            &expect_test::expect!["error: integer overflow"],
+            &expect_test::expect!["error: proto: integer overflow"],
         );
         check(
             &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
-            &expect_test::expect!["error: unexpected end of message"],
+            &expect_test::expect!["error: unexpected EOF"],
         );
     }
 

@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod bad_input;
 mod clients;
 mod crash;
 mod http;

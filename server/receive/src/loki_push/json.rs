@@ -11,7 +11,7 @@ use skep_proto::{LogRow, TimestampNs};
 use super::{
     Decoded,
     labels::Pair,
-    stream::{check_counts, finish},
+    stream::{check_counts, finish, sort_keeping_last},
 };
 use crate::{BadData, Error, Limits};
 
@@ -23,7 +23,9 @@ pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>
     let n_entries = push.streams.iter().map(|it| it.values.len()).sum();
     check_counts(push.streams.len(), n_entries, limits)?;
     let mut decoded = Decoded::default();
-    for Stream { stream: Pairs(labels), values } in push.streams {
+    for Stream { stream: Pairs(mut labels), values } in push.streams {
+        // An object's name that is there twice has the last value, as in Loki.
+        sort_keeping_last(&mut labels);
         let text = labels_text(&labels);
         let entries = values.into_iter().map(|Entry(row)| Some(row)).collect();
         finish(&mut decoded, &text, Ok(labels), entries, limits);

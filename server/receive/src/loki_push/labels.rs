@@ -26,14 +26,22 @@ enum What {
     Escape(String),
     #[error("escapes of a quoted string are not valid UTF-8")]
     Utf8,
-    #[error("more than {0} labels")]
+    #[error("{0} labels are too many")]
     TooMany(usize),
 }
 
-/// The pairs in the order they were written.
+impl LabelsError {
+    /// How many labels there are, if that is what is wrong with them.
+    pub(super) fn too_many(&self) -> Option<usize> {
+        if let What::TooMany(n) = self.what { Some(n) } else { None }
+    }
+}
+
+/// The pairs in the order they were written. More than `n_max` are only counted.
 pub(super) fn parse(text: &str, n_max: usize) -> Result<Vec<Pair<'_>>, LabelsError> {
     let mut cursor = Cursor { text, at: 0 };
     let mut pairs = Vec::new();
+    let mut n_more = 0;
     if let Some(name) = cursor.metric_name() {
         pairs.push((Cow::Borrowed(METRIC_NAME), Cow::Borrowed(name)));
         if cursor.peek().is_none() {
@@ -42,16 +50,19 @@ pub(super) fn parse(text: &str, n_max: usize) -> Result<Vec<Pair<'_>>, LabelsErr
     }
     cursor.expect('{', "\"{\"")?;
     while !cursor.eat('}') {
-        if pairs.len() >= n_max {
-            return Err(cursor.error(What::TooMany(n_max)));
+        let pair = cursor.pair()?;
+        if pairs.len() < n_max {
+            pairs.push(pair);
+        } else {
+            n_more += 1;
         }
-        pairs.push(cursor.pair()?);
         if !cursor.eat(',') {
             cursor.expect('}', "\",\" or \"}\"")?;
             break;
         }
     }
     match cursor.peek() {
+        None if n_more > 0 => Err(cursor.error(What::TooMany(pairs.len() + n_more))),
         None => Ok(pairs),
         Some(_) => Err(cursor.unexpected("end of input")),
     }
@@ -347,7 +358,7 @@ mod tests {
                 "1:4: parse error: invalid escape sequence \"\\\\ud800\" in a quoted string",
             ),
             (r#"{a="\xff"}"#, "1:4: parse error: escapes of a quoted string are not valid UTF-8"),
-            (r#"{a="",b="",c="",d="",e=""}"#, "1:22: parse error: more than 4 labels"),
+            (r#"{a="",b="",c="",d="",e=""}"#, "1:27: parse error: 5 labels are too many"),
         ] {
             assert_eq!(parse(text, 4).unwrap_err().to_string(), expected, "{text}");
         }

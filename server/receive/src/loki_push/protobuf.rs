@@ -6,7 +6,7 @@ use skep_proto::{LogRow, TimestampNs};
 
 use super::{
     Decoded,
-    labels::{self, Pair},
+    labels::{self, LabelsError, Pair},
     stream::{StreamFault, check_counts, finish},
 };
 use crate::{
@@ -37,7 +37,7 @@ pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>
             }
             Ok(text) => {
                 let labels = labels::parse(text, limits.labels_max)
-                    .map_err(|error| StreamFault::Labels { stream: text, error });
+                    .map_err(|error| labels_fault(text, error, limits.labels_max));
                 finish(&mut decoded, text, labels, entries, limits);
             }
         }
@@ -46,6 +46,13 @@ pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>
         return Err(BadData::NoStreams.into());
     }
     Ok(decoded)
+}
+
+fn labels_fault(stream: &str, error: LabelsError, n_max: usize) -> StreamFault<'_> {
+    match error.too_many() {
+        Some(n) => StreamFault::TooMany { stream, n, n_max },
+        None => StreamFault::Labels { stream, error },
+    }
 }
 
 type Entries<'a> = Vec<Option<LogRow<'a>>>;

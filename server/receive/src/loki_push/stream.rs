@@ -7,7 +7,7 @@ use super::{
     Decoded,
     labels::{LabelsError, Pair},
 };
-use crate::{Error, Limits, TooLarge};
+use crate::{Error, Limits, Reason, TooLarge, reason::Fault};
 
 /// What is wrong with a whole stream.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,30 @@ pub(super) enum EntryFault<'t> {
     MetadataTooMany { stream: &'t str, n: usize, n_max: usize },
     #[error("entry for stream '{stream}' has a timestamp outside the years 1678 to 2262")]
     Timestamp { stream: &'t str },
+}
+
+impl Fault for StreamFault<'_> {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Labels { .. } | Self::Utf8 | Self::EmptyName { .. } => Reason::InvalidLabels,
+            Self::Missing => Reason::MissingLabels,
+            Self::TooMany { .. } => Reason::TooManyLabels,
+            Self::NameTooLong { .. } => Reason::LabelNameTooLong,
+            Self::ValueTooLong { .. } => Reason::LabelValueTooLong,
+            Self::Duplicate { .. } => Reason::DuplicateLabels,
+        }
+    }
+}
+
+impl Fault for EntryFault<'_> {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::LineTooLong { .. } => Reason::LineTooLong,
+            Self::MetadataTooLarge { .. } => Reason::MetadataTooLarge,
+            Self::MetadataTooMany { .. } => Reason::MetadataTooMany,
+            Self::Timestamp { .. } => Reason::Timestamp,
+        }
+    }
 }
 
 /// Puts a stream into the rows, or what is wrong with it or its entries into `refused`. An entry
@@ -128,6 +152,22 @@ fn check_labels<'a, 't>(
     Ok(labels)
 }
 
+/// By name, each once: of two with one name the later one stays.
+pub(super) fn sort_keeping_last(pairs: &mut Vec<Pair<'_>>) {
+    if pairs.is_sorted_by(|(left, _), (right, _)| left < right) {
+        return;
+    }
+    // Stable: the later one stays behind the earlier one.
+    pairs.sort_by(|(left, _), (right, _)| left.cmp(right));
+    pairs.dedup_by(|later, earlier| {
+        let same = later.0 == earlier.0;
+        if same {
+            std::mem::swap(later, earlier);
+        }
+        same
+    });
+}
+
 /// Metadata sorted by name, each name once (the last one wins, as in Loki), none empty.
 fn check_entry<'a, 't>(
     mut entry: LogRow<'a>,
@@ -143,17 +183,7 @@ fn check_entry<'a, 't>(
     }
     let metadata = &mut entry.metadata;
     metadata.retain(|(name, _)| !name.is_empty());
-    if !metadata.is_sorted_by(|(left, _), (right, _)| left < right) {
-        // Stable: of two with one name the later one stays behind the earlier one.
-        metadata.sort_by(|(left, _), (right, _)| left.cmp(right));
-        metadata.dedup_by(|later, earlier| {
-            let same = later.0 == earlier.0;
-            if same {
-                std::mem::swap(later, earlier);
-            }
-            same
-        });
-    }
+    sort_keeping_last(metadata);
     let (n, n_max) = (metadata.len(), limits.metadata_fields_max);
     if n > n_max {
         return Err(EntryFault::MetadataTooMany { stream, n, n_max });

@@ -127,6 +127,18 @@ fn a_json_push_arrives_the_same() {
 }
 
 #[test]
+fn a_name_that_is_in_a_json_object_twice_has_the_last_value() {
+    check(
+        JSON,
+        br#"{"streams": [{"stream": {"b": "1", "a": "1", "b": "2"}, "values": [["5", "x"]]}]}"#,
+        &expect![[r#"
+            {a="1", b="2"}
+              5 "x" {}
+        "#]],
+    );
+}
+
+#[test]
 fn bad_json_is_told_with_its_position() {
     for (body, expected) in [
         (
@@ -231,7 +243,7 @@ fn bad_streams_are_left_out_and_the_others_kept() {
         ]),
         &expect![[r#"
             refused 3 streams, 3 entries:
-            error parsing labels '{a="1", b="1", c="1", d="1"}' with error: 1:23: parse error: more than 3 labels
+            entry for stream '{a="1", b="1", c="1", d="1"}' has 4 label names; limit 3
             stream '{long_name="1"}' has label name too long: 'long_name'
             stream '{""="1"}' has an empty label name
         "#]],
@@ -282,6 +294,25 @@ fn lines_that_are_not_utf8_are_kept_with_replacement_characters() {
         &expect![[r#"
         {a="b"}
           1000000005 "�@" {}
+    "#]],
+    );
+    let mut json = br#"{"streams": [{"stream": {"a": "@"}, "values": [["5", "@@"]]}]}"#.to_vec();
+    let places: Vec<usize> = (0..json.len()).filter(|it| json[*it] == b'@').collect();
+    places.iter().take(2).for_each(|it| json[*it] = 0xff);
+    check(
+        JSON,
+        &json,
+        &expect![[r#"
+        {a="�"}
+          5 "�@" {}
+    "#]],
+    );
+    let all_bad = vec![0xff; (1 << 15) + 1];
+    check(
+        JSON,
+        &all_bad,
+        &expect![[r#"
+        request body too large: it unpacks to more than the limit of 65536 bytes
     "#]],
     );
 }
@@ -349,8 +380,8 @@ fn damaged_bodies_are_named() {
         PROTOBUF,
         &snappy::compress(&[0x0a, 9, 1]),
         &expect![[r#"
-        proto: unexpected end of message
-    "#]],
+            unexpected EOF
+        "#]],
     );
     check(
         PROTOBUF,
@@ -398,9 +429,7 @@ fn headers_choose_the_format() {
     check(
         Some("application/json"),
         Some("br"),
-        &expect![
-            "br encoding (compression) is not accepted by this server; only snappy, gzip, zstd or identity is acceptable"
-        ],
+        &expect!["Content-Encoding \"br\" not supported; send snappy, gzip, zstd or identity"],
     );
     check(
         Some("text/plain"),

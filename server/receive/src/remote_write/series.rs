@@ -4,8 +4,9 @@ use skep_proto::{Fingerprint, SeriesRef, names::METRIC_NAME};
 
 use super::{Decoded, labels_text};
 use crate::{
-    Error, Limits, TooLarge,
+    Error, Limits, Reason, TooLarge,
     protobuf::{WireError, fields, take_varint},
+    reason::Fault,
 };
 
 /// What is wrong with one series.
@@ -25,6 +26,18 @@ pub(super) enum SeriesFault {
     OddRefs { n_refs: usize },
     #[error("labelRefs {symbol_ref} outside of symbols table (size {n_symbols})")]
     Ref { symbol_ref: u64, n_symbols: usize },
+}
+
+impl Fault for SeriesFault {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Invalid { .. } | Self::OddRefs { .. } | Self::Ref { .. } => Reason::InvalidLabels,
+            Self::Duplicate { .. } => Reason::DuplicateLabels,
+            Self::TooManyLabels { .. } => Reason::TooManyLabels,
+            Self::NameTooLong { .. } => Reason::LabelNameTooLong,
+            Self::ValueTooLong { .. } => Reason::LabelValueTooLong,
+        }
+    }
 }
 
 /// Reused from series to series, so that a request costs no allocation per series. Its samples are

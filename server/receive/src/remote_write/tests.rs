@@ -336,8 +336,8 @@ fn damaged_bodies_are_named() {
         V1,
         &snappy::compress(&[0x0a, 9, 1]),
         &expect![[r#"
-        proto: unexpected end of message
-    "#]],
+            unexpected EOF
+        "#]],
     );
     check(
         V1,
