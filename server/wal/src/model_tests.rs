@@ -10,11 +10,11 @@ use crate::{
 const N_SEEDS: u64 = 300;
 const N_STEPS: usize = 60;
 
-fn options(committed: SegmentSeq) -> WalOptions {
+fn options(durability: Durability, committed: SegmentSeq) -> WalOptions {
     // So small that segments are rotated in between as well.
     let segment_bytes_max = 1_000;
     let group_interval = Duration::ZERO;
-    WalOptions { group_interval, committed, segment_bytes_max, ..WalOptions::default() }
+    WalOptions { durability, group_interval, committed, segment_bytes_max, ..WalOptions::default() }
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -37,6 +37,8 @@ fn read_all(replay: &crate::Replay) -> Vec<(SegmentSeq, Vec<u8>)> {
 struct Model {
     /// Record, segment if acknowledged.
     records: Vec<(Vec<u8>, Option<SegmentSeq>)>,
+    /// So many of them are on the disk; of those after, a crash may take the last ones.
+    n_durable: usize,
     committed: SegmentSeq,
 }
 
@@ -61,10 +63,12 @@ impl Model {
             assert!(acked.is_none_or(|it| it <= *seq), "seed {seed}: {record:?} in {seq}");
             seen.push((record.clone(), Some(*seq)));
         }
-        for (record, acked) in rest {
+        let n_passed = self.records.len() - rest.len();
+        for (record, acked) in rest.take(self.n_durable.saturating_sub(n_passed)) {
             let must_be = acked.is_some_and(|it| it > self.committed);
             assert!(!must_be, "seed {seed}: acknowledged {record:?} is gone");
         }
+        self.n_durable = seen.len();
         self.records = seen;
     }
 }
@@ -76,12 +80,15 @@ fn run_seed(seed: u64) {
     let mut random = Seeded::new(seed ^ 0x5eed);
     let mut model = Model::default();
     let runtime = runtime();
+    // Only rotations sync then, so that a seed is a seed.
+    let durability = [Durability::Fsync, Durability::Interval(Duration::from_secs(3_600))];
+    let durability = durability[usize::from(random.is_one_in(3))];
     let mut wal: Option<Wal> = None;
     for step in 0..N_STEPS {
         let Some(log) = &wal else {
             disk.set_faults(Faults::default());
             let (log, replay) =
-                Wal::open(&log_dir, &options(model.committed), Arc::new(disk.clone()))
+                Wal::open(&log_dir, &options(durability, model.committed), Arc::new(disk.clone()))
                     .unwrap_or_else(|error| panic!("seed {seed} step {step}: {error}"));
             model.check(&read_all(&replay), seed);
             wal = Some(log);
@@ -101,9 +108,16 @@ fn run_seed(seed: u64) {
                     let acked = runtime.block_on(ack).ok();
                     model.records.push((record, acked));
                 }
+                if durability == Durability::Fsync {
+                    model.n_durable = model.records.len();
+                }
             }
             12..14 => {
-                if let Ok(seq) = runtime.block_on(log.rotate())
+                let rotated = runtime.block_on(log.rotate());
+                if rotated.is_ok() {
+                    model.n_durable = model.records.len();
+                }
+                if let Ok(seq) = rotated
                     && random.is_one_in(2)
                 {
                     model.committed = SegmentSeq(seq.0 - 1);
@@ -135,7 +149,9 @@ fn what_was_acknowledged_is_there_after_faults_and_crashes() {
 fn a_full_disk_is_told_apart_and_heals_without_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let disk = SimFs::new(1);
-    let (wal, _) = Wal::open(dir.path(), &options(SegmentSeq(0)), Arc::new(disk.clone())).unwrap();
+    let (wal, _) =
+        Wal::open(dir.path(), &options(Durability::Fsync, SegmentSeq(0)), Arc::new(disk.clone()))
+            .unwrap();
     let runtime = runtime();
     runtime.block_on(wal.append(b"before".to_vec())).unwrap();
     disk.set_faults(Faults { is_full: true, ..Faults::default() });
@@ -148,7 +164,8 @@ fn a_full_disk_is_told_apart_and_heals_without_a_restart() {
     drop(wal);
     let n_files = disk.list(dir.path()).unwrap().len();
     assert!(n_files <= 3, "{n_files} segments after 50 failed appends");
-    let (_, replay) = Wal::open(dir.path(), &options(SegmentSeq(0)), Arc::new(disk)).unwrap();
+    let (_, replay) =
+        Wal::open(dir.path(), &options(Durability::Fsync, SegmentSeq(0)), Arc::new(disk)).unwrap();
     let records: Vec<_> = read_all(&replay).into_iter().map(|(_, record)| record).collect();
     assert_eq!(records, [b"before".to_vec(), b"after".to_vec()]);
 }
@@ -157,7 +174,9 @@ fn a_full_disk_is_told_apart_and_heals_without_a_restart() {
 fn damage_before_acknowledged_records_is_a_loud_error() {
     let dir = tempfile::tempdir().unwrap();
     let runtime = runtime();
-    let (wal, _) = Wal::open(dir.path(), &options(SegmentSeq(0)), Arc::new(RealFs)).unwrap();
+    let (wal, _) =
+        Wal::open(dir.path(), &options(Durability::Fsync, SegmentSeq(0)), Arc::new(RealFs))
+            .unwrap();
     for record in [b"first", b"other", b"third"] {
         runtime.block_on(wal.append(record.to_vec())).unwrap();
     }
@@ -166,7 +185,8 @@ fn damage_before_acknowledged_records_is_a_loud_error() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[60] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let error = Wal::open(dir.path(), &options(SegmentSeq(0)), Arc::new(RealFs)).unwrap_err();
+    let error = Wal::open(dir.path(), &options(Durability::Fsync, SegmentSeq(0)), Arc::new(RealFs))
+        .unwrap_err();
     assert!(matches!(error, OpenError::Damaged { offset: 40, .. }), "{error}");
 }
 
@@ -175,10 +195,7 @@ fn appends_in_interval_mode_are_there_after_a_clean_close() {
     let dir = tempfile::tempdir().unwrap();
     let runtime = runtime();
     let disk = SimFs::new(2);
-    let options = WalOptions {
-        durability: Durability::Interval(Duration::from_millis(5)),
-        ..options(SegmentSeq(0))
-    };
+    let options = options(Durability::Interval(Duration::from_millis(5)), SegmentSeq(0));
     let (wal, _) = Wal::open(dir.path(), &options, Arc::new(disk.clone())).unwrap();
     runtime.block_on(wal.append(b"one".to_vec())).unwrap();
     wal.close();
@@ -186,4 +203,29 @@ fn appends_in_interval_mode_are_there_after_a_clean_close() {
     disk.crash().unwrap();
     let (_, replay) = Wal::open(dir.path(), &options, Arc::new(disk)).unwrap();
     assert_eq!(read_all(&replay), [(SegmentSeq(2), b"one".to_vec())]);
+}
+
+/// A later record may build on an earlier one: it must not be there without it.
+#[test]
+fn after_a_failed_sync_in_interval_mode_the_next_segment_begins_with_what_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime();
+    let disk = SimFs::new(3);
+    let options = options(Durability::Interval(Duration::from_secs(3_600)), SegmentSeq(0));
+    let (wal, _) = Wal::open(dir.path(), &options, Arc::new(disk.clone())).unwrap();
+    runtime.block_on(wal.append(b"one".to_vec())).unwrap();
+    disk.set_faults(Faults { sync_one_in: 1, ..Faults::default() });
+    runtime.block_on(wal.rotate()).unwrap_err();
+    disk.set_faults(Faults::default());
+    runtime.block_on(wal.append(b"two".to_vec())).unwrap();
+    let seq = runtime.block_on(wal.rotate()).unwrap();
+    runtime.block_on(wal.append(b"three".to_vec())).unwrap();
+    // All of a sudden.
+    std::mem::forget(wal);
+    disk.crash().unwrap();
+    let (_, replay) = Wal::open(dir.path(), &options, Arc::new(disk)).unwrap();
+    let records = read_all(&replay);
+    assert!(records.iter().take(2).all(|it| it.0 < seq), "{records:?} before {seq}");
+    let records: Vec<_> = records.into_iter().map(|it| it.1).take(2).collect();
+    assert_eq!(records, [b"one".to_vec(), b"two".to_vec()]);
 }

@@ -166,8 +166,9 @@ impl Wal {
             previous: segments.last().copied(),
             older: segments.clone(),
             current: None,
+            carried,
         };
-        let seq = writer.start_segment(&carried).map_err(io)?;
+        let seq = writer.start_segment().map_err(io)?;
         segments.push(Found { seq, n_bytes: writer.current.as_ref().map_or(0, |it| it.n_bytes) });
         writer.publish_size();
         let thread = std::thread::Builder::new()
@@ -291,6 +292,9 @@ struct Writer {
     older: Vec<Found>,
     /// `None` after a failure, until a new segment could be made.
     current: Option<Current>,
+    /// Records that were acknowledged and are in no segment that counts: the next one begins with
+    /// them, since later records may build on them.
+    carried: Vec<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -299,6 +303,8 @@ struct Current {
     file: Box<dyn FsFile>,
     n_bytes: u64,
     n_bytes_synced: u64,
+    /// Acknowledged ahead of the next sync; a segment's worth of bytes at most.
+    unsynced: Vec<Vec<u8>>,
 }
 
 impl Writer {
@@ -321,7 +327,8 @@ impl Writer {
             }
             self.commit(&mut group);
             if is_closed {
-                if let Err(error) = self.sync() {
+                // A second one takes what the first may have failed to into a new segment.
+                if let Err(error) = self.sync().or_else(|_failed| self.sync()) {
                     tracing::error!(%error, "Could not sync the log at its end.");
                 }
                 return;
@@ -335,7 +342,8 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let mut queue = shared.lock();
         while queue.requests.is_empty() && !queue.is_closed {
-            let dirty = self.current.as_ref().is_some_and(|it| it.n_bytes > it.n_bytes_synced);
+            let dirty = !self.carried.is_empty()
+                || self.current.as_ref().is_some_and(|it| it.n_bytes > it.n_bytes_synced);
             queue = match options.durability {
                 Durability::Interval(interval) if dirty => {
                     let (queue, timeout) = shared
@@ -369,13 +377,13 @@ impl Writer {
         let group = std::mem::take(group);
         if group.is_empty() {
             if let (Durability::Interval(_), Err(error)) = (self.options.durability, self.sync()) {
-                tracing::error!(%error, "Could not sync the log; what it held since may be lost.");
+                tracing::warn!(%error, "Could not sync the log; trying again in a new segment.");
             }
             return;
         }
         let (records, acks): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         let n_records = records.len() as u64;
-        let result = self.write(&records).map_err(|error| {
+        let result = self.write(records).map_err(|error| {
             self.shared.count(|stats| stats.n_failures += 1);
             let is_full = is_full(&error);
             let source = Arc::new(error);
@@ -389,18 +397,18 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, records: &[Vec<u8>]) -> io::Result<SegmentSeq> {
+    fn write(&mut self, records: Vec<Vec<u8>>) -> io::Result<SegmentSeq> {
         if self.current.as_ref().is_some_and(|it| it.n_bytes >= self.options.segment_bytes_max) {
             self.rotate()?;
         }
         if self.current.is_none() {
-            self.start_segment(&[])?;
+            self.start_segment()?;
         }
         let Some(current) = &mut self.current else {
             return Err(io::Error::other("no segment to write to"));
         };
         let mut bytes = Vec::with_capacity(records.iter().map(|it| it.len() + 16).sum());
-        for record in records {
+        for record in &records {
             segment::append_record(&mut bytes, current.n_bytes_synced, record);
         }
         let seq = current.seq;
@@ -413,6 +421,8 @@ impl Writer {
                     current.n_bytes_synced = current.n_bytes;
                     self.shared.count(|stats| stats.n_syncs += 1);
                 }
+            } else {
+                current.unsynced.extend(records);
             }
         }
         if let Err(error) = result {
@@ -424,6 +434,9 @@ impl Writer {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        if self.current.is_none() && !self.carried.is_empty() {
+            self.start_segment()?;
+        }
         let Some(current) = &mut self.current else { return Ok(()) };
         if current.n_bytes == current.n_bytes_synced {
             return Ok(());
@@ -431,6 +444,7 @@ impl Writer {
         match current.file.sync() {
             Ok(()) => {
                 current.n_bytes_synced = current.n_bytes;
+                current.unsynced.clear();
                 self.shared.count(|stats| stats.n_syncs += 1);
                 Ok(())
             }
@@ -444,7 +458,8 @@ impl Writer {
     /// Gives the current segment up: after a failed write or sync the kernel may have dropped
     /// pages that it will still show us, so only what was synced before counts.
     fn abandon(&mut self) {
-        let Some(current) = self.current.take() else { return };
+        let Some(mut current) = self.current.take() else { return };
+        self.carried.append(&mut current.unsynced);
         if current.n_bytes_synced > HEADER_BYTES as u64 {
             let found = Found { seq: current.seq, n_bytes: current.n_bytes_synced };
             self.older.push(found);
@@ -464,14 +479,14 @@ impl Writer {
             self.older.push(found);
             self.previous = Some(found);
         }
-        let seq = self.start_segment(&[])?;
+        let seq = self.start_segment()?;
         self.publish_size();
         Ok(seq)
     }
 
     /// The segment gets its name when it is whole on the disk: before that, the one before it
     /// counts in full.
-    fn start_segment(&mut self, carried: &[Vec<u8>]) -> io::Result<SegmentSeq> {
+    fn start_segment(&mut self) -> io::Result<SegmentSeq> {
         self.next_seq.0 += 1;
         let seq = self.next_seq;
         let path = segment::path(&self.dir, seq);
@@ -484,7 +499,7 @@ impl Writer {
             previous_bytes: self.previous.map_or(0, |it| it.n_bytes),
         };
         let mut bytes = header.encode();
-        for record in carried {
+        for record in &self.carried {
             segment::append_record(&mut bytes, HEADER_BYTES as u64, record);
         }
         let made = self.fs.create(&unfinished).and_then(|mut file| {
@@ -497,7 +512,10 @@ impl Writer {
         match made {
             Ok(file) => {
                 let n_bytes = bytes.len() as u64;
-                self.current = Some(Current { seq, file, n_bytes, n_bytes_synced: n_bytes });
+                let unsynced = Vec::new();
+                self.current =
+                    Some(Current { seq, file, n_bytes, n_bytes_synced: n_bytes, unsynced });
+                self.carried.clear();
                 Ok(seq)
             }
             Err(error) => {
