@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use skep_proto::{
     KnownSeries as _, LogRows, Matcher, Sample, SampleRows, SystemClock, TimeRange, TimestampMs,
 };
-use skep_wal::{RealFs, SegmentSeq, Wal, WalOptions};
+use skep_wal::{AtRecord, RealFs, SegmentSeq, Wal, WalOptions};
 
 use crate::{
     Store, StoreConfig,
@@ -47,13 +47,15 @@ fn records(dir: &std::path::Path) -> Vec<(BTreeSet<String>, usize)> {
     let options = WalOptions { committed: SegmentSeq(1), ..WalOptions::default() };
     let (_, replay) = Wal::open(dir.join("wal"), &options, Arc::new(RealFs)).unwrap();
     replay
-        .run(|_, record| {
-            let record = Record::decompress(record)?;
-            if let Content::Samples { registrations, columns } = record.parse()? {
-                let names = registrations.iter().map(|it| it.labels.metric_name().to_owned());
-                records.push((names.collect(), columns.ts.len()));
+        .run(|_, of_segment| {
+            for record in of_segment {
+                let record = Record::decompress(record).unwrap();
+                if let Content::Samples { registrations, columns } = record.parse().unwrap() {
+                    let names = registrations.iter().map(|it| it.labels.metric_name().to_owned());
+                    records.push((names.collect(), columns.ts.len()));
+                }
             }
-            Ok::<_, crate::RecordError>(())
+            Ok::<_, AtRecord<crate::RecordError>>(())
         })
         .unwrap();
     records

@@ -24,6 +24,9 @@ pub struct StoreConfig {
     pub flush_bytes: usize,
     /// … or this old.
     pub flush_age: Duration,
+    /// What a start takes from the log into memory before it writes rows to parts. `None` for
+    /// `memory_bytes_max`: as much as the last process had there at most.
+    pub replay_bytes_max: Option<usize>,
     /// Days older than this are dropped, and rows older than this refused. `None` keeps all.
     pub retention: Option<Duration>,
     /// Exceptions from `retention`, by table and selector; the first that matches counts.
@@ -53,6 +56,7 @@ impl StoreConfig {
             log_queue_bytes: 64 << 20,
             flush_bytes: 64 << 20,
             flush_age: Duration::from_secs(600),
+            replay_bytes_max: None,
             retention: None,
             retention_rules: Vec::new(),
             max_bytes: None,

@@ -15,7 +15,7 @@ use skep_proto::names::column;
 use xxhash_rust::xxh3::Xxh3;
 
 pub(crate) use logs::{LogHeads, decode_metadata};
-pub(crate) use samples::{SampleColumns, SampleHeads, SampleRun, SlotOf};
+pub(crate) use samples::{PageRun, SampleColumns, SampleHeads, SampleRun, SlotOf};
 
 /// Enough that two appenders seldom meet; a power of two.
 const N_SHARDS: usize = 16;

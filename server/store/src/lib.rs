@@ -32,10 +32,13 @@ mod metadata;
 #[cfg(test)]
 mod model_tests;
 mod open;
+mod parallel;
 mod part;
 mod part_store;
 mod record;
 mod replay;
+#[cfg(test)]
+mod replay_tests;
 mod restore;
 mod retention;
 #[cfg(test)]

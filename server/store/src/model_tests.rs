@@ -462,7 +462,7 @@ fn config(dir: &std::path::Path) -> StoreConfig {
     StoreConfig {
         group_interval: Duration::ZERO,
         // A replay writes parts wherever it can.
-        flush_bytes: 1,
+        replay_bytes_max: Some(1),
         parts_per_day_max: 2,
         ..StoreConfig::new(dir.join("data"))
     }

@@ -29,6 +29,8 @@ const KIND_LOGS: u8 = 2;
 const KIND_SAMPLES: u8 = 3;
 /// The log is read once at most: speed counts, not size.
 const ZSTD_LEVEL: i32 = 1;
+/// A sample's time stamp and value against its bytes in a record, usually.
+const SAMPLES_GROWTH: usize = 6;
 /// Bounds what a damaged length can make a replay allocate.
 const BODY_BYTES_MAX: usize = 1 << 30;
 
@@ -120,6 +122,14 @@ pub(crate) fn encode_logs(registrations: &[Registration], columns: &LogColumns<'
 }
 
 impl<'a> Record<'a> {
+    /// What a record's rows take in memory, more or less.
+    pub(crate) fn decoded_bytes(bytes: &[u8]) -> usize {
+        match bytes {
+            [_, KIND_LOGS, a, b, c, d, ..] => u32::from_le_bytes([*a, *b, *c, *d]) as usize,
+            _ => bytes.len().saturating_mul(SAMPLES_GROWTH),
+        }
+    }
+
     /// # Errors
     /// A record of another version, or one that does not decompress.
     pub(crate) fn decompress(bytes: &'a [u8]) -> Result<Self, RecordError> {

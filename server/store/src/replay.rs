@@ -1,24 +1,32 @@
 //! From the log to the heads at the start: what no part holds yet.
 //!
-//! The heads never grow far beyond what a flush would have written: between two segments they are
-//! written to parts when they are large enough. Those commits say which rows are in parts, not that
-//! segments may go, since later records use the registrations of earlier ones.
+//! Records are taken in rounds. Those of a round are decoded side by side; then, in their order,
+//! their registrations count and their rows are sorted by where they go; then each place gets its
+//! rows, in the order of the records, side by side with the others.
+//!
+//! The heads are written to parts between two segments when they hold more than the last process
+//! may have had in memory. Those commits say which rows are in parts, not that segments may go,
+//! since later records use the registrations of earlier ones.
 
 use std::{collections::HashMap, sync::Arc};
 
-use skep_wal::{Replay, SegmentSeq};
+use skep_wal::{AtRecord, Replay, SegmentSeq};
 
 use crate::{
     commit::Covered,
     day::NS_PER_MS,
     error::OpenError,
-    heads::{LogHeads, SampleColumns, SampleHeads},
+    heads::{LogHeads, PageRun, SampleColumns, SampleHeads},
     index::{Entry, Index},
     open::mark_days,
-    record::{Content, LogColumns, Record, RecordError, SampleRegistration},
+    parallel,
+    record::{Content, LogBody, Record, RecordError, SampleRegistration},
     run::report,
     store::Store,
 };
+
+/// Decoded rows of a round: enough that cores seldom wait for each other, little beside the heads.
+const ROUND_BYTES: usize = 16 << 20;
 
 impl Store {
     /// Puts what no part holds yet into the heads, or into parts where it is too much.
@@ -27,35 +35,24 @@ impl Store {
         replay: &Replay,
         (samples, logs): (Covered, Covered),
     ) -> Result<(), OpenError> {
-        let mut slots = Slots::default();
-        // Later records use what earlier ones registered, or what a part has.
-        let mut known = self.streams.by_id();
-        let mut current = SegmentSeq(0);
-        let replayed = replay.run(|seq, record| {
-            if seq != current {
-                self.flush_replayed(current);
-                current = seq;
+        let mut names = Names { slots: Slots::default(), streams: self.streams.by_id() };
+        let mut before = SegmentSeq(0);
+        let replayed = replay.run(|seq, records| {
+            if self.flush_replayed(before) {
+                names.slots.forget_places();
             }
-            let record = Record::decompress(record)?;
-            match record.parse()? {
-                Content::Samples { registrations, columns } => {
-                    slots.restore(&self.series, registrations);
-                    if seq.0 > samples.table {
-                        let heads = Arc::clone(&self.view().samples.active);
-                        slots.append(&heads, &self.series, columns);
-                    }
-                }
-                Content::Logs { registrations, columns } => {
-                    for (id, labels) in registrations {
-                        known.insert(id, self.streams.restore(id, labels));
-                    }
-                    if seq.0 > logs.table {
-                        let heads = Arc::clone(&self.view().logs.active);
-                        append_logs(&heads, &known, &columns);
-                    }
-                }
+            before = seq;
+            let wanted = Wanted { samples: seq.0 > samples.table, logs: seq.0 > logs.table };
+            let mut n_done = 0;
+            while let Some(rest) = records.get(n_done..)
+                && !rest.is_empty()
+            {
+                let round = round_of(rest);
+                self.replay_round(round, wanted, &mut names)
+                    .map_err(|it| AtRecord { record_idx: n_done + it.record_idx, ..it })?;
+                n_done += round.len();
             }
-            Ok::<(), RecordError>(())
+            Ok(())
         })?;
         if replayed.n_records > 0 {
             tracing::info!(
@@ -65,58 +62,232 @@ impl Store {
                 "Replayed the log."
             );
         }
+        self.ask_for_flush_if_due();
+        Ok(())
+    }
+
+    fn replay_round(
+        &self,
+        records: &[&[u8]],
+        wanted: Wanted,
+        names: &mut Names,
+    ) -> Result<(), AtRecord<RecordError>> {
+        let records = decoded(parallel::map(records, |it| Record::decompress(it)))?;
+        let mut contents = decoded(parallel::map(&records, Record::parse))?;
+        let (sample_heads, log_heads) = {
+            let view = self.view();
+            (Arc::clone(&view.samples.active), Arc::clone(&view.logs.active))
+        };
+        let (mut runs, mut groups) = (Vec::new(), Vec::new());
+        for content in &mut contents {
+            match content {
+                Content::Samples { registrations, columns } => {
+                    names.slots.restore(&self.series, std::mem::take(registrations));
+                    if wanted.samples
+                        && names.slots.place(&sample_heads, &self.series, &mut columns.slots)
+                    {
+                        let columns: &SampleColumns = columns;
+                        runs.extend(columns.page_runs().map(|it| (columns, it)));
+                    }
+                }
+                Content::Logs { registrations, columns } => {
+                    for (id, labels) in registrations.drain(..) {
+                        names.streams.insert(id, self.streams.restore(id, labels));
+                    }
+                    if wanted.logs {
+                        let streams = &names.streams;
+                        groups.extend(columns.groups().map(|it| Group::of(streams, it)));
+                    }
+                }
+            }
+        }
+        append_samples(&sample_heads, runs);
+        append_logs(&log_heads, groups);
         Ok(())
     }
 
     /// Writes the heads to parts if they are large; they hold all of `through`, and nothing newer.
-    fn flush_replayed(&self, through: SegmentSeq) {
-        if self.view().head_bytes() < self.config.flush_bytes {
-            return;
+    fn flush_replayed(&self, through: SegmentSeq) -> bool {
+        let n_bytes_max = self.config.replay_bytes_max.unwrap_or(self.config.memory_bytes_max);
+        if self.view().head_bytes() <= n_bytes_max {
+            return false;
         }
-        let Ok(mut tables) = self.tables.try_lock() else { return };
+        let Ok(mut tables) = self.tables.try_lock() else { return false };
         if let Err(error) = self.write_replayed(&mut tables, through.0) {
             // On a full disk, say: the rows stay in memory, as after a flush that failed.
             let error = report(&error);
             tracing::warn!(error, "Could not write replayed rows to parts; they stay in memory.");
         }
+        true
     }
 }
 
-/// Which series the slots of the log's records are of, by its ordinal: each process and each flush
-/// numbers anew, and registers before it uses.
-#[derive(Default)]
-struct Slots(HashMap<u32, u32>);
+/// Which tables do not have a segment's rows.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    samples: bool,
+    logs: bool,
+}
+
+/// As many of the first records as make a round, one at least.
+fn round_of<'r, 'b>(records: &'r [&'b [u8]]) -> &'r [&'b [u8]] {
+    let mut n_bytes = 0;
+    let is_inside = |record: &&&[u8]| {
+        n_bytes += Record::decoded_bytes(record);
+        n_bytes <= ROUND_BYTES
+    };
+    let n_inside = records.iter().take_while(is_inside).count();
+    records.get(..n_inside.max(1)).unwrap_or(records)
+}
+
+fn decoded<T>(results: Vec<Result<T, RecordError>>) -> Result<Vec<T>, AtRecord<RecordError>> {
+    let at = |(record_idx, it): (usize, Result<T, RecordError>)| {
+        it.map_err(|source| AtRecord { record_idx, source })
+    };
+    results.into_iter().enumerate().map(at).collect()
+}
+
+/// What the log's names stand for.
+#[derive(Debug)]
+struct Names {
+    slots: Slots,
+    /// By id; at first those that parts have.
+    streams: HashMap<i64, Arc<Entry>>,
+}
+
+/// Which series the slots of the log's records are of: each process and each flush numbers anew,
+/// and registers before it uses.
+#[derive(Debug, Default)]
+struct Slots {
+    /// The index's ordinal by slot of the log, [`NONE`] for none.
+    ordinals: Vec<u32>,
+    /// The heads' slot by slot of the log, [`NONE`] before its first sample.
+    places: Vec<u32>,
+}
+
+const NONE: u32 = u32::MAX;
+/// No process has had as many series: a record that names a higher one is not of ours.
+const SLOTS_MAX: usize = 1 << 27;
 
 impl Slots {
     fn restore(&mut self, index: &Index, registrations: Vec<SampleRegistration>) {
         for it in registrations {
-            self.0.insert(it.slot, index.restore(it.id, it.labels).ordinal());
+            let ordinal = index.restore(it.id, it.labels).ordinal();
+            let slot = it.slot as usize;
+            if slot >= self.ordinals.len() && slot < SLOTS_MAX {
+                self.ordinals.resize(slot + 1, NONE);
+                self.places.resize(slot + 1, NONE);
+            }
+            let known = self.ordinals.get_mut(slot).zip(self.places.get_mut(slot));
+            if let Some((known, place)) = known
+                && *known != ordinal
+            {
+                (*known, *place) = (ordinal, NONE);
+            }
         }
     }
 
-    fn append(&self, heads: &SampleHeads, index: &Index, mut columns: SampleColumns) {
-        let n_series = columns.slots.len();
-        let ordinals: Option<Vec<u32>> =
-            columns.slots.iter().map(|it| self.0.get(it).copied()).collect();
-        let Some(ordinals) = ordinals else {
-            tracing::error!(n_series, "A record of the log names a series that it does not know.");
-            return;
-        };
-        columns.slots = ordinals;
-        if heads.reserve(index, &mut columns.slots).is_some() {
-            heads.append(&columns);
+    /// Turns slots of the log into slots of the heads. If it does not know one, all stay.
+    fn place(&mut self, heads: &SampleHeads, index: &Index, slots: &mut [u32]) -> bool {
+        if slots.iter().any(|it| self.place_of(*it) == NONE) && !self.reserve(heads, index, slots) {
+            return false;
         }
+        slots.iter_mut().for_each(|it| *it = self.place_of(*it));
+        true
+    }
+
+    /// Has the heads make room for those that have none yet.
+    fn reserve(&mut self, heads: &SampleHeads, index: &Index, slots: &[u32]) -> bool {
+        let new: Vec<u32> = slots.iter().copied().filter(|it| self.place_of(*it) == NONE).collect();
+        let ordinal_of = |slot: &u32| self.ordinals.get(*slot as usize).copied();
+        let ordinals = new.iter().map(|it| ordinal_of(it).filter(|it| *it != NONE)).collect();
+        let Some::<Vec<u32>>(mut places) = ordinals else {
+            let n_series = slots.len();
+            tracing::error!(n_series, "A record of the log names a series that it does not know.");
+            return false;
+        };
+        if heads.reserve(index, &mut places).is_none() {
+            return false;
+        }
+        for (slot, place) in new.into_iter().zip(places) {
+            if let Some(it) = self.places.get_mut(slot as usize) {
+                *it = place;
+            }
+        }
+        true
+    }
+
+    fn place_of(&self, slot: u32) -> u32 {
+        self.places.get(slot as usize).copied().unwrap_or(NONE)
+    }
+
+    /// The heads are others now.
+    fn forget_places(&mut self) {
+        self.places.fill(NONE);
     }
 }
 
-fn append_logs(heads: &LogHeads, known: &HashMap<i64, Arc<Entry>>, columns: &LogColumns<'_>) {
-    for (id, ts, entries) in columns.groups() {
-        match known.get(&id) {
-            Some(entry) => mark_days(entry, ts.iter().map(|it| it.div_euclid(NS_PER_MS))),
-            None => {
-                tracing::error!(id, "A record of the log names a stream that it does not know.");
+fn append_samples(heads: &SampleHeads, mut runs: Vec<(&SampleColumns, PageRun)>) {
+    // Stable: of one page the newer samples come later.
+    runs.sort_by_key(|(_, it)| it.page_idx);
+    let pages: Vec<_> = runs.chunk_by(|(_, a), (_, b)| a.page_idx == b.page_idx).collect();
+    parallel::for_each(pages.into_iter(), |runs| {
+        let page_idx = runs.first().map_or(0, |(_, it)| it.page_idx);
+        heads.append_to_page(page_idx, runs.iter().map(|(columns, it)| (*columns, it)));
+    });
+}
+
+/// A record's entries of one stream.
+struct Group<'c> {
+    id: i64,
+    entry: Option<Arc<Entry>>,
+    ts: &'c [i64],
+    entries: &'c [LogBody<'c>],
+}
+
+impl<'c> Group<'c> {
+    fn of(
+        streams: &HashMap<i64, Arc<Entry>>,
+        (id, ts, entries): (i64, &'c [i64], &'c [LogBody<'c>]),
+    ) -> Self {
+        let entry = streams.get(&id).map(Arc::clone);
+        if entry.is_none() {
+            tracing::error!(id, "A record of the log names a stream that it does not know.");
+        }
+        Self { id, entry, ts, entries }
+    }
+}
+
+fn append_logs(heads: &LogHeads, mut groups: Vec<Group<'_>>) {
+    // Stable: of one stream the newer entries come later.
+    groups.sort_by_key(|it| LogHeads::shard_of(it.id));
+    let is_same =
+        |a: &Group<'_>, b: &Group<'_>| LogHeads::shard_of(a.id) == LogHeads::shard_of(b.id);
+    let shards: Vec<_> = groups.chunk_by(is_same).collect();
+    parallel::for_each(shards.into_iter(), |groups| {
+        for Group { id, entry, ts, entries } in groups {
+            heads.append(*id, ts, entries);
+            if let Some(entry) = entry {
+                mark_days(entry, ts.iter().map(|it| it.div_euclid(NS_PER_MS)));
             }
         }
-        heads.append(id, ts, entries);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_is_as_many_records_as_fit_and_one_at_least() {
+        let logs =
+            |n_bytes: usize| [&[1, 2], &u32::try_from(n_bytes).unwrap().to_le_bytes()[..]].concat();
+        let n_inside = |sizes: &[usize]| {
+            let records: Vec<Vec<u8>> = sizes.iter().map(|it| logs(*it)).collect();
+            round_of(&records.iter().map(Vec::as_slice).collect::<Vec<_>>()).len()
+        };
+        assert_eq!(n_inside(&[ROUND_BYTES / 2, ROUND_BYTES / 2, 1]), 2);
+        assert_eq!(n_inside(&[ROUND_BYTES + 1, 1]), 1);
+        assert_eq!(n_inside(&[1, 1]), 2);
     }
 }

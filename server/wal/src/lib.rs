@@ -25,6 +25,6 @@ pub mod sim;
 mod writer;
 
 pub use fs::{DirEntry, DiskSpace, Fs, FsFile, RealFs};
-pub use replay::{Replay, ReplayError, ReplayStats};
+pub use replay::{AtRecord, Replay, ReplayError, ReplayStats};
 pub use segment::SegmentSeq;
 pub use writer::{AppendError, Durability, OpenError, Wal, WalError, WalOptions, WalStats};

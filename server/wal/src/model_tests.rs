@@ -24,9 +24,9 @@ fn runtime() -> tokio::runtime::Runtime {
 fn read_all(replay: &crate::Replay) -> Vec<(SegmentSeq, Vec<u8>)> {
     let mut records = Vec::new();
     replay
-        .run(|seq, record| {
-            records.push((seq, record.to_vec()));
-            Ok::<(), std::fmt::Error>(())
+        .run(|seq, of_segment| {
+            records.extend(of_segment.iter().map(|it| (seq, it.to_vec())));
+            Ok::<(), crate::AtRecord<std::fmt::Error>>(())
         })
         .unwrap();
     records

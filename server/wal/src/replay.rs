@@ -34,6 +34,14 @@ pub struct ReplayStats {
     pub n_bytes: u64,
 }
 
+/// Why a record of a segment could not be applied.
+#[derive(Debug)]
+pub struct AtRecord<E> {
+    /// Its place among the segment's records.
+    pub record_idx: usize,
+    pub source: E,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError<E: fmt::Debug + fmt::Display + std::error::Error + 'static> {
     #[error("cannot read {}", path.display())]
@@ -52,13 +60,14 @@ impl Replay {
         Self { dir, fs, segments }
     }
 
-    /// Hands over every acknowledged record in the order of its append.
+    /// Hands over every acknowledged record in the order of its append, a segment at a time. An
+    /// error of `apply` says which record is at fault.
     ///
     /// # Errors
     /// A file that cannot be read or is damaged, or the first error of `apply`.
     pub fn run<E: std::error::Error + 'static>(
         &self,
-        mut apply: impl FnMut(SegmentSeq, &[u8]) -> Result<(), E>,
+        mut apply: impl FnMut(SegmentSeq, &[&[u8]]) -> Result<(), AtRecord<E>>,
     ) -> Result<ReplayStats, ReplayError<E>> {
         let mut stats = ReplayStats::default();
         for found in &self.segments {
@@ -71,20 +80,20 @@ impl Replay {
             let Some(valid) = bytes.get(..n_bytes) else {
                 return Err(ReplayError::Damaged { path, offset: bytes.len() });
             };
-            let mut failed = None;
+            let (mut offsets, mut records) = (Vec::new(), Vec::new());
             let end = segment::walk(valid, |it| {
-                if failed.is_none() {
-                    stats.n_records += 1;
-                    failed = apply(found.seq, it.record).err().map(|source| (it.offset, source));
-                }
+                offsets.push(it.offset);
+                records.push(it.record);
             });
-            if let Some((offset, source)) = failed {
-                return Err(ReplayError::Record { path, offset, source });
-            }
             if let WalkEnd::Tail { offset } | WalkEnd::Damaged { offset } = end {
                 return Err(ReplayError::Damaged { path, offset });
             }
+            if let Err(AtRecord { record_idx, source }) = apply(found.seq, &records) {
+                let offset = offsets.get(record_idx).copied().unwrap_or(segment::HEADER_BYTES);
+                return Err(ReplayError::Record { path, offset, source });
+            }
             stats.n_segments += 1;
+            stats.n_records += records.len();
             stats.n_bytes += found.n_bytes;
         }
         Ok(stats)

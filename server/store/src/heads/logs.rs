@@ -86,6 +86,11 @@ fn small(n: usize) -> u32 {
 }
 
 impl LogHeads {
+    /// Appends to streams of different shards do not wait for each other.
+    pub(crate) fn shard_of(id: i64) -> usize {
+        shard_of(id)
+    }
+
     pub(crate) fn append(&self, id: i64, ts: &[i64], entries: &[LogBody<'_>]) {
         let Some(shard) = self.shards.get(shard_of(id)) else { return };
         let mut shard = shard.lock().expect("nothing panics while it holds a head");

@@ -15,6 +15,8 @@
 const TAIL_BYTES: usize = 35;
 /// Control byte, varint, value, and room for the value's eight bytes to be stored at once.
 const SCRATCH_BYTES: usize = 32;
+/// As many as a sample mostly takes.
+const COPIED_BYTES: usize = 8;
 const OFF_BEAT: u8 = 0x80;
 
 /// The newest samples of one series and what the next one is compared with: one cache line, the
@@ -87,10 +89,14 @@ impl Slot {
                 blocks.push(Block { before: self.blocks, n_bytes: self.n_tail, bytes: self.tail });
             at = 0;
         }
-        if let (Some(to), Some(from)) =
-            (self.tail.get_mut(at..at + n_bytes), scratch.get(..n_bytes))
-        {
-            to.copy_from_slice(from);
+        let rest = self.tail.get_mut(at..).unwrap_or_default();
+        match (rest.first_chunk_mut(), scratch.first_chunk()) {
+            // Nearly always: a copy of a known number of bytes is no call.
+            (Some(to), Some(from)) if n_bytes <= COPIED_BYTES => {
+                let (to, from): (&mut [u8; COPIED_BYTES], &[u8; COPIED_BYTES]) = (to, from);
+                *to = *from;
+            }
+            _ => rest.iter_mut().zip(scratch.iter().take(n_bytes)).for_each(|(to, it)| *to = *it),
         }
         self.n_tail = u8::try_from(at + n_bytes).unwrap_or(0);
         self.before.advance(ts, bits);

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeSet,
+    ops::Range,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -84,6 +85,45 @@ pub(crate) struct SampleRun {
     pub(crate) bits: Vec<u64>,
 }
 
+/// Neighbours among some columns' series that lie in one page.
+#[derive(Debug, Clone)]
+pub(crate) struct PageRun {
+    pub(crate) page_idx: usize,
+    series: Range<usize>,
+    samples: Range<usize>,
+}
+
+impl SampleColumns {
+    /// Cuts the columns where their series come to lie in another page.
+    pub(crate) fn page_runs(&self) -> impl Iterator<Item = PageRun> {
+        let page_of = |slot: u32| slot as usize / PAGE_SLOTS;
+        let (mut series_end, mut samples_end) = (0, 0);
+        self.slots.chunk_by(move |left, right| page_of(*left) == page_of(*right)).map(
+            move |slots| {
+                let series = series_end..series_end + slots.len();
+                let n_samples = self.n_samples.get(series.clone()).unwrap_or_default();
+                let n_samples: usize = n_samples.iter().map(|it| *it as usize).sum();
+                let samples = samples_end..samples_end + n_samples;
+                (series_end, samples_end) = (series.end, samples.end);
+                PageRun { page_idx: slots.first().map_or(0, |it| page_of(*it)), series, samples }
+            },
+        )
+    }
+
+    /// Slots with their numbers of samples.
+    fn series_of(&self, run: &PageRun) -> impl Iterator<Item = (u32, u32)> {
+        let slots = self.slots.get(run.series.clone()).unwrap_or_default();
+        let n_samples = self.n_samples.get(run.series.clone()).unwrap_or_default();
+        slots.iter().copied().zip(n_samples.iter().copied())
+    }
+
+    fn samples_of(&self, run: &PageRun) -> impl Iterator<Item = (i64, u64)> {
+        let ts = self.ts.get(run.samples.clone()).unwrap_or_default();
+        let bits = self.bits.get(run.samples.clone()).unwrap_or_default();
+        ts.iter().copied().zip(bits.iter().copied())
+    }
+}
+
 impl SampleHeads {
     /// Turns ordinals of the index into slots, made where there are none, and tells those whose
     /// registration is not in the log yet. `None` where the index does not know one of them.
@@ -118,20 +158,27 @@ impl SampleHeads {
     }
 
     pub(crate) fn append(&self, columns: &SampleColumns) {
+        for run in columns.page_runs() {
+            self.append_to_page(run.page_idx, [(columns, &run)]);
+        }
+    }
+
+    /// Appends what some columns have for one page, in the order given.
+    pub(crate) fn append_to_page<'c>(
+        &self,
+        page_idx: usize,
+        runs: impl IntoIterator<Item = (&'c SampleColumns, &'c PageRun)>,
+    ) {
         let directory = self.directory.read();
-        let mut samples = columns.ts.iter().copied().zip(columns.bits.iter().copied());
+        let Some(page) = directory.pages.get(page_idx) else { return };
+        let mut page = lock(page);
+        let Page { slots, blocks } = &mut *page;
+        let n_bytes_before = blocks.n_bytes();
+        let mut n_samples_all = 0;
         let mut today = Today::of(0);
-        let mut n_bytes = 0;
-        let mut series = columns.slots.iter().zip(&columns.n_samples).peekable();
-        while let Some((first, _)) = series.peek() {
-            let page_idx = **first as usize / PAGE_SLOTS;
-            let Some(page) = directory.pages.get(page_idx) else { break };
-            let mut page = lock(page);
-            let Page { slots, blocks } = &mut *page;
-            let n_bytes_before = blocks.n_bytes();
-            while let Some((&number, &n_samples)) =
-                series.next_if(|(it, _)| **it as usize / PAGE_SLOTS == page_idx)
-            {
+        for (columns, run) in runs {
+            let mut samples = columns.samples_of(run);
+            for (number, n_samples) in columns.series_of(run) {
                 let Some(slot) = slots.get_mut(number as usize % PAGE_SLOTS) else { break };
                 for (ts, bits) in samples.by_ref().take(n_samples as usize) {
                     if !today.contains(ts) {
@@ -144,10 +191,10 @@ impl SampleHeads {
                     slot.push(ts, bits, blocks);
                 }
             }
-            n_bytes += blocks.n_bytes() - n_bytes_before;
+            n_samples_all += run.samples.len();
         }
-        self.n_bytes.fetch_add(n_bytes, Ordering::Relaxed);
-        self.n_samples.fetch_add(columns.ts.len(), Ordering::Relaxed);
+        self.n_bytes.fetch_add(blocks.n_bytes() - n_bytes_before, Ordering::Relaxed);
+        self.n_samples.fetch_add(n_samples_all, Ordering::Relaxed);
     }
 
     fn note_day(&self, day: i32, entry: Option<&Arc<Entry>>) {

@@ -63,18 +63,24 @@ pub(super) fn take(rest: &mut &[u8]) -> Result<(Vec<Registration>, SampleColumns
     }
     let mut columns = SampleColumns { slots: take_slots(rest, n_series)?, ..Default::default() };
     let mut n_counted = 0_u64;
-    take_runs(rest, n_series, |n| {
-        n_counted = n_counted.saturating_add(n);
-        columns.n_samples.push(u32::try_from(n).or(Err(RecordError::Length))?);
+    columns.n_samples.reserve(n_series);
+    take_runs(rest, n_series, |n, n_times| {
+        n_counted = n_counted.saturating_add(n.saturating_mul(n_times as u64));
+        let n = u32::try_from(n).or(Err(RecordError::Length))?;
+        columns.n_samples.resize(columns.n_samples.len() + n_times, n);
         Ok(())
     })?;
     if n_counted != n_samples as u64 {
         return Err(RecordError::Length);
     }
     let mut before = 0_i64;
-    take_runs(rest, n_samples, |delta| {
-        before = before.wrapping_add(unzigzag(delta));
-        columns.ts.push(before);
+    columns.ts.reserve(n_samples);
+    take_runs(rest, n_samples, |delta, n_times| {
+        let delta = unzigzag(delta);
+        columns.ts.extend((0..n_times).map(|_| {
+            before = before.wrapping_add(delta);
+            before
+        }));
         Ok(())
     })?;
     columns.bits = take_values(rest, n_samples)?;
@@ -180,7 +186,7 @@ fn put_runs(out: &mut Vec<u8>, values: impl Iterator<Item = u64>) {
 fn take_runs(
     rest: &mut &[u8],
     mut n_left: usize,
-    mut take: impl FnMut(u64) -> Result<(), RecordError>,
+    mut take: impl FnMut(u64, usize) -> Result<(), RecordError>,
 ) -> Result<(), RecordError> {
     while n_left > 0 {
         let value = take_varint(rest)?;
@@ -189,9 +195,7 @@ fn take_runs(
             return Err(RecordError::Length);
         }
         n_left -= n;
-        for _ in 0..n {
-            take(value)?;
-        }
+        take(value, n)?;
     }
     Ok(())
 }
@@ -243,12 +247,15 @@ fn take_values(rest: &mut &[u8], n_all: usize) -> Result<Vec<u64>, RecordError> 
 }
 
 fn take_shortened(rest: &mut &[u8], n_bytes: usize) -> Result<u64, RecordError> {
-    let mut word = [0; 8];
-    let n_zero = word.len().checked_sub(n_bytes).ok_or(RecordError::Length)?;
+    let n_zero = size_of::<u64>().checked_sub(n_bytes).ok_or(RecordError::Length)?;
     let (bytes, after) = rest.split_at_checked(n_bytes).ok_or(RecordError::Length)?;
-    *rest = after;
-    if let Some(it) = word.get_mut(n_zero..) {
-        it.copy_from_slice(bytes);
+    let mut word = [0; 8];
+    match rest.first_chunk() {
+        // What follows is shifted out: a copy of as many bytes as there may be is a call.
+        Some(it) => word = *it,
+        None => word.iter_mut().zip(bytes).for_each(|(it, byte)| *it = *byte),
     }
-    Ok(u64::from_le_bytes(word))
+    *rest = after;
+    let shift = u32::try_from(8 * n_zero).unwrap_or(u64::BITS);
+    Ok(u64::from_le_bytes(word).checked_shl(shift).unwrap_or(0))
 }
