@@ -114,7 +114,11 @@ impl SeriesCut {
         }
         self.previous_id = Some(series_id);
         let ahead = self.wanted.get(self.own.clone()).unwrap_or_default();
-        let n_skipped = ahead.partition_point(|&it| it < series_id);
+        let n_skipped = match ahead.first() {
+            // Most often it is the next one.
+            Some(&next) if next == series_id => 0,
+            _ => ahead.partition_point(|&it| it < series_id),
+        };
         if ahead.get(n_skipped) != Some(&series_id) {
             return Ok(());
         }

@@ -4,6 +4,7 @@ mod block;
 mod cache;
 mod footer;
 mod merge;
+mod packed;
 mod scan;
 mod source;
 mod table;

@@ -1,4 +1,4 @@
-//! Rows of a part in memory: as the file has them, and as queries want them.
+//! Rows of a part in memory, as the file has them.
 
 use std::{ops::Range, sync::Arc};
 
@@ -14,7 +14,7 @@ use parquet::{
 };
 use skep_proto::names::column;
 
-use super::footer::{Footer, PartBytes};
+use super::footer::{BlockRows, Footer, PartBytes};
 use crate::{delete::Mask, merge::POWERS_OF_TEN};
 
 /// Neighbouring rows of one series: its id and the first row.
@@ -41,16 +41,6 @@ pub(super) struct RawBlock {
     floats: Float64Array,
 }
 
-/// A block as queries want it.
-#[derive(Debug)]
-pub(crate) struct Block {
-    pub(super) runs: Runs,
-    pub(super) ts: ScalarBuffer<i64>,
-    pub(super) values: Vec<f64>,
-    /// The ids it has all samples of, in order; `None` for all.
-    pub(super) covers: Option<Vec<i64>>,
-}
-
 impl Runs {
     fn of(ids: &[i64]) -> Self {
         let mut runs = Vec::new();
@@ -63,6 +53,10 @@ impl Runs {
         Self { runs, n_rows: ids.len() }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
     pub(super) fn get(&self, at: usize) -> Option<Run> {
         self.runs.get(at).copied()
     }
@@ -72,42 +66,33 @@ impl Runs {
         let start = self.runs.get(at).map_or(self.n_rows, |it| it.start);
         start..self.runs.get(at + 1).map_or(self.n_rows, |it| it.start)
     }
-
-    /// The first run from `at` on whose id is `id` or greater.
-    pub(super) fn position(&self, at: usize, id: i64) -> usize {
-        let rest = self.runs.get(at..).unwrap_or_default();
-        // Most often it is the next one.
-        match rest.first() {
-            Some(run) if run.id < id => at + rest.partition_point(|it| it.id < id),
-            _ => at,
-        }
-    }
 }
 
 impl RawBlock {
     /// Reads one block of a part; only its pages are touched.
     pub(super) fn read(bytes: &PartBytes, footer: &Footer, block: usize) -> Result<Self> {
-        let rows = footer.blocks.get(block).ok_or_else(|| damaged("it lacks a block"))?;
-        let selection = RowSelection::from(vec![
-            RowSelector::skip(rows.first_row),
-            RowSelector::select(rows.n_rows),
-        ]);
-        let metadata = footer.metadata.clone();
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata)
-            .with_row_groups(vec![rows.row_group])
-            .with_row_selection(selection)
-            .with_batch_size(rows.n_rows)
-            .build()?;
-        let schema = arrow::array::RecordBatchReader::schema(&reader);
-        let batches = reader.collect::<std::result::Result<Vec<_>, _>>()?;
-        let batch = match batches.as_slice() {
-            [batch] => batch.clone(),
-            batches => concat_batches(&schema, batches)?,
-        };
-        if batch.num_rows() != rows.n_rows {
-            return Err(damaged("it lacks rows"));
+        Self::read_all(bytes, footer, &[block])?.pop().ok_or_else(|| damaged("it lacks a block"))
+    }
+
+    /// Reads blocks of a part, given in order; only their pages are touched. A reader's buffers
+    /// cost about as much as a block does, so neighbours share one.
+    pub(super) fn read_all(
+        bytes: &PartBytes,
+        footer: &Footer,
+        blocks: &[usize],
+    ) -> Result<Vec<Self>> {
+        let block = |at: &usize| footer.blocks.get(*at).ok_or_else(|| damaged("it lacks a block"));
+        let blocks = blocks.iter().map(block).collect::<Result<Vec<_>>>()?;
+        let mut read = Vec::with_capacity(blocks.len());
+        for blocks in blocks.chunk_by(|left, right| left.row_group == right.row_group) {
+            let batch = read_batch(bytes, footer, blocks)?;
+            let mut start = 0;
+            for block in blocks {
+                read.push(Self::of(&batch.slice(start, block.n_rows))?);
+                start += block.n_rows;
+            }
         }
-        Self::of(&batch)
+        Ok(read)
     }
 
     fn of(batch: &RecordBatch) -> Result<Self> {
@@ -159,49 +144,31 @@ impl RawBlock {
             }
         }));
     }
-
-    pub(super) fn decode(self) -> Block {
-        let mut values = Vec::with_capacity(self.ts.len());
-        for at in 0..self.runs.runs.len() {
-            self.values(self.runs.rows(at), &mut values);
-        }
-        Block { runs: self.runs, ts: self.ts, values, covers: None }
-    }
 }
 
-impl Block {
-    /// Whether it has all samples of these ids (`None`: of any).
-    pub(super) fn covers(&self, ids: Option<&[i64]>) -> bool {
-        let Some(covered) = &self.covers else { return true };
-        ids.is_some_and(|ids| ids.iter().all(|it| covered.binary_search(it).is_ok()))
+/// The rows of blocks of one row group, in order.
+fn read_batch(bytes: &PartBytes, footer: &Footer, blocks: &[&BlockRows]) -> Result<RecordBatch> {
+    let (mut selectors, mut end, mut n_rows) = (Vec::new(), 0, 0);
+    for block in blocks {
+        let n_skipped = block.first_row.checked_sub(end);
+        selectors.push(RowSelector::skip(n_skipped.ok_or_else(|| damaged("its blocks meet"))?));
+        selectors.push(RowSelector::select(block.n_rows));
+        end = block.first_row + block.n_rows;
+        n_rows += block.n_rows;
     }
-
-    /// The ids that it is reduced to.
-    pub(super) fn covered(&self) -> &[i64] {
-        self.covers.as_deref().unwrap_or_default()
-    }
-
-    /// The samples of these ids, in order.
-    pub(super) fn only(&self, ids: Vec<i64>) -> Self {
-        let (mut runs, mut ts, mut values) = (Vec::new(), Vec::new(), Vec::new());
-        let mut at = 0;
-        for &id in &ids {
-            at = self.runs.position(at, id);
-            if self.runs.get(at).is_some_and(|it| it.id == id) {
-                let rows = self.runs.rows(at);
-                runs.push(Run { id, start: ts.len() });
-                ts.extend_from_slice(self.ts.get(rows.clone()).unwrap_or_default());
-                values.extend_from_slice(self.values.get(rows).unwrap_or_default());
-            }
-        }
-        let runs = Runs { runs, n_rows: ts.len() };
-        Self { runs, ts: ts.into(), values, covers: Some(ids) }
-    }
-
-    pub(super) fn size_bytes(&self) -> usize {
-        8 * (self.ts.len() + self.values.len() + self.covered().len())
-            + size_of::<Run>() * self.runs.runs.len()
-    }
+    let metadata = footer.metadata.clone();
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata)
+        .with_row_groups(blocks.first().map(|it| it.row_group).into_iter().collect())
+        .with_row_selection(RowSelection::from(selectors))
+        .with_batch_size(n_rows)
+        .build()?;
+    let schema = arrow::array::RecordBatchReader::schema(&reader);
+    let batches = reader.collect::<std::result::Result<Vec<_>, _>>()?;
+    let batch = match batches.as_slice() {
+        [batch] => batch.clone(),
+        batches => concat_batches(&schema, batches)?,
+    };
+    if batch.num_rows() == n_rows { Ok(batch) } else { Err(damaged("it lacks rows")) }
 }
 
 /// Of the rows of one series, in order of time, those that no delete hides.
@@ -230,7 +197,7 @@ pub(super) fn decoded(scale: i8, mantissas: &[i64]) -> impl Iterator<Item = f64>
     mantissas.iter().map(move |it| decode(*it, power))
 }
 
-fn power_of(scale: i8) -> f64 {
+pub(super) fn power_of(scale: i8) -> f64 {
     let power = usize::try_from(scale).ok().and_then(|it| POWERS_OF_TEN.get(it));
     power.copied().unwrap_or(f64::NAN)
 }

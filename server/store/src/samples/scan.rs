@@ -222,10 +222,11 @@ struct Rows {
 }
 
 impl Rows {
-    fn push(&mut self, id: i64, ts: &[i64], values: &[f64]) {
+    fn push(&mut self, id: i64, piece: &Piece) {
+        let ts = piece.ts();
         self.ids.resize(self.ids.len() + ts.len(), id);
         self.ts.extend_from_slice(ts);
-        self.values.extend_from_slice(values);
+        piece.values(&mut self.values);
     }
 
     /// Takes back what is older than `oldest` of the series that begins at `start`.
@@ -255,12 +256,24 @@ impl Rows {
 #[derive(Default)]
 struct Found {
     pieces: Vec<Piece>,
+    /// Kept for their allocations.
     merged: Vec<(i64, f64)>,
+    values: Vec<f64>,
 }
 
 impl Found {
     /// Hands on what was found, in order of time; of equal times the last piece's.
     fn drain(&mut self, id: i64, out: &mut Rows) {
+        match self.pieces.as_slice() {
+            [] => return,
+            // A day's part and nothing newer, most often.
+            [piece] => out.push(id, piece),
+            _ => self.drain_several(id, out),
+        }
+        self.pieces.clear();
+    }
+
+    fn drain_several(&mut self, id: i64, out: &mut Rows) {
         let span = |it: &Piece| it.ts().first().copied().zip(it.ts().last().copied());
         let mut order: Vec<&Piece> = self.pieces.iter().collect();
         order.sort_by_key(|it| span(it));
@@ -268,22 +281,23 @@ impl Found {
             span(left).zip(span(right)).is_none_or(|(left, right)| left.1 < right.0)
         });
         if are_apart {
-            order.into_iter().for_each(|it| out.push(id, it.ts(), it.values()));
-        } else {
-            let samples = |it: &Piece| {
-                it.ts().iter().copied().zip(it.values().iter().copied()).collect::<Vec<_>>()
-            };
-            self.merged.extend(self.pieces.iter().flat_map(samples));
-            // Stable: of equal times the newest source's comes last.
-            self.merged.sort_by_key(|it| it.0);
-            let mut samples = self.merged.drain(..).peekable();
-            while let Some((ts, value)) = samples.next() {
-                if samples.peek().is_none_or(|it| it.0 != ts) {
-                    out.push(id, &[ts], &[value]);
-                }
+            return order.into_iter().for_each(|it| out.push(id, it));
+        }
+        for piece in &self.pieces {
+            self.values.clear();
+            piece.values(&mut self.values);
+            self.merged.extend(piece.ts().iter().copied().zip(self.values.iter().copied()));
+        }
+        // Stable: of equal times the newest source's comes last.
+        self.merged.sort_by_key(|it| it.0);
+        let mut samples = self.merged.drain(..).peekable();
+        while let Some((ts, value)) = samples.next() {
+            if samples.peek().is_none_or(|it| it.0 != ts) {
+                out.ids.push(id);
+                out.ts.push(ts);
+                out.values.push(value);
             }
         }
-        self.pieces.clear();
     }
 }
 

@@ -9,22 +9,25 @@ use datafusion::{
 use parquet::errors::ParquetError;
 
 use super::{
-    block::{Block, RawBlock, visible},
+    block::{RawBlock, visible},
     cache::Cache,
     footer::{Footer, PartBytes},
+    packed::{Block, Reach},
 };
 use crate::{
     delete::Mask,
     encode::EncodeError,
     filter::RowFilter,
-    part::Part,
+    part::{Part, PartInfo},
     part_store::{PartUnavailable, Pin},
 };
 
 /// Blocks of a part read at once: few enough to hold of many parts, enough to be worth a thread.
 const READ_AHEAD: usize = 4;
+/// What a block takes in memory, in bytes of its file, or less.
+const PACKED_FILE_BYTES: u64 = 2;
 /// Of a block that is not kept whole, what a scan wants is kept if it is not more than this share.
-const FEW_SHARE: usize = 4;
+const FEW_SHARE: usize = 2;
 
 /// What EXPLAIN tells of a scan. A block is a page of each column.
 pub(super) struct Figures {
@@ -50,22 +53,25 @@ impl Figures {
 
 /// Samples of one series, in order of time.
 pub(super) enum Piece {
-    Block { block: Arc<Block>, rows: std::ops::Range<usize> },
+    Block { block: Arc<Block>, run: usize, rows: std::ops::Range<usize> },
     Head { ts: Vec<i64>, values: Vec<f64> },
 }
 
 impl Piece {
     pub(super) fn ts(&self) -> &[i64] {
         match self {
-            Self::Block { block, rows } => block.ts.get(rows.clone()).unwrap_or_default(),
+            Self::Block { block, run, rows } => {
+                block.ts(*run).get(rows.clone()).unwrap_or_default()
+            }
             Self::Head { ts, .. } => ts,
         }
     }
 
-    pub(super) fn values(&self) -> &[f64] {
+    /// Appends the values.
+    pub(super) fn values(&self, out: &mut Vec<f64>) {
         match self {
-            Self::Block { block, rows } => block.values.get(rows.clone()).unwrap_or_default(),
-            Self::Head { values, .. } => values,
+            Self::Block { block, run, rows } => block.values(*run, rows.clone(), out),
+            Self::Head { values, .. } => out.extend_from_slice(values),
         }
     }
 }
@@ -111,14 +117,14 @@ impl PartSource {
         figures.n_blocks_pruned.add(footer.blocks.len() - wanted.len());
         let n_rows: usize =
             wanted.iter().filter_map(|it| footer.blocks.get(*it)).map(|it| it.n_rows).sum();
-        let is_cached = n_rows * 2 * size_of::<i64>() <= cache.scan_bytes_max();
+        let is_cached = packed_bytes(&part, n_rows) <= cache.scan_bytes_max();
         let (cache, loaded) = (Arc::clone(cache), VecDeque::new());
         Ok(Self { part, masks, footer, cache, is_cached, wanted, loaded, next_run: 0, bytes })
     }
 
     /// The id that comes next, of what is loaded.
     pub(super) fn id(&self) -> Option<i64> {
-        self.loaded.front()?.runs.get(self.next_run).map(|it| it.id)
+        self.loaded.front()?.id(self.next_run)
     }
 
     /// Takes the wanted samples of a series; ids are asked for in order.
@@ -132,22 +138,27 @@ impl PartSource {
         loop {
             self.fill(filter, figures).await?;
             let Some(block) = self.loaded.front() else { return Ok(()) };
-            self.next_run = block.runs.position(self.next_run, id);
-            match block.runs.get(self.next_run) {
+            let run = block.position(self.next_run, id);
+            self.next_run = run;
+            match block.id(run) {
                 // The block is used up, and the next one may go on with the series.
                 None => continue,
-                Some(run) if run.id != id => return Ok(()),
+                Some(next) if next != id => return Ok(()),
                 Some(_) => {
-                    let rows = block.runs.rows(self.next_run);
                     self.next_run += 1;
-                    let ts = block.ts.get(rows.clone()).unwrap_or_default();
-                    let start = rows.start + ts.partition_point(|it| *it < filter.ts_min);
-                    let end = rows.start + ts.partition_point(|it| *it <= filter.ts_max);
+                    let ts = block.ts(run);
+                    let start = ts.partition_point(|it| *it < filter.ts_min);
+                    let end = ts.partition_point(|it| *it <= filter.ts_max);
                     if start >= end {
                         continue;
                     }
-                    for rows in visible(id, &block.ts, start..end, &self.masks) {
-                        pieces.push(Piece::Block { block: Arc::clone(block), rows });
+                    let piece = |rows| Piece::Block { block: Arc::clone(block), run, rows };
+                    if self.masks.is_empty() {
+                        pieces.push(piece(start..end));
+                    } else {
+                        pieces.extend(
+                            visible(id, ts, start..end, &self.masks).into_iter().map(piece),
+                        );
                     }
                 }
             }
@@ -173,7 +184,7 @@ impl PartSource {
             && missing.len() < READ_AHEAD
         {
             let ids = self.ids_in(at, filter);
-            match self.cache.block(self.part.serial, at).filter(|it| it.covers(ids)) {
+            match self.cache.block(self.part.serial, at, ids, self.from(at, filter)) {
                 // Those before it have to be read first.
                 Some(_) if !missing.is_empty() => break,
                 Some(block) => {
@@ -199,24 +210,30 @@ impl PartSource {
         Ok(true)
     }
 
-    /// Keeps a block for other queries, or of one that this scan wants little of only that: one
-    /// metric of all hosts is a few series in each of many blocks.
+    /// Keeps a block for other queries, or if all that this scan wants would not fit, only the
+    /// part it wants: one metric of all hosts is a few series in each of many blocks, and the
+    /// newest samples of all series are a few of each.
     fn keep(&self, at: usize, block: &Arc<Block>, filter: &RowFilter) {
         let serial = self.part.serial;
         if self.is_cached {
-            self.cache.put_block(serial, at, block);
-        } else if let Some(ids) = self.ids_in(at, filter) {
-            let mut ids = ids.to_vec();
-            if let Some(known) = self.cache.block(serial, at) {
-                ids.extend(known.covered());
-                ids.sort_unstable();
-                ids.dedup();
-            }
-            let few = block.only(ids);
+            return self.cache.put_block(serial, at, block);
+        }
+        let ids = self.ids_in(at, filter).map(<[i64]>::to_vec);
+        let wanted = Reach { ids, from: self.from(at, filter) };
+        let known = self.cache.reach(serial, at, &wanted);
+        let both = known.map(|it| it.with(&wanted));
+        for reach in both.into_iter().chain([wanted]) {
+            let few = block.only(reach);
             if few.size_bytes() * FEW_SHARE <= block.size_bytes() {
-                self.cache.put_block(serial, at, &Arc::new(few));
+                return self.cache.put_block(serial, at, &Arc::new(few));
             }
         }
+    }
+
+    /// The earliest wanted time of a block.
+    fn from(&self, at: usize, filter: &RowFilter) -> i64 {
+        let start = self.footer.blocks.get(at).map_or(i64::MIN, |it| it.ts.0);
+        if filter.ts_min <= start { i64::MIN } else { filter.ts_min }
     }
 
     /// The wanted ids that a block may hold; `None` where they are not listed.
@@ -240,10 +257,9 @@ impl PartSource {
         let failed = read_error(&self.part);
         let read = tokio::task::spawn_blocking(move || {
             let _pin = pin;
-            let read = |at| {
-                Ok::<_, ParquetError>((at, Arc::new(RawBlock::read(&bytes, &footer, at)?.decode())))
-            };
-            blocks.into_iter().map(read).collect::<Result<Vec<_>, _>>()
+            let read = RawBlock::read_all(&bytes, &footer, &blocks)?;
+            let packed = read.into_iter().map(|it| Arc::new(Block::pack(&it)));
+            Ok::<_, ParquetError>(blocks.into_iter().zip(packed).collect::<Vec<_>>())
         });
         let read = read.await.map_err(died)?;
         // Its checksum is computed again before the next query reads it.
@@ -253,6 +269,13 @@ impl PartSource {
     pub(super) fn size_bytes(&self) -> usize {
         self.loaded.iter().map(|it| it.size_bytes()).sum()
     }
+}
+
+/// What so many rows of a part take in memory at most, as far as its file tells.
+fn packed_bytes(part: &Part, n_rows: usize) -> usize {
+    let PartInfo { size_bytes, n_rows: n_all, .. } = &part.info;
+    let file_bytes = (*size_bytes).saturating_mul(n_rows as u64) / (*n_all).max(1);
+    usize::try_from(file_bytes.saturating_mul(PACKED_FILE_BYTES)).unwrap_or(usize::MAX)
 }
 
 /// The file stays where it is for as long as the pin is held.

@@ -96,7 +96,7 @@ proptest! {
         written in vec(samples(), 1..5),
         ids in vec(0..6_i64, 1..4),
         (ts_min, ts_max) in (0..400_i64, 0..600_i64),
-        cache_bytes in prop_oneof![Just(0_usize), Just(2_000), Just(1 << 20)],
+        cache_bytes in prop_oneof![Just(0_usize), Just(2_000), Just(9_000), Just(1 << 20)],
     ) {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -119,6 +119,8 @@ proptest! {
         let filters = [
             RowFilter::ALL,
             RowFilter::between(ts_min, ts_max),
+            RowFilter::between(ts_max, i64::MAX),
+            RowFilter::of_ids(ids.clone(), (ts_max, i64::MAX)),
             RowFilter::of_ids(ids.clone(), (ts_min, ts_max)),
             RowFilter::of_ids(ids, (i64::MIN, i64::MAX)),
         ];
