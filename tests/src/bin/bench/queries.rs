@@ -1,6 +1,6 @@
 //! Queries whose cost is measured: what dashboards and people ask.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use skep_tests::{
     cpu_seconds,
     load::{NEEDLE_ALL_HOSTS, NEEDLE_ONE_HOST},
@@ -160,7 +160,32 @@ impl Question {
         url: &str,
         end_s: i64,
     ) -> anyhow::Result<u64> {
+        Ok(n_values(&self.answer(http, url, end_s, &[]).await?))
+    }
+
+    /// How many samples our server reads to answer it: what a query costs goes by these, since an
+    /// aggregation answers with as many values however much it adds up.
+    pub(crate) async fn n_samples_read(
+        &self,
+        http: &reqwest::Client,
+        url: &str,
+        end_s: i64,
+    ) -> anyhow::Result<u64> {
+        let text = self.answer(http, url, end_s, &[("stats", "all")]).await?;
+        let answer: serde_json::Value = serde_json::from_str(&text)?;
+        let n_samples = answer.pointer("/data/stats/samples/samplesRead");
+        n_samples.and_then(serde_json::Value::as_u64).context("no statistics in the answer")
+    }
+
+    async fn answer(
+        &self,
+        http: &reqwest::Client,
+        url: &str,
+        end_s: i64,
+        more: &[(&'static str, &str)],
+    ) -> anyhow::Result<String> {
         let mut params = vec![("query", self.query.clone())];
+        params.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let (start, end) = ((end_s - self.span_s).to_string(), end_s.to_string());
         let path = match self.api {
             Api::Prometheus if self.step_s == 0 => {
@@ -183,7 +208,7 @@ impl Question {
         let status = answer.status();
         let text = answer.text().await?;
         ensure!(status.is_success(), "{}: {status}: {text}", self.query);
-        Ok(n_values(&text))
+        Ok(text)
     }
 }
 
@@ -197,7 +222,7 @@ fn n_values(text: &str) -> u64 {
     result.map_or(0, |it| it.iter().map(of_series).sum())
 }
 
-/// CPU nanoseconds a value of the answer.
-pub(crate) fn ns_per_value(cost: Cost, n_values: u64) -> f64 {
-    cost.cpu_ms * 1e6 / as_f64(n_values.max(1))
+/// CPU nanoseconds for each of so many.
+pub(crate) fn ns_for_each(cost: Cost, n: u64) -> f64 {
+    cost.cpu_ms * 1e6 / as_f64(n.max(1))
 }

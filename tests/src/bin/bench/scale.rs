@@ -9,7 +9,7 @@ use skep_tests::{
 
 use crate::{
     measure::{as_f64, last_minute, memory, settle, tree_bytes},
-    queries::{about_samples, ns_per_value},
+    queries::{about_samples, ns_for_each},
     target::Target,
 };
 
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 struct Costs {
     ingest_ns: f64,
-    /// By question.
+    /// By question, for each sample that it has to read.
     query_ns: Vec<f64>,
 }
 
@@ -75,15 +75,15 @@ async fn costs(args: &Args, hosts: u32, scrapes: u32) -> anyhow::Result<Costs> {
     let http = reqwest::Client::new();
     let mut query_ns = Vec::new();
     for question in about_samples(i64::from(scrapes) * interval_ms / 1_000) {
-        let n_values = question.ask(&http, &target.url(), end_s).await?;
+        let n_samples = question.n_samples_read(&http, &target.url(), end_s).await?;
         let cost = question.cost(&target.url(), target.pid(), end_s, false).await?;
         println!(
-            "  {:<42} {:>9.2} CPU ms, {:>8.0} ns a point of {n_values}",
+            "  {:<42} {:>9.2} CPU ms, {:>8.1} ns a point of {n_samples}",
             question.name,
             cost.cpu_ms,
-            ns_per_value(cost, n_values)
+            ns_for_each(cost, n_samples)
         );
-        query_ns.push(ns_per_value(cost, n_values));
+        query_ns.push(ns_for_each(cost, n_samples));
     }
     target.stop().await?;
     Ok(Costs { ingest_ns, query_ns })
