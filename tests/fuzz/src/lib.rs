@@ -7,7 +7,7 @@
 use std::{path::Path, sync::Arc};
 
 use skep_receive::{Limits, loki_push, remote_write};
-use skep_wal::{Fs as _, RealFs, SegmentSeq, Wal, WalOptions};
+use skep_wal::{AtRecord, Fs as _, RealFs, SegmentSeq, Wal, WalOptions};
 
 /// A name, and what is done with a fuzzer's bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -92,9 +92,9 @@ fn replay(dir: &Path, bytes: &[u8]) {
     file.append(bytes).expect("the folder is writable");
     let options = WalOptions { committed: SegmentSeq(0), ..WalOptions::default() };
     if let Ok((_, replay)) = Wal::open(dir, &options, Arc::new(RealFs)) {
-        drop(replay.run(|_, record| {
-            wal_record(record);
-            Ok::<(), std::fmt::Error>(())
+        drop(replay.run(|_, records| {
+            records.iter().for_each(|it| wal_record(it));
+            Ok::<(), AtRecord<std::fmt::Error>>(())
         }));
     }
 }
