@@ -14,12 +14,17 @@ use crate::{build, ebpf, paths, shell};
 const SEEDS_PER_RUN: u64 = 50;
 
 /// Model, crate and test.
-const MODELS: [(&str, &str, &str); 3] = [
+const MODELS: [(&str, &str, &str); 4] = [
     ("wal", "skep_wal", "model_tests::what_was_acknowledged_is_there_after_faults_and_crashes"),
     (
         "store",
         "skep_store",
         "model_tests::what_was_acknowledged_is_there_once_after_faults_and_crashes",
+    ),
+    (
+        "objects",
+        "skep_store",
+        "model_tests::what_was_acknowledged_is_there_once_with_parts_in_failing_object_storage",
     ),
     (
         "spool",
@@ -39,7 +44,7 @@ pub(crate) struct Args {
     /// Go on with more seeds for so long, such as "2h".
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     r#for: Option<Duration>,
-    /// Only this one: wal, store or spool.
+    /// Only this one: wal, store, objects (the store over object storage) or spool.
     #[arg(long, value_parser = MODELS.map(|it| it.0))]
     model: Option<String>,
     /// Instead of all that: kill the real server this often under each of the two loads.

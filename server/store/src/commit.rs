@@ -243,6 +243,11 @@ impl TableLog {
         std::mem::take(&mut self.settled)
     }
 
+    /// Has them told again: whoever took them could not follow.
+    pub(crate) fn put_back_settled(&mut self, settled: Vec<Commit>) {
+        self.settled.splice(0..0, settled);
+    }
+
     pub(crate) fn is_live(&self, name: &str) -> bool {
         self.live.contains_key(name)
     }

@@ -298,6 +298,8 @@ impl Store {
 
     /// Strikes the label sets that have no row left on their day.
     async fn unlist(&self, tables: &mut Tables, mask: &Mask) -> Result<(), DeleteError> {
+        // Rows of a commit that was in doubt are left too.
+        self.follow_settled(tables)?;
         let to_ms = |ts: i64| match mask.table {
             Table::Samples => ts,
             Table::Logs => ts.div_euclid(NS_PER_MS),

@@ -423,11 +423,10 @@ impl Store {
                     })
                 })
                 .collect();
-            let name = PartName { day, rank, level: 0 };
-            if log.is_live(&name.file()) {
-                // By a commit that was in doubt.
-                written.push((day, entries));
-                continue;
+            let mut name = PartName { day, rank, level: 0 };
+            // An attempt before this one may have got so far, with other label sets.
+            while log.is_live(&name.file()) {
+                name.level += 1;
             }
             let path = name.prepare(log, self.fs.as_ref())?;
             let part = write_sets(&path, order, &rows, self.fs.as_ref())?;

@@ -1,10 +1,15 @@
 //! Commits to object storage whose answer was lost, and which are there after all.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::{Arc, atomic::Ordering},
+};
 
 use crate::{
     commit::{Commit, TableLog},
+    encode::read_sets,
     flush::{FlushError, Tables},
+    index::Index,
     merge::Table,
     part::{Part, PartInfo},
     store::Store,
@@ -15,17 +20,32 @@ impl Store {
     /// in parts and in heads for a while, which a merge makes one of again.
     pub(crate) fn follow_settled(&self, tables: &mut Tables) -> Result<(), FlushError> {
         tables.sync()?;
-        for log in [&mut tables.series, &mut tables.streams] {
-            for commit in log.take_settled() {
-                commit.remove.iter().for_each(|it| log.remove_file(it));
-            }
-        }
+        self.follow_sets(&mut tables.series, &self.series)?;
+        self.follow_sets(&mut tables.streams, &self.streams)?;
         for table in [Table::Samples, Table::Logs] {
             let log = tables.log(table);
             for commit in log.take_settled() {
                 self.follow(log, table, commit);
             }
         }
+        Ok(())
+    }
+
+    /// The index has to know exactly which label sets a day's table holds: one that it takes for
+    /// written would be missing after a restart, and one that it takes for gone may come again
+    /// under another id.
+    fn follow_sets(&self, log: &mut TableLog, index: &Index) -> Result<(), FlushError> {
+        let settled = log.take_settled();
+        let changed = settled.iter().flat_map(|it| it.add.iter().chain(&it.remove));
+        let days: BTreeSet<i32> = changed.map(|it| it.day).collect();
+        if let Err(error) = days.into_iter().try_for_each(|day| restate(log, index, day)) {
+            log.put_back_settled(settled);
+            return Err(error);
+        }
+        if settled.iter().any(|it| !it.remove.is_empty()) {
+            self.has_unused_sets.store(true, Ordering::Relaxed);
+        }
+        settled.iter().flat_map(|it| &it.remove).for_each(|it| log.remove_file(it));
         Ok(())
     }
 
@@ -43,4 +63,15 @@ impl Store {
         drop(view);
         gone.iter().for_each(|it| it.mark_removed());
     }
+}
+
+/// Tells the index which label sets have a row in this day's table.
+fn restate(log: &TableLog, index: &Index, day: i32) -> Result<(), FlushError> {
+    let mut ids = HashSet::new();
+    for part in log.live().filter(|it| it.day == day) {
+        let _pin = log.pin(part)?;
+        ids.extend(read_sets(&log.path_of(part))?.iter().map(|it| it.id));
+    }
+    index.restate_written(day, &ids);
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     AppendError, Durability, Fs, OpenError, RealFs, SegmentSeq, Wal, WalOptions,
-    sim::{Faults, Seeded, SimFs, each_seed},
+    sim::{Faults, Seeded, SimFs, each_seed, scratch_dir},
 };
 
 const N_SEEDS: u64 = 300;
@@ -74,7 +74,7 @@ impl Model {
 }
 
 fn run_seed(seed: u64) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir_in(scratch_dir()).unwrap();
     let log_dir = dir.path().join("wal");
     let disk = SimFs::new(seed);
     let mut random = Seeded::new(seed ^ 0x5eed);
@@ -128,6 +128,8 @@ fn run_seed(seed: u64) {
                 write_one_in: [0, 3, 10][random.below(3)],
                 sync_one_in: [0, 3, 10][random.below(3)],
                 name_one_in: [0, 2, 5][random.below(3)],
+                rename_one_in: [0, 2, 5][random.below(3)],
+                full_one_in: [0, 3, 10][random.below(3)],
                 is_full: random.is_one_in(5),
             }),
             17 => disk.set_faults(Faults::default()),

@@ -61,12 +61,22 @@ fn print_failed(seed: u64) {
     println!("failed with SKEP_SEED={seed}");
 }
 
+/// Where a simulated disk best lies: in memory, since nothing of it is to last.
+pub fn scratch_dir() -> PathBuf {
+    let in_memory = PathBuf::from("/dev/shm");
+    if in_memory.is_dir() { in_memory } else { std::env::temp_dir() }
+}
+
 /// How often an operation fails: one in so many, 0 for never.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
     pub write_one_in: usize,
     pub sync_one_in: usize,
     pub name_one_in: usize,
+    /// Renames alone, besides those of `name_one_in`.
+    pub rename_one_in: usize,
+    /// Single writes for want of space: somebody else takes it and gives it back.
+    pub full_one_in: usize,
     /// Every write fails for want of space.
     pub is_full: bool,
 }
@@ -168,6 +178,30 @@ impl SimFs {
         }
         state.names_durable.clone_from(&names);
         state.names = names;
+        Ok(())
+    }
+
+    /// Flips a bit somewhere in a file, as a disk does that ages.
+    ///
+    /// # Errors
+    /// The real file cannot be written.
+    pub fn flip_bit(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let mut bytes = fs::read(path)?;
+        let bit = state.random.below(bytes.len().saturating_mul(8));
+        let flip = |bytes: &mut Vec<u8>| {
+            if let Some(byte) = bytes.get_mut(bit / 8) {
+                *byte ^= 1 << (bit % 8);
+            }
+        };
+        flip(&mut bytes);
+        fs::write(path, &bytes)?;
+        let file = state.names.get(path).copied();
+        if let Some(file) = file.and_then(|it| state.files.get_mut(it)) {
+            flip(&mut file.bytes);
+            flip(&mut file.durable);
+        }
         Ok(())
     }
 
@@ -273,8 +307,9 @@ impl Fs for SimFs {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.lock();
-        let one_in = state.faults.name_one_in;
+        let (one_in, rename_one_in) = (state.faults.name_one_in, state.faults.rename_one_in);
         state.fail(one_in, "rename")?;
+        state.fail(rename_one_in, "rename")?;
         fs::rename(from, to)?;
         state.change(&parent(to), NameChange::Rename(from.to_owned(), to.to_owned()));
         Ok(())
@@ -312,7 +347,8 @@ impl Fs for SimFs {
 impl FsFile for SimFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.lock();
-        let is_full = state.faults.is_full;
+        let full_one_in = state.faults.full_one_in;
+        let is_full = state.faults.is_full || state.random.is_one_in(full_one_in);
         let one_in = state.faults.write_one_in;
         let failed = if is_full {
             state.n_faults += 1;

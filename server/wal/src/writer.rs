@@ -459,12 +459,15 @@ impl Writer {
     /// pages that it will still show us, so only what was synced before counts.
     fn abandon(&mut self) {
         let Some(mut current) = self.current.take() else { return };
+        let has_acked = !current.unsynced.is_empty();
         self.carried.append(&mut current.unsynced);
         if current.n_bytes_synced > HEADER_BYTES as u64 {
             let found = Found { seq: current.seq, n_bytes: current.n_bytes_synced };
             self.older.push(found);
             self.previous = Some(found);
-        } else if let Err(error) = self.fs.remove(&segment::path(&self.dir, current.seq)) {
+        } else if !has_acked
+            && let Err(error) = self.fs.remove(&segment::path(&self.dir, current.seq))
+        {
             // Harmless: no later header names it, so the next start removes it.
             tracing::debug!(%error, "Could not remove an empty segment of the log.");
         }

@@ -1,7 +1,7 @@
 //! Label sets whose rows were deleted, or are gone.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -16,6 +16,16 @@ impl Index {
         for entry in inner.entries.iter().flatten().filter(|it| is_chosen(it.id)) {
             written.remove(entry.ordinal);
         }
+    }
+
+    /// Has this day's table hold rows of these ids and no others.
+    pub(crate) fn restate_written(&self, day: i32, ids: &HashSet<i64>) {
+        let mut inner = self.inner();
+        let mut written = Bits::default();
+        for entry in inner.entries.iter().flatten().filter(|it| ids.contains(&it.id)) {
+            written.insert(entry.ordinal);
+        }
+        inner.written.insert(day, written);
     }
 
     /// Sets the days of the chosen ids anew: those of the tables, and `head_days` for the ids that

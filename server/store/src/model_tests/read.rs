@@ -1,0 +1,167 @@
+//! What the store says it holds, held against the model.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, LazyLock},
+};
+
+use arrow::{
+    array::{AsArray as _, RecordBatch},
+    datatypes::{Float64Type, Int64Type, TimestampMillisecondType, TimestampNanosecondType},
+};
+use datafusion::{
+    catalog::TableProvider,
+    execution::{SessionState, TaskContext},
+    prelude::SessionContext,
+};
+use futures::TryStreamExt as _;
+use skep_proto::{Matcher, TimeRange};
+use skep_wal::sim::Faults;
+
+use super::{
+    HOSTS, World,
+    model::{LogRowKey, SampleKey},
+};
+use crate::{
+    Store,
+    part_store::sim::{ObjectFaults, SimObjects},
+};
+
+impl World {
+    pub(super) async fn check(&mut self, store: &Arc<Store>, context: &str) {
+        let faults = self.objects.as_ref().map(SimObjects::faults);
+        if let Some(objects) = &self.objects {
+            // What a query answers that cannot fetch its parts is another test.
+            objects.set_faults(ObjectFaults::default());
+            self.disk.set_faults(Faults::default());
+        }
+        self.note_evictions(store);
+        let samples = read_samples(store, self.may_lack_sets).await;
+        let logs = read_logs(store, self.may_lack_sets).await;
+        self.model.check(&samples, &logs, self.oldest_ms(), context);
+        let host = HOSTS[self.random.below(3)];
+        let selected =
+            store.snapshot().series().select(&[Matcher::equal("host", host)], TimeRange::ALL);
+        let selected: BTreeSet<_> = selected.iter().map(|(_, it)| it.to_string()).collect();
+        let may_list_more = self.may_list_more || self.lists_more_for_good();
+        let has_host = |series: &str| series.contains(&format!("host=\"{host}\""));
+        let found: BTreeSet<_> =
+            samples.into_iter().map(|it| it.0.0).filter(|it| has_host(it)).collect();
+        check_listed(&selected, &found, may_list_more, context);
+        let selected =
+            store.snapshot().streams().select(&[Matcher::equal("host", host)], TimeRange::ALL);
+        let selected: BTreeSet<_> = selected.iter().map(|(_, it)| it.to_string()).collect();
+        let found: BTreeSet<_> =
+            logs.into_iter().map(|it| it.0).filter(|it| has_host(it)).collect();
+        check_listed(&selected, &found, may_list_more, context);
+        if let (Some(objects), Some(faults)) = (&self.objects, faults) {
+            objects.set_faults(faults);
+        }
+    }
+
+    /// Object storage holds the live parts, and nothing that was left behind.
+    pub(super) async fn check_objects(&self, store: &Arc<Store>, context: &str) {
+        let Some(objects) = &self.objects else { return };
+        let is_part = |it: &String| it.contains("/day=");
+        let found: Vec<_> = objects.names().into_iter().filter(is_part).collect();
+        let tables = store.tables.lock().await;
+        let mut live: Vec<_> = [
+            ("logs", &tables.logs),
+            ("samples", &tables.samples),
+            ("series", &tables.series),
+            ("streams", &tables.streams),
+        ]
+        .iter()
+        .flat_map(|(table, log)| log.live().map(move |it| format!("prefix/{table}/{}", it.name)))
+        .collect();
+        live.sort_unstable();
+        assert_eq!(found, live, "{context}");
+    }
+}
+
+/// Label APIs tell every label set that has rows, and no other.
+#[track_caller]
+fn check_listed(
+    selected: &BTreeSet<String>,
+    found: &BTreeSet<String>,
+    may_list_more: bool,
+    context: &str,
+) {
+    let missing: Vec<_> = found.difference(selected).collect();
+    assert!(missing.is_empty(), "{context}: {missing:?} have rows and are not listed");
+    let empty: Vec<_> = selected.difference(found).collect();
+    assert!(may_list_more || empty.is_empty(), "{context}: {empty:?} are listed without rows");
+}
+
+async fn collect(table: Arc<dyn TableProvider>) -> Vec<RecordBatch> {
+    static CONTEXT: LazyLock<SessionContext> = LazyLock::new(SessionContext::new);
+    static STATE: LazyLock<SessionState> = LazyLock::new(|| CONTEXT.state());
+    static TASK: LazyLock<Arc<TaskContext>> = LazyLock::new(|| CONTEXT.task_ctx());
+    let plan = table.scan(&*STATE, None, &[], None).await.unwrap();
+    plan.execute(0, Arc::clone(&TASK)).unwrap().try_collect().await.unwrap()
+}
+
+async fn read_samples(store: &Arc<Store>, may_lack_sets: bool) -> Vec<(SampleKey, u64)> {
+    let snapshot = store.snapshot();
+    let names: BTreeMap<i64, String> = snapshot
+        .series()
+        .select(&[], TimeRange::ALL)
+        .into_iter()
+        .map(|(id, labels)| (id.0, labels.to_string()))
+        .collect();
+    let mut rows = Vec::new();
+    let mut last = None;
+    for batch in collect(snapshot.samples()).await {
+        let ids = batch.column(0).as_primitive::<Int64Type>();
+        let ts = batch.column(1).as_primitive::<TimestampMillisecondType>();
+        let values = batch.column(2).as_primitive::<Float64Type>();
+        for i in 0..batch.num_rows() {
+            let key = (ids.value(i), ts.value(i));
+            assert!(last < Some(key), "out of order: {last:?} before {key:?}");
+            last = Some(key);
+            let Some(name) = names.get(&key.0) else {
+                assert!(may_lack_sets, "no series has id {}", key.0);
+                continue;
+            };
+            rows.push(((name.clone(), key.1), values.value(i).to_bits()));
+        }
+    }
+    rows
+}
+
+async fn read_logs(store: &Arc<Store>, may_lack_sets: bool) -> Vec<LogRowKey> {
+    let snapshot = store.snapshot();
+    let names: BTreeMap<i64, String> = snapshot
+        .streams()
+        .select(&[], TimeRange::ALL)
+        .into_iter()
+        .map(|(id, labels)| (id.0, labels.to_string()))
+        .collect();
+    let mut rows = Vec::new();
+    let mut last = None;
+    for batch in collect(snapshot.logs()).await {
+        let ids = batch.column(0).as_primitive::<Int64Type>();
+        let ts = batch.column(1).as_primitive::<TimestampNanosecondType>();
+        let lines = batch.column(2).as_string::<i32>();
+        let metadata = batch.column(3).as_map();
+        for i in 0..batch.num_rows() {
+            let key = (ids.value(i), ts.value(i));
+            assert!(last <= Some(key), "out of order: {last:?} before {key:?}");
+            last = Some(key);
+            let entries = metadata.value(i);
+            let (keys, values) =
+                (entries.column(0).as_string::<i32>(), entries.column(1).as_string::<i32>());
+            let pairs = keys
+                .iter()
+                .zip(values)
+                .map(|(key, value)| (key.unwrap().to_owned(), value.unwrap().to_owned()))
+                .collect();
+            let Some(name) = names.get(&key.0) else {
+                assert!(may_lack_sets, "no stream has id {}", key.0);
+                continue;
+            };
+            rows.push((name.clone(), key.1, lines.value(i).to_owned(), pairs));
+        }
+    }
+    rows
+}
