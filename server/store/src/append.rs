@@ -63,6 +63,7 @@ impl Store {
         &self,
         rows: &SampleRows<'_>,
     ) -> Result<PreparedSamples<'_>, AppendError> {
+        self.wait_for_flush().await;
         self.admit()?;
         self.note_metadata(rows);
         let bounds = self.bounds(&self.series);

@@ -205,11 +205,13 @@ impl Store {
         self.freeze(&mut tables).await?;
         let store = Arc::clone(self);
         let written = tokio::task::spawn_blocking(move || {
+            store.pace.begin_flush();
             let head_bytes = tables.frozen_bytes();
             store.make_room_for_flush(&mut tables, head_bytes);
             let before = tables.size_bytes().total();
             let written = store.write_out(&mut tables);
             let parts = tables.size_bytes().total().saturating_sub(before);
+            store.pace.end_flush();
             (tables, written, head_bytes, parts)
         });
         let (mut tables, written, head_bytes, parts) =

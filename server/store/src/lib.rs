@@ -32,6 +32,7 @@ mod metadata;
 #[cfg(test)]
 mod model_tests;
 mod open;
+mod pace;
 mod parallel;
 mod part;
 mod part_store;

@@ -23,6 +23,7 @@ use crate::{
     index::{Entry, Index, IndexSnapshot, Spellings},
     merge::Table,
     open::mark_days,
+    pace::Pace,
     part_store::PartStore,
     record::{LogBody, LogColumns, Registration, encode_logs},
     run::TableBytes,
@@ -61,6 +62,7 @@ pub struct Store {
     pub(crate) gate: RwLock<u64>,
     /// Rung when the heads should be written out.
     pub(crate) flush_wanted: Notify,
+    pub(crate) pace: Pace,
     /// Rung when parts may be worth merging.
     pub(crate) merge_wanted: Notify,
     pub(crate) is_closed: AtomicBool,
@@ -134,6 +136,7 @@ impl Store {
     /// # Errors
     /// As [`Self::append_samples`].
     pub async fn append_logs(&self, rows: &LogRows<'_>) -> Result<Appended, AppendError> {
+        self.wait_for_flush().await;
         self.admit()?;
         let bounds = self.bounds(&self.streams);
         let epoch = self.gate.read().await;
@@ -233,19 +236,6 @@ impl Store {
             return Err(AppendError::Busy { retry_after: RETRY_AFTER });
         }
         Ok(())
-    }
-
-    pub(crate) fn ask_for_flush_if_due(&self) {
-        let view = self.view();
-        let n_bytes = view.samples.active.n_bytes() + view.logs.active.n_bytes();
-        let n_series_bytes = view.samples.active.n_series_bytes();
-        drop(view);
-        // With very many series there would be a part for every few samples of each.
-        let worth_it = n_series_bytes.saturating_add(self.config.flush_bytes / 2);
-        let due = self.config.flush_bytes.max(worth_it).min(self.config.memory_bytes_max / 2);
-        if n_bytes >= due.min(self.space.flush_bytes_max()) {
-            self.flush_wanted.notify_one();
-        }
     }
 
     pub(crate) fn bounds(&self, index: &Index) -> Bounds {
