@@ -51,6 +51,10 @@ fn extrapolate(
     let n_gaps = slice.values.len().checked_sub(1).filter(|it| *it > 0)?;
     let ((first_ts, first), (last_ts, last)) = (slice.first()?, slice.last()?);
     let result = lost.fold(last - first, |sum, before| sum + before);
+    if result == 0.0 {
+        // What follows is a factor, finite and positive: most counters stand still.
+        return Some(result);
+    }
 
     let window_start = slice.at.saturating_sub(window_ms);
     let mut to_start = seconds(first_ts - window_start);
@@ -63,8 +67,10 @@ fn extrapolate(
     if to_start >= threshold {
         to_start = average_gap / 2.0;
     }
-    if kind != Kind::Delta && result > 0.0 && first >= 0.0 {
-        // A counter cannot have been below zero.
+    // A counter cannot have been below zero. One that began as high as it rose was at zero before
+    // the window, which saves nearly all of them a division.
+    let may_begin_inside = first < result || sampled < to_start;
+    if kind != Kind::Delta && result > 0.0 && first >= 0.0 && may_begin_inside {
         let to_zero = sampled * (first / result);
         if to_zero < to_start {
             to_start = to_zero;

@@ -322,6 +322,9 @@ impl Scan {
     }
 
     async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        // Of a batch and not of a series, whose few samples cost less than looking at the clock.
+        let elapsed = self.figures.baseline.elapsed_compute().clone();
+        let _timer = elapsed.timer();
         while self.out.ids.len() < self.batch_rows {
             let Some(id) = self.next_id().await? else { break };
             for part in &mut self.parts {
@@ -333,7 +336,6 @@ impl Scan {
                     self.found.pieces.push(Piece::Head { ts: run.ts, values });
                 }
             }
-            let _timer = self.figures.baseline.elapsed_compute().timer();
             let start = self.out.ids.len();
             self.found.drain(id, &mut self.out);
             if let Some(expiry) = &self.expiry {
