@@ -20,7 +20,7 @@ use crate::{
     encode::{Effort, EncodeError, LogWriter, SampleWriter, SetRow, Written, write_sets},
     filter::RowFilter,
     heads::{LogHeads, SampleHeads},
-    index::{IdOrder, Index},
+    index::{Entry, IdOrder, Index},
     merge::Table,
     metadata,
     part::{Part, PartInfo},
@@ -342,17 +342,18 @@ impl Store {
         rank: u64,
     ) -> Result<(Vec<PartInfo>, Vec<DaySets>), FlushError> {
         let (mut parts, mut sets) = (Vec::new(), Vec::new());
-        let ids = heads.ids();
+        let series = heads.series();
         for day in heads.days() {
             let name = PartName { day, rank, level: 0 };
             let path = name.prepare(log, self.fs.as_ref())?;
             let mut writer = SampleWriter::create(&path, Effort::Flush, self.fs.as_ref());
             let filter = RowFilter::between(start_ms(day), start_ms(day) + MS_PER_DAY - 1);
             let mut seen = Vec::new();
-            for run in ids.iter().filter_map(|id| heads.read(*id, &filter)) {
+            for one in &series {
+                let Some(run) = heads.read_series(one, &filter) else { continue };
                 writer.push(&run)?;
                 if let (Some(first), Some(last)) = (run.ts.first(), run.ts.last()) {
-                    seen.push((run.id, *first, *last));
+                    seen.push((one.ordinal, (*first, *last)));
                 }
             }
             parts.push(name.finish(log, writer.finish()?)?);
@@ -368,7 +369,7 @@ impl Store {
         rank: u64,
     ) -> Result<(Vec<PartInfo>, Vec<DaySets>), FlushError> {
         let (mut parts, mut sets) = (Vec::new(), Vec::new());
-        let ids = heads.ids();
+        let (ids, by_id) = (heads.ids(), self.streams.by_id());
         for day in heads.days() {
             let name = PartName { day, rank, level: 0 };
             let path = name.prepare(log, self.fs.as_ref())?;
@@ -383,8 +384,11 @@ impl Store {
                     ts = (ts.0.min(first), ts.1.max(last));
                     writer.push(&batch)
                 })?;
-                if ts.0 <= ts.1 {
-                    seen.push((id, ts.0.div_euclid(NS_PER_MS), ts.1.div_euclid(NS_PER_MS)));
+                if ts.0 <= ts.1
+                    && let Some(entry) = by_id.get(&id)
+                {
+                    let ms = |ns: i64| ns.div_euclid(NS_PER_MS);
+                    seen.push((entry.ordinal(), (ms(ts.0), ms(ts.1))));
                 }
             }
             parts.push(name.finish(log, writer.finish()?)?);
@@ -402,29 +406,20 @@ impl Store {
         sets: Vec<DaySets>,
         rank: u64,
     ) -> Result<(), FlushError> {
-        let by_id = index.by_id();
         let (mut add, mut written) = (Vec::new(), Vec::new());
         for DaySets { day, seen } in sets {
-            let entries: Vec<_> =
-                seen.iter().filter_map(|(id, ..)| by_id.get(id)).map(Arc::clone).collect();
-            let entries = index.unwritten(day, &entries);
-            if entries.is_empty() {
+            let new = index.unwritten(day, seen);
+            if new.is_empty() {
                 continue;
             }
-            let seen: BTreeMap<i64, (i64, i64)> =
-                seen.into_iter().map(|(id, first, last)| (id, (first, last))).collect();
-            let rows: Vec<_> = entries
-                .iter()
-                .filter_map(|it| {
-                    let &(first_seen, last_seen) = seen.get(&it.id)?;
-                    Some(SetRow {
-                        id: it.id,
-                        labels: Arc::clone(&it.labels),
-                        first_seen,
-                        last_seen,
-                    })
-                })
-                .collect();
+            let row = |(entry, seen): &(Arc<Entry>, (i64, i64))| SetRow {
+                id: entry.id,
+                labels: Arc::clone(&entry.labels),
+                first_seen: seen.0,
+                last_seen: seen.1,
+            };
+            let rows: Vec<_> = new.iter().map(row).collect();
+            let entries: Vec<_> = new.into_iter().map(|(entry, _)| entry).collect();
             let mut name = PartName { day, rank, level: 0 };
             // An attempt before this one may have got so far, with other label sets.
             while log.is_live(&name.file()) {
@@ -464,10 +459,11 @@ impl Store {
     }
 }
 
-/// The label sets of one day: id, oldest and newest row in milliseconds; in order of id.
+/// The label sets of one day, in order of id: ordinals, with their oldest and newest row in
+/// milliseconds.
 struct DaySets {
     day: i32,
-    seen: Vec<(i64, i64, i64)>,
+    seen: Vec<(u32, (i64, i64))>,
 }
 
 fn freeze<H: Default>(table: &mut TableView<H>, has_rows: fn(&H) -> bool) -> Option<Arc<H>> {

@@ -172,14 +172,18 @@ impl Index {
         self.inner().entries.iter().flatten().map(|it| (it.id, Arc::clone(it))).collect()
     }
 
-    /// Those of `entries` that have no row in this day's table yet.
-    pub(crate) fn unwritten(&self, day: i32, entries: &[Arc<Entry>]) -> Vec<Arc<Entry>> {
+    /// Those of `seen`, by ordinal, that have no row in this day's table yet. Of the others, most
+    /// of them, nothing but a bit is looked at.
+    pub(crate) fn unwritten<T>(
+        &self,
+        day: i32,
+        seen: impl IntoIterator<Item = (u32, T)>,
+    ) -> Vec<(Arc<Entry>, T)> {
         let inner = self.inner();
         let written = inner.written.get(&day);
-        entries
-            .iter()
-            .filter(|it| written.is_none_or(|written| !written.contains(it.ordinal)))
-            .map(Arc::clone)
+        seen.into_iter()
+            .filter(|(ordinal, _)| written.is_none_or(|written| !written.contains(*ordinal)))
+            .filter_map(|(ordinal, it)| Some((inner.entries.get(ordinal as usize)?.clone()?, it)))
             .collect()
     }
 

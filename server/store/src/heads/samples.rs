@@ -66,6 +66,15 @@ pub(crate) struct SlotOf {
     pub(crate) entry: Arc<Entry>,
 }
 
+/// Where the heads have a series, for those who read all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SeriesSlot {
+    pub(crate) id: i64,
+    /// Its place in the index.
+    pub(crate) ordinal: u32,
+    slot: u32,
+}
+
 /// Samples by slot, on their way into the log and into the heads.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct SampleColumns {
@@ -231,21 +240,29 @@ impl SampleHeads {
         lock(&self.days).clone()
     }
 
+    /// The series that have samples, in order of id; some that have none may be among them.
+    pub(crate) fn series(&self) -> Vec<SeriesSlot> {
+        let directory = self.directory.read();
+        let slots = directory.by_ordinal.iter().zip(0..).filter(|(slot, _)| **slot != NONE);
+        let mut series: Vec<_> = slots
+            .filter_map(|(&slot, ordinal)| {
+                Some(SeriesSlot { id: *directory.ids.get(slot as usize)?, ordinal, slot })
+            })
+            .collect();
+        drop(directory);
+        series.sort_unstable_by_key(|it| it.id);
+        series
+    }
+
     /// One series' samples inside the filter's time range; `None` where there are none.
     pub(crate) fn read(&self, id: i64, filter: &RowFilter) -> Option<SampleRun> {
-        let mut run = SampleRun { id, ts: Vec::new(), bits: Vec::new() };
         let directory = self.directory.read();
-        let slot = directory.slot_of_id(id)? as usize;
-        let page = lock(directory.pages.get(slot / PAGE_SLOTS)?);
-        page.slots.get(slot % PAGE_SLOTS)?.read(&page.blocks, |ts, bits| {
-            if filter.wants_ts(ts) {
-                run.ts.push(ts);
-                run.bits.push(bits);
-            }
-        });
-        drop(page);
-        drop(directory);
-        (!run.ts.is_empty()).then(|| run.sorted())
+        directory.run(id, directory.slot_of_id(id)?, filter)
+    }
+
+    /// As [`Self::read`].
+    pub(crate) fn read_series(&self, series: &SeriesSlot, filter: &RowFilter) -> Option<SampleRun> {
+        self.directory.read().run(series.id, series.slot, filter)
     }
 }
 
@@ -299,6 +316,20 @@ impl Directory {
     fn slot_of_id(&self, id: i64) -> Option<u32> {
         let is_it = |it: &u32| self.ids.get(*it as usize) == Some(&id);
         self.by_id.find(hash_of(id), is_it).copied()
+    }
+
+    fn run(&self, id: i64, slot: u32, filter: &RowFilter) -> Option<SampleRun> {
+        let mut run = SampleRun { id, ts: Vec::new(), bits: Vec::new() };
+        let slot = slot as usize;
+        let page = lock(self.pages.get(slot / PAGE_SLOTS)?);
+        page.slots.get(slot % PAGE_SLOTS)?.read(&page.blocks, |ts, bits| {
+            if filter.wants_ts(ts) {
+                run.ts.push(ts);
+                run.bits.push(bits);
+            }
+        });
+        drop(page);
+        (!run.ts.is_empty()).then(|| run.sorted())
     }
 
     /// Nothing if it has a slot, as one that comes twice in a request has.
