@@ -361,7 +361,7 @@ impl Scan {
         let mut next = None;
         for part in &mut self.parts {
             part.fill(&self.filter, &self.figures).await?;
-            next = smaller(next, part.id());
+            next = smaller(next, part.id().filter(|it| self.filter.wants_id(*it)));
         }
         for source in &self.heads {
             next = smaller(next, source.ids.front().copied());

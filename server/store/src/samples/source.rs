@@ -168,11 +168,12 @@ impl PartSource {
     /// Loads the next blocks if all that is loaded is used up.
     pub(super) async fn fill(&mut self, filter: &RowFilter, figures: &Figures) -> Result<()> {
         while self.id().is_none() {
-            self.next_run = 0;
             self.loaded.pop_front();
             if self.loaded.is_empty() && !self.load(filter, figures).await? {
                 return Ok(());
             }
+            let first = filter.next_id(i64::MIN).unwrap_or(i64::MAX);
+            self.next_run = self.loaded.front().map_or(0, |it| it.position(0, first));
         }
         Ok(())
     }

@@ -6,7 +6,11 @@ use arrow::{
     array::AsArray as _,
     datatypes::{Float64Type, Int64Type, TimestampMillisecondType},
 };
-use datafusion::{execution::TaskContext, physical_plan::ExecutionPlan as _};
+use datafusion::{
+    execution::TaskContext,
+    physical_plan::ExecutionPlan as _,
+    prelude::{col, lit},
+};
 use futures::TryStreamExt as _;
 use proptest::{collection::vec, prelude::*};
 use skep_wal::RealFs;
@@ -20,6 +24,7 @@ use crate::{
     part::{Part, PartInfo},
     part_store::LocalParts,
     retention::Expiry,
+    schema::SAMPLES_KEY,
 };
 
 type Samples = BTreeMap<(i64, i64), u64>;
@@ -61,6 +66,13 @@ async fn scan(
         }
     }
     rows
+}
+
+/// As of neighbours, which a query does not list.
+fn ids_between(first: i64, last: i64) -> RowFilter {
+    let mut filter = RowFilter::ALL;
+    assert!(filter.narrow(&col("series_id").between(lit(first), lit(last)), &SAMPLES_KEY));
+    filter
 }
 
 fn value() -> impl Strategy<Value = u64> {
@@ -120,6 +132,7 @@ proptest! {
             RowFilter::ALL,
             RowFilter::between(ts_min, ts_max),
             RowFilter::between(ts_max, i64::MAX),
+            ids_between(ids[0], ids[ids.len() - 1]),
             RowFilter::of_ids(ids.clone(), (ts_max, i64::MAX)),
             RowFilter::of_ids(ids.clone(), (ts_min, ts_max)),
             RowFilter::of_ids(ids, (i64::MIN, i64::MAX)),
