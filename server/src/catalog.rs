@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use skep_query::{Catalog, Snapshot};
+use skep_proto::TimestampMs;
+use skep_query::{Catalog, Rollup, RollupTables, RollupTier, Rollups, Snapshot, TableProvider};
 use skep_store::Store;
 
 #[derive(Debug)]
@@ -16,6 +17,42 @@ impl Catalog for StoreCatalog {
             samples: snapshot.samples(),
             streams: snapshot.streams(),
             logs: snapshot.logs(),
+            rollups: Some(Arc::new(StoreRollups(snapshot))),
         }
     }
 }
+
+#[derive(Debug)]
+struct StoreRollups(skep_store::Snapshot);
+
+impl Rollups for StoreRollups {
+    fn tier(&self, grain_ms: i64) -> Option<RollupTier> {
+        let rollups = self.0.rollups(grain_ms)?;
+        Some(RollupTier {
+            horizon: TimestampMs(rollups.horizon_ms()),
+            width_ms: rollups.width_ms(),
+            tables: Arc::new(StoreTier(rollups)),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct StoreTier(skep_store::Rollups);
+
+impl RollupTables for StoreTier {
+    fn table(&self, rollup: Rollup) -> Arc<dyn TableProvider> {
+        self.0.table(match rollup {
+            Rollup::Last => skep_store::Rollup::Last,
+            Rollup::Ends => skep_store::Rollup::Ends,
+            Rollup::Counter => skep_store::Rollup::Counter,
+            Rollup::Rate => skep_store::Rollup::Rate,
+            Rollup::Min => skep_store::Rollup::Min,
+            Rollup::Max => skep_store::Rollup::Max,
+            Rollup::Sum => skep_store::Rollup::Sum,
+            Rollup::Count => skep_store::Rollup::Count,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -26,5 +26,7 @@ pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use rows::{
     LogRow, LogRows, MetricKind, MetricMetadata, Pairs, SampleRows, SeriesKey, SeriesRow,
 };
-pub use sample::{LogEntry, STALE_NAN_BITS, Sample, is_stale_marker, stale_marker};
+pub use sample::{
+    LogEntry, STALE_NAN_BITS, Sample, is_stale_marker, stale_marker, uncounted, uncounted_marker,
+};
 pub use time::{Clock, SystemClock, TimeRange, TimestampMs, TimestampNs};

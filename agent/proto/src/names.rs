@@ -27,6 +27,21 @@ pub mod column {
     pub const VALUE_FLOAT: &str = "value_float";
     /// `DOUBLE`: the value as queries see it (not stored).
     pub const VALUE: &str = "value";
+    /// Of samples summed up, `DOUBLE`: the smallest, greatest, and all of them added.
+    pub const MIN: &str = "min";
+    pub const MAX: &str = "max";
+    pub const SUM: &str = "sum";
+    /// `BIGINT`: how many samples were summed up.
+    pub const COUNT: &str = "count";
+    /// `TIMESTAMP(ms, UTC)` and `DOUBLE`: the first and the last sample that were summed up.
+    pub const FIRST_TS: &str = "first_ts";
+    pub const FIRST: &str = "first";
+    pub const LAST_TS: &str = "last_ts";
+    pub const LAST: &str = "last";
+    /// `DOUBLE`: what a counter stood at before its resets; it rose by `last - first + lost`.
+    pub const LOST: &str = "lost";
+    /// `TIMESTAMP(ms, UTC)`: a stale marker after the last sample that was summed up.
+    pub const STALE_TS: &str = "stale_ts";
     /// `VARCHAR`: a series' metric name.
     pub const NAME: &str = "name";
     /// `MAP<VARCHAR, VARCHAR>`: a series' labels without the metric name, or a stream's labels.

@@ -67,6 +67,7 @@ fn gauges(stats: &StoreStats) -> Vec<Family> {
                 ("{table=\"streams\"}", disk.streams.to_string()),
                 ("{table=\"samples\"}", disk.samples.to_string()),
                 ("{table=\"logs\"}", disk.logs.to_string()),
+                ("{table=\"rollups\"}", disk.rollups.to_string()),
             ],
         ),
         ("skep_store_wal_bytes", GAUGE, "Bytes of the write-ahead log.", one(stats.wal_bytes)),

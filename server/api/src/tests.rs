@@ -46,6 +46,7 @@ impl Catalog for OfStore {
             samples: snapshot.samples(),
             streams: snapshot.streams(),
             logs: snapshot.logs(),
+            rollups: None,
         }
     }
 }

@@ -39,6 +39,9 @@ pub enum Window {
     LastTimestamp,
     Rate,
     Increase,
+    /// Of what stands for samples, [`skep_proto::uncounted`] ones among it.
+    RateOfBuckets,
+    IncreaseOfBuckets,
     Delta,
     Irate,
     Idelta,

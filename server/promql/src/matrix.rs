@@ -84,6 +84,12 @@ impl Grid {
         (0..self.n_steps).map(|it| self.at(it))
     }
 
+    /// Some of the steps.
+    #[must_use]
+    pub fn part(&self, steps: std::ops::Range<usize>) -> Self {
+        Self { start: self.at(steps.start), step_ms: self.step_ms, n_steps: steps.len() }
+    }
+
     /// The same steps, all moved by `by_ms`.
     #[must_use]
     pub fn shifted(&self, by_ms: i64) -> Self {

@@ -44,11 +44,16 @@ impl Window {
             Self::LastTimestamp => {
                 return last(ts, values, grid, window_ms, out, |ts, _| rate::seconds(ts));
             }
+            Self::RateOfBuckets => {
+                return rate::of_buckets(ts, values, grid, window_ms, rate::Kind::Rate, out);
+            }
+            Self::IncreaseOfBuckets => {
+                return rate::of_buckets(ts, values, grid, window_ms, rate::Kind::Increase, out);
+            }
             _ => {}
         }
         let windows = Windows::new(ts, values, grid, window_ms);
         match self {
-            Self::Last | Self::LastTimestamp => {}
             Self::Rate => rate::extrapolated(&windows, rate::Kind::Rate, out),
             Self::Increase => rate::extrapolated(&windows, rate::Kind::Increase, out),
             Self::Delta => rate::extrapolated(&windows, rate::Kind::Delta, out),

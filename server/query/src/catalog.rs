@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use datafusion::catalog::TableProvider;
-use skep_proto::{LabelIndex, SeriesId, StreamId};
+use skep_proto::{LabelIndex, SeriesId, StreamId, TimestampMs};
 
 /// The tables at one moment. Nothing in it changes while a query holds it.
 ///
@@ -20,6 +20,51 @@ pub struct Snapshot {
     pub streams: Arc<dyn LabelIndex<StreamId>>,
     /// `stream_id Int64, ts Timestamp(ns, "UTC"), line Utf8|Utf8View, metadata Map<Utf8, Utf8>`.
     pub logs: Arc<dyn TableProvider>,
+    /// Samples that are gone, summed up; `None` where nothing is.
+    pub rollups: Option<Arc<dyn Rollups>>,
+}
+
+/// What of a bucket stands for its samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rollup {
+    /// The last sample, at its own time, and the stale marker after it.
+    Last,
+    /// The first one, too.
+    Ends,
+    /// First and last sample, and a fall between them where a counter was reset.
+    Counter,
+    /// As [`Self::Counter`], and how many samples they stand for ([`skep_proto::uncounted`]).
+    Rate,
+    /// At the bucket's end, as all that follow.
+    Min,
+    Max,
+    Sum,
+    /// How many samples there were: 1 for each that is still there.
+    Count,
+}
+
+/// Samples that are gone, summed up in buckets `(end - width, end]`, whose ends are multiples of
+/// their width.
+pub trait Rollups: Send + Sync + fmt::Debug {
+    /// Where buckets answer; `None` where no sample is gone that was summed up. Of several widths
+    /// the greatest that divides `grain_ms`, or else the smallest.
+    fn tier(&self, grain_ms: i64) -> Option<RollupTier>;
+}
+
+/// What answers for samples that are gone.
+#[derive(Debug)]
+pub struct RollupTier {
+    /// No later bucket is asked.
+    pub horizon: TimestampMs,
+    /// Of the widest bucket, in milliseconds.
+    pub width_ms: i64,
+    pub tables: Arc<dyn RollupTables>,
+}
+
+/// The samples beside what stands for those that are gone.
+pub trait RollupTables: Send + Sync + fmt::Debug {
+    /// As [`Snapshot::samples`].
+    fn table(&self, rollup: Rollup) -> Arc<dyn TableProvider>;
 }
 
 /// Where snapshots come from. Everything acknowledged before the call is in the snapshot.

@@ -15,13 +15,15 @@ pub mod logql;
 mod logs;
 mod metrics;
 pub mod promql;
+mod rollups;
 mod series_cut;
 mod series_walk;
 mod series_window;
 pub mod session;
 pub mod sql;
 
-pub use catalog::{Catalog, Snapshot};
+pub use catalog::{Catalog, Rollup, RollupTables, RollupTier, Rollups, Snapshot};
+pub use datafusion::catalog::TableProvider;
 pub use engine::Engine;
 pub use explain::{Explanation, LeafPlan};
 pub use export::{EntryRun, Export, SampleRun};

@@ -8,6 +8,7 @@ use arrow::{
 };
 use async_trait::async_trait;
 use datafusion::{
+    catalog::TableProvider,
     common::{DataFusionError, ScalarValue, runtime::JoinSet},
     execution::memory_pool::{MemoryConsumer, MemoryReservation},
     logical_expr::{Expr, col, lit},
@@ -19,7 +20,9 @@ use datafusion::{
     },
 };
 use futures::TryStreamExt as _;
-use skep_promql::{Grouping, Leaf, Matrix, RawSeries, Row, Storage, StorageError};
+use skep_promql::{
+    Fused, Grouping, Leaf, Matrix, RawSeries, Row, Storage, StorageError, is_absent,
+};
 use skep_proto::{
     Labels, Matcher, Sample, SeriesId, TimeRange, TimestampMs,
     names::{METRIC_NAME, column},
@@ -27,9 +30,10 @@ use skep_proto::{
 use tokio::sync::Mutex;
 
 use crate::{
-    QuerySession, Snapshot,
+    QuerySession, Rollups, Snapshot,
     budget::Budget,
     explain::LeafPlan,
+    groups::Groups as Cells,
     id_filter::id_filter,
     series_window::{SeriesWindowExec, Work},
     session::storage_error,
@@ -97,12 +101,13 @@ impl MetricStorage {
     /// Runs a leaf's plan to its end; batches come in any order of shards.
     async fn run(
         &self,
+        table: &Arc<dyn TableProvider>,
         matchers: &[Matcher],
         work: Work,
         ids: &Arc<[i64]>,
         range: TimeRange,
     ) -> Result<Vec<RecordBatch>, StorageError> {
-        let plan = self.plan(work, ids, range).await.map_err(|it| self.failed(it))?;
+        let plan = self.plan(table, work, ids, range).await.map_err(|it| self.failed(it))?;
         let batches = self.collect(&plan).await.map_err(|it| self.failed(it))?;
         if let Some(plans) = &self.plans {
             plans.lock().await.push(LeafPlan::new(matchers, plan.as_ref()));
@@ -112,6 +117,7 @@ impl MetricStorage {
 
     async fn plan(
         &self,
+        table: &Arc<dyn TableProvider>,
         work: Work,
         ids: &Arc<[i64]>,
         range: TimeRange,
@@ -120,7 +126,7 @@ impl MetricStorage {
         let mut shards = Vec::with_capacity(n_shards);
         let shard_len = ids.len().div_ceil(n_shards).max(1);
         for ids in ids.chunks(shard_len) {
-            shards.push(self.scan(ids, range).await?);
+            shards.push(self.scan(table, ids, range).await?);
         }
         let input = match shards.pop() {
             Some(shard) if shards.is_empty() => shard,
@@ -133,10 +139,10 @@ impl MetricStorage {
     /// Samples of a run of ids in order of (series, time), in one partition.
     async fn scan(
         &self,
+        table: &Arc<dyn TableProvider>,
         ids: &[i64],
         range: TimeRange,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let table = &self.snapshot.samples;
         let schema = table.schema();
         let projection = [column::SERIES_ID, column::TS, column::VALUE]
             .map(|it| schema.index_of(it))
@@ -206,6 +212,51 @@ pub(crate) fn sorted(
 #[async_trait]
 impl Storage for MetricStorage {
     async fn leaf(&self, leaf: &Leaf) -> Result<Matrix, StorageError> {
+        match self.coarse_leaf(leaf).await? {
+            Some(matrix) => Ok(matrix),
+            None => self.leaf_over(leaf, &self.snapshot.samples).await,
+        }
+    }
+
+    async fn raw(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<RawSeries>, StorageError> {
+        let Selection { ids, labels } = self.select(matchers, range)?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batches = self.run(&self.snapshot.samples, matchers, Work::Raw, &ids, range).await?;
+        Ok(raw_rows_of(&batches)
+            .filter_map(|(series_id, ts, values)| {
+                let labels = labels.get(ids.binary_search(&series_id).ok()?)?;
+                let samples = ts
+                    .iter()
+                    .zip(values)
+                    .map(|(&ts, &value)| Sample { ts: TimestampMs(ts), value })
+                    .collect();
+                Some(RawSeries { labels: Arc::clone(labels), samples })
+            })
+            .collect())
+    }
+}
+
+impl MetricStorage {
+    pub(crate) fn rollups(&self) -> Option<&dyn Rollups> {
+        self.snapshot.rollups.as_deref()
+    }
+
+    pub(crate) fn samples(&self) -> &Arc<dyn TableProvider> {
+        &self.snapshot.samples
+    }
+
+    /// A leaf over one table of samples.
+    pub(crate) async fn leaf_over(
+        &self,
+        leaf: &Leaf,
+        table: &Arc<dyn TableProvider>,
+    ) -> Result<Matrix, StorageError> {
         let range = leaf.range();
         let Selection { ids, labels } = self.select(&leaf.matchers, range)?;
         if ids.is_empty() || leaf.grid.n_steps() == 0 {
@@ -224,7 +275,7 @@ impl Storage for MetricStorage {
                 )
             }
         };
-        let batches = self.run(&leaf.matchers, work, &ids, range).await?;
+        let batches = self.run(table, &leaf.matchers, work, &ids, range).await?;
         let label_of = |key: i64| match &keys {
             Some(groups) => usize::try_from(key).ok().and_then(|it| groups.get(it)),
             None => ids.binary_search(&key).ok().and_then(|it| labels.get(it)),
@@ -237,27 +288,19 @@ impl Storage for MetricStorage {
         Ok(Matrix { grid: leaf.grid, rows })
     }
 
-    async fn raw(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Vec<RawSeries>, StorageError> {
-        let Selection { ids, labels } = self.select(matchers, range)?;
-        if ids.is_empty() {
-            return Ok(Vec::new());
+    /// Aggregates rows as a leaf would have.
+    pub(crate) fn aggregated(&self, fused: &Fused, matrix: &Matrix) -> Matrix {
+        let labels: Vec<Arc<Labels>> =
+            matrix.rows.iter().map(|it| Arc::clone(&it.labels)).collect();
+        let groups = group(&fused.grouping, &labels);
+        let mut cells = Cells::new(fused.op, groups.labels.len(), matrix.grid.n_steps());
+        for (row, group_idx) in matrix.rows.iter().zip(&groups.group_of) {
+            cells.add(*group_idx, &row.values);
         }
-        let batches = self.run(matchers, Work::Raw, &ids, range).await?;
-        Ok(raw_rows_of(&batches)
-            .filter_map(|(series_id, ts, values)| {
-                let labels = labels.get(ids.binary_search(&series_id).ok()?)?;
-                let samples = ts
-                    .iter()
-                    .zip(values)
-                    .map(|(&ts, &value)| Sample { ts: TimestampMs(ts), value })
-                    .collect();
-                Some(RawSeries { labels: Arc::clone(labels), samples })
-            })
-            .collect())
+        let rows = groups.labels.into_iter().zip(cells.rows());
+        let rows = rows.map(|(labels, values)| Row { labels, values: values.collect() });
+        let has_value = |it: &Row| it.values.iter().any(|it| !is_absent(*it));
+        Matrix { grid: matrix.grid, rows: rows.filter(has_value).collect() }
     }
 }
 

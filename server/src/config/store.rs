@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::bail;
 use serde::Deserialize;
-use skep_store::{Durability, StoreConfig};
+use skep_store::{Durability, RollupPeriod, RollupPeriods, StoreConfig};
 
 use super::{
     memory::Shares,
@@ -16,6 +16,8 @@ const RETENTION_DEFAULT: Duration = Duration::from_hours(24 * 90);
 pub(super) const KEEP_ALL: &str = "off";
 /// What a power cut may cost who asked for `durability = "interval"`.
 const SYNC_INTERVAL_DEFAULT: &str = "1s";
+/// A day is summed up an hour after its end, and must be whole until then.
+const RETENTION_MIN_ROLLUPS: Duration = Duration::from_hours(48);
 /// A query opens every part of its days.
 const PARTS_PER_DAY_MAX: usize = 1_000;
 /// A part may take an eighth of the cap, and the log twice that.
@@ -26,6 +28,9 @@ const MAX_BYTES_MIN: u64 = 16 << 20;
 pub(super) struct RawStore {
     /// A duration, or "off": keep everything, whatever its age.
     retention: Option<String>,
+    /// How long samples summed up in 5 minutes and hours are kept; not made if left out.
+    retention_5m: Option<String>,
+    retention_1h: Option<String>,
     /// "fsync": a write is on the disk before it is acknowledged; "interval": soon after.
     durability: Option<RawDurability>,
     sync_interval: Option<String>,
@@ -56,6 +61,7 @@ impl RawStore {
             Some(KEEP_ALL) => None,
             Some(it) => Some(positive_duration("store.retention", it)?),
         };
+        config.rollups = self.rollups(config.retention)?;
         if let Some(it) = &self.group_interval {
             config.group_interval = duration("store.group_interval", it)?;
         }
@@ -90,6 +96,26 @@ impl RawStore {
             );
         }
         Ok(config)
+    }
+
+    fn rollups(&self, retention: Option<Duration>) -> anyhow::Result<RollupPeriods> {
+        let period = |key: &str, text: &Option<String>| {
+            let Some(text) = text.as_deref() else { return Ok(None) };
+            if retention.is_some_and(|it| it < RETENTION_MIN_ROLLUPS) {
+                bail!(
+                    "{key}: days are summed up when they are complete; store.retention must be at \
+                       least \"2d\" for that"
+                );
+            }
+            Ok(Some(match text {
+                KEEP_ALL => RollupPeriod::Forever,
+                text => RollupPeriod::For(positive_duration(key, text)?),
+            }))
+        };
+        Ok(RollupPeriods {
+            minutes_5: period("store.retention_5m", &self.retention_5m)?,
+            hour_1: period("store.retention_1h", &self.retention_1h)?,
+        })
     }
 
     fn durability(&self, default: Durability) -> anyhow::Result<Durability> {

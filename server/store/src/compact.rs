@@ -1,7 +1,7 @@
 //! Keeping a day's parts few, and letting go of days that are too old.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, atomic::Ordering},
 };
@@ -120,6 +120,11 @@ impl Store {
         let _one_at_a_time = self.compaction.lock().await;
         self.follow_settled(&mut *self.tables.lock().await)?;
         self.set_aside_damaged().await?;
+        // Before rows go, and after those that are late have come.
+        if let Err(error) = self.downsample().await {
+            let error = crate::run::report(&error);
+            tracing::warn!(error, "Could not sum up samples; the next merge tries again.");
+        }
         self.drop_old_days().await?;
         self.drop_expired_rows().await?;
         self.forget_unused_sets().await;
@@ -319,15 +324,18 @@ impl Store {
             }
         }
         // Label sets last: rows without them could not be found.
+        let summed_up = tables.tiers.days();
         let tables = &mut *tables;
-        for (log, index, first) in [
-            (&mut tables.series, &self.series, first_samples),
-            (&mut tables.streams, &self.streams, first_logs),
+        for (log, index, first, kept) in [
+            (&mut tables.series, &self.series, first_samples, summed_up),
+            (&mut tables.streams, &self.streams, first_logs, BTreeSet::new()),
         ] {
-            let old = days_before(log, first);
+            let mut old = days_before(log, first);
+            old.retain(|it| !kept.contains(&it.day));
             if !old.is_empty() {
+                let days = old.iter().map(|it| it.day).collect();
                 self.swap_sets(log, old, Vec::new(), "DELETE")?;
-                index.forget_days_before(first);
+                index.forget_days(&days);
                 self.has_unused_sets.store(true, Ordering::Relaxed);
             }
         }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use skep_wal::Durability;
 
-use crate::{part_store::ObjectStoreConfig, retention::RetentionRule};
+use crate::{downsample::RollupPeriods, part_store::ObjectStoreConfig, retention::RetentionRule};
 
 /// Settings of one store; every value is fine except where noted.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub struct StoreConfig {
     pub retention: Option<Duration>,
     /// Exceptions from `retention`, by table and selector; the first that matches counts.
     pub retention_rules: Vec<RetentionRule>,
+    /// How long samples summed up are kept.
+    pub rollups: RollupPeriods,
     /// Everything in `dir` stays below this: the oldest days go first. `None` for no cap.
     pub max_bytes: Option<u64>,
     /// Writes are refused when the file system has less left than this, so that what makes room
@@ -59,6 +61,7 @@ impl StoreConfig {
             replay_bytes_max: None,
             retention: None,
             retention_rules: Vec::new(),
+            rollups: RollupPeriods::default(),
             max_bytes: None,
             reserve_bytes: None,
             future_max: Duration::from_secs(2 * 86_400),

@@ -289,7 +289,33 @@ impl Store {
             }
             self.note_disk_bytes(tables.size_bytes());
         }
+        self.set_aside_damaged_rollups().await
+    }
+
+    /// What still has its samples is summed up again.
+    async fn set_aside_damaged_rollups(&self) -> Result<(), CommitError> {
+        if self.damaged_rollups().is_empty() {
+            return Ok(());
+        }
+        let mut tables = self.tables.lock().await;
+        let now_ms = self.clock.now().to_ms().0;
+        for part in self.damaged_rollups() {
+            for (_, log) in &mut tables.tiers.0 {
+                if log.path_of(&part.info) == part.path && log.is_live(&part.info.name) {
+                    set_aside(log, &part.info, 0, now_ms)?;
+                    self.figures.n_damaged_parts.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            self.view().tiers.retain(|it| !Arc::ptr_eq(&it.1, &part));
+        }
+        self.note_disk_bytes(tables.size_bytes());
         Ok(())
+    }
+
+    fn damaged_rollups(&self) -> Vec<Arc<Part>> {
+        let view = self.view();
+        let damaged = view.tiers.iter().map(|it| &it.1).filter(|it| it.health.is_damaged());
+        damaged.map(Arc::clone).collect()
     }
 
     /// Does so again and again, until told to stop.
@@ -315,7 +341,9 @@ impl Store {
 
     /// Found by a read, and still in the table.
     pub(crate) fn n_damaged_live(&self) -> usize {
-        self.damaged_parts(Table::Samples).len() + self.damaged_parts(Table::Logs).len()
+        self.damaged_parts(Table::Samples).len()
+            + self.damaged_parts(Table::Logs).len()
+            + self.damaged_rollups().len()
     }
 
     fn damaged_parts(&self, table: Table) -> Vec<Arc<Part>> {

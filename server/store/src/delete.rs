@@ -84,9 +84,13 @@ impl Deletes {
 
     /// Hides in a part what pending deletes are about.
     pub(crate) fn attach(&self, table: Table, part: &Part) {
-        for mask in self.masks.iter().filter(|it| it.table == table && it.concerns(&part.info)) {
-            part.hide(mask);
-        }
+        self.attach_within(table, part, part.info.ts);
+    }
+
+    /// As [`Self::attach`], where rows stand for other times than their own.
+    pub(crate) fn attach_within(&self, table: Table, part: &Part, ts: (i64, i64)) {
+        let concerns = |it: &&Arc<Mask>| it.table == table && it.concerns_within(&part.info, ts);
+        self.masks.iter().filter(concerns).for_each(|it| part.hide(it));
     }
 }
 
@@ -132,7 +136,9 @@ impl Store {
             LabelsOf::Series => (TableName::Samples, (range.start.0, range.end.0)),
             LabelsOf::Streams => (TableName::Logs, (range.start.to_ns().0, range.end.to_ns().0)),
         };
-        let through = tables.samples.live().chain(tables.logs.live()).map(|it| it.rank).max();
+        let rollups = tables.tiers.0.iter().flat_map(|(_, log)| log.live());
+        let rows = tables.samples.live().chain(tables.logs.live()).chain(rollups);
+        let through = rows.map(|it| it.rank).max();
         let record = Record {
             id: self.deletes_held().document.next_id(),
             table,
@@ -204,7 +210,8 @@ impl Store {
             self.change_deletes(|it| it.set_progress(mask.delete, Progress::Finished))?;
             // A query that began earlier may still hold the old parts, and they their masks.
             self.deletes_held().masks.retain(|it| it.delete != mask.delete);
-            self.parts_under(&mask).iter().for_each(|it| it.unhide(mask.delete));
+            let parts = self.parts_under(&mask).into_iter().chain(self.rollups_under(&mask));
+            parts.for_each(|it| it.unhide(mask.delete));
         }
         Ok(())
     }
@@ -224,6 +231,7 @@ impl Store {
             self.merge_rows(mask.table, merger).await?;
             drop(room);
         }
+        self.clean_rollups(mask).await?;
         Ok(is_done)
     }
 
@@ -254,7 +262,8 @@ impl Store {
 
     fn hide(&self, mask: &Arc<Mask>) {
         self.deletes_held().masks.push(Arc::clone(mask));
-        self.parts_under(mask).iter().for_each(|it| it.hide(mask));
+        let parts = self.parts_under(mask).into_iter().chain(self.rollups_under(mask));
+        parts.for_each(|it| it.hide(mask));
     }
 
     /// The live parts that a mask is about.
@@ -309,7 +318,8 @@ impl Store {
         let listed: BTreeSet<i32> =
             sets.live().map(|it| it.day).filter(|it| days.0 <= *it && *it <= days.1).collect();
         for day in listed {
-            let left = self.ids_left(mask, day).await?;
+            let mut left = self.ids_left(mask, day).await?;
+            left.extend(self.ids_summed_up(mask, day).await?);
             self.strike(tables, mask, day, &left)?;
         }
         self.recount_days(mask).await;

@@ -60,7 +60,7 @@ pub(crate) struct Written {
 
 /// Smallest and greatest of what came by.
 #[derive(Debug, Clone, Copy)]
-struct Bounds {
+pub(crate) struct Bounds {
     ids: (i64, i64),
     ts: (i64, i64),
     n_rows: u64,
@@ -73,7 +73,7 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    fn add(&mut self, id: i64, ts: i64) {
+    pub(crate) fn add(&mut self, id: i64, ts: i64) {
         self.ids = (self.ids.0.min(id), self.ids.1.max(id));
         self.ts = (self.ts.0.min(ts), self.ts.1.max(ts));
         self.n_rows += 1;
@@ -89,6 +89,11 @@ impl Bounds {
     }
 }
 
+/// Buckets stay for years.
+const ROLLUP_ZSTD_LEVEL: i32 = 9;
+/// Whole row groups are read: those of 200 series and a day of 5 minutes.
+const ROLLUP_ROW_GROUP_ROWS: usize = 65_536;
+
 /// What all tables share: compression, the sort order, where the file comes from.
 fn properties(n_sorted: i32) -> WriterPropertiesBuilder {
     let sorted = (0..n_sorted)
@@ -99,6 +104,15 @@ fn properties(n_sorted: i32) -> WriterPropertiesBuilder {
         .set_key_value_metadata(Some(vec![KeyValue::new("skep.format".to_owned(), "1".to_owned())]))
         .set_compression(zstd(ZSTD_LEVEL))
         .set_sorting_columns(Some(sorted))
+}
+
+/// Buckets: few rows of many columns, read by series.
+pub(crate) fn rollup_properties() -> WriterProperties {
+    properties(2)
+        .set_compression(zstd(ROLLUP_ZSTD_LEVEL))
+        .set_max_row_group_row_count(Some(ROLLUP_ROW_GROUP_ROWS))
+        .set_dictionary_enabled(true)
+        .build()
 }
 
 fn zstd(level: i32) -> Compression {

@@ -17,6 +17,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::{
     commit::{Commit, CommitError, Covered, TableLog},
     day::{MS_PER_DAY, NS_PER_MS, format_day, start_ms},
+    downsample::TierLogs,
     encode::{Effort, EncodeError, LogWriter, SampleWriter, SetRow, Written, write_sets},
     filter::RowFilter,
     heads::{LogHeads, SampleHeads},
@@ -38,6 +39,7 @@ pub(crate) struct Tables {
     pub(crate) streams: TableLog,
     pub(crate) samples: TableLog,
     pub(crate) logs: TableLog,
+    pub(crate) tiers: TierLogs,
     /// Oldest first.
     frozen: VecDeque<Frozen>,
     /// Up to which segment everything is in parts, and up to which segments are gone.
@@ -130,6 +132,7 @@ impl Tables {
             streams,
             samples,
             logs,
+            tiers: TierLogs::default(),
             frozen: VecDeque::new(),
             covered: 0,
             removed: 0,
@@ -174,6 +177,7 @@ impl Tables {
             streams: bytes(&self.streams),
             samples: bytes(&self.samples),
             logs: bytes(&self.logs),
+            rollups: self.tiers.0.iter().map(|(_, log)| bytes(log)).sum(),
         }
     }
 }

@@ -196,9 +196,8 @@ impl Index {
     }
 
     /// Forgets that these days have rows: their tables are gone.
-    pub(crate) fn forget_days_before(&self, day: i32) {
-        let mut inner = self.inner();
-        inner.written = inner.written.split_off(&day);
+    pub(crate) fn forget_days(&self, days: &BTreeSet<i32>) {
+        self.inner().written.retain(|day, _| !days.contains(day));
     }
 
     /// Notes that whatever has one of these ids may have data on this day.

@@ -1,6 +1,6 @@
 //! The store against an in-memory model, over a disk that fails and loses power.
 
-mod faults;
+pub(crate) mod faults;
 mod model;
 mod read;
 mod writes;

@@ -19,6 +19,7 @@ use crate::{
     damage::{self, DAMAGED_DIR},
     day::day_of_ms,
     delete::{Deletes, Document},
+    downsample::{Tier, TierLogs},
     encode::read_sets,
     error::OpenError,
     flush::Tables,
@@ -80,6 +81,7 @@ impl Store {
         let store = parts(dir, Arc::clone(&fs))?;
         let now_ms = clock.now().to_ms().0;
         let mut tables = open_tables(dir, &store, now_ms)?;
+        tables.tiers = open_tiers(&config, &store, now_ms)?;
         restore::take_back(&mut tables, dir, fs.as_ref(), now_ms);
         let index = |order, of| {
             let periods = Periods::new(of, config.retention, &config.retention_rules);
@@ -89,17 +91,11 @@ impl Store {
         let series = load_index(&mut tables.series, series, now_ms)?;
         let streams = index(IdOrder::Sequential, LabelsOf::Streams);
         let streams = load_index(&mut tables.streams, streams, now_ms)?;
-        let (samples, n_missing_samples) = damage::load_parts(&mut tables.samples, now_ms)?;
-        let (logs, n_missing_logs) = damage::load_parts(&mut tables.logs, now_ms)?;
-        let n_damaged = damage::n_set_aside(&dir.join(DAMAGED_DIR));
         let deletes = Document::load(dir, fs.as_ref())
             .map_err(|(path, source)| OpenError::Io { path, source })?;
         let deletes = Deletes::new(deletes);
-        samples.iter().for_each(|it| deletes.attach(Table::Samples, it));
-        logs.iter().for_each(|it| deletes.attach(Table::Logs, it));
-        let mut view = View::default();
-        view.samples.parts = samples;
-        view.logs.parts = logs;
+        let (view, n_missing) = load_view(&mut tables, &deletes, now_ms)?;
+        let n_damaged = damage::n_set_aside(&dir.join(DAMAGED_DIR));
         let covered = (tables.samples.covered(), tables.logs.covered());
         let (wal, replay) = open_wal(&config, &fs, covered)?;
         let figures = Figures {
@@ -107,7 +103,7 @@ impl Store {
             n_flush_failures: AtomicU64::new(0),
             last_flush_ms: AtomicI64::new(0),
             disk_bytes: Mutex::new(tables.size_bytes()),
-            n_damaged_parts: AtomicUsize::new(n_missing_samples + n_missing_logs + n_damaged),
+            n_damaged_parts: AtomicUsize::new(n_missing + n_damaged),
             n_samples_rejected: AtomicU64::new(0),
             n_entries_rejected: AtomicU64::new(0),
         };
@@ -134,6 +130,7 @@ impl Store {
             is_closed: AtomicBool::new(false),
             figures,
             space,
+            cleaned: Mutex::default(),
             expired_on: AtomicI32::new(i32::MIN),
             has_unused_sets: AtomicBool::new(false),
             _lock: lock,
@@ -170,6 +167,50 @@ fn open_tables(dir: &Path, store: &Arc<dyn PartStore>, now_ms: i64) -> Result<Ta
         open("samples", &schema::SAMPLES_FILE, schema::SAMPLES_KEY)?,
         open("logs", &schema::LOGS_FILE, schema::LOGS_KEY)?,
     ))
+}
+
+/// Those that are made, and those that were.
+fn open_tiers(
+    config: &StoreConfig,
+    store: &Arc<dyn PartStore>,
+    now_ms: i64,
+) -> Result<TierLogs, CommitError> {
+    let mut tiers = TierLogs::default();
+    for tier in Tier::ALL {
+        let dir = config.dir.join(tier.name());
+        if config.rollups.of(tier).is_some() || dir.is_dir() {
+            let schema =
+                TableSchema::new(tier.name(), &schema::SAMPLES_ROLLUP, schema::SAMPLES_KEY);
+            let log = TableLog::open(dir, schema, Arc::clone(store), now_ms)?;
+            tiers.0.push((tier, log));
+        }
+    }
+    Ok(tiers)
+}
+
+/// The parts that are there, and how many are missing.
+fn load_view(
+    tables: &mut Tables,
+    deletes: &Deletes,
+    now_ms: i64,
+) -> Result<(View, usize), CommitError> {
+    let (samples, n_missing_samples) = damage::load_parts(&mut tables.samples, now_ms)?;
+    let (logs, n_missing_logs) = damage::load_parts(&mut tables.logs, now_ms)?;
+    samples.iter().for_each(|it| deletes.attach(Table::Samples, it));
+    logs.iter().for_each(|it| deletes.attach(Table::Logs, it));
+    let mut view = View::default();
+    view.samples.parts = samples;
+    view.logs.parts = logs;
+    let mut n_missing_in_all = n_missing_samples + n_missing_logs;
+    for (tier, log) in &mut tables.tiers.0 {
+        let (parts, n_missing) = damage::load_parts(log, now_ms)?;
+        n_missing_in_all += n_missing;
+        for part in parts {
+            deletes.attach_within(Table::Samples, &part, tier.ts_within(&part.info));
+            view.tiers.push((*tier, part));
+        }
+    }
+    Ok((view, n_missing_in_all))
 }
 
 fn load_index(log: &mut TableLog, index: Index, now_ms: i64) -> Result<Arc<Index>, OpenError> {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, MutexGuard, atomic::Ordering},
     time::Duration,
 };
 
@@ -97,6 +97,11 @@ impl Periods {
         oldest(now_ms, self.longest())
     }
 
+    /// The oldest time stamp of a label set without a rule of its own.
+    pub(crate) fn oldest_by_default_ms(&self, now_ms: i64) -> i64 {
+        oldest(now_ms, self.default)
+    }
+
     /// From this day on nothing can have expired.
     fn first_whole_day(&self, now_ms: i64) -> i32 {
         day_of_ms(oldest(now_ms, self.shortest()))
@@ -138,6 +143,16 @@ impl Expiry {
         in_unit(oldest(self.now_ms, self.longest), unit)
     }
 
+    /// The oldest time stamp that is kept of an id without a rule of its own, in milliseconds.
+    pub(crate) fn oldest_by_default_ms(&self) -> i64 {
+        oldest(self.now_ms, self.default)
+    }
+
+    /// Whether less is kept of an id than of most.
+    pub(crate) fn is_shorter(&self, id: i64) -> bool {
+        self.periods.get(&id).is_some_and(|it| *it < self.default)
+    }
+
     /// Whether ids differ, so that rows have to be looked at one by one.
     pub(crate) fn differs(&self) -> bool {
         !self.periods.is_empty()
@@ -176,6 +191,8 @@ fn in_unit(ms: i64, unit: TimeUnit) -> i64 {
 struct ExpiredSets {
     parts: Vec<PartInfo>,
     kept: Vec<SetRow>,
+    /// Of which only what was summed up is left.
+    summed_up: Vec<SetRow>,
     expired: Vec<i64>,
 }
 
@@ -222,12 +239,16 @@ impl Store {
     ) -> Result<(), FlushError> {
         let (sets, parts) = {
             let mut tables = self.tables.lock().await;
-            let sets = ExpiredSets::read(tables.sets(table), day, expiry)?;
+            let is_summed_up = table == Table::Samples && tables.tiers.days().contains(&day);
+            let sets = ExpiredSets::read(tables.sets(table), day, expiry, is_summed_up)?;
             let parts = tables.log(table).live().filter(|it| it.day == day).cloned();
             (sets, parts.collect::<Vec<_>>())
         };
-        let n_sets = sets.kept.len() + sets.expired.len();
-        if sets.expired.len() * 100 < n_sets.max(1) * EXPIRED_PERCENT_MIN {
+        let n_expired = sets.summed_up.len() + sets.expired.len();
+        let n_sets = sets.kept.len() + n_expired;
+        let is_cleaned =
+            !sets.summed_up.is_empty() && self.cleaned_held().get(&day) == Some(&n_expired);
+        if n_expired * 100 < n_sets.max(1) * EXPIRED_PERCENT_MIN || is_cleaned {
             return Ok(());
         }
         if sets.kept.is_empty() {
@@ -243,15 +264,21 @@ impl Store {
         }
         tracing::info!(
             day = crate::day::format_day(day),
-            n_expired = sets.expired.len(),
+            n_expired,
             n_kept = sets.kept.len(),
             table = ?table,
             "Dropped expired rows."
         );
+        if !sets.summed_up.is_empty() {
+            self.cleaned_held().insert(day, n_expired);
+        }
         // Rows first: sets without rows are looked at again, rows without sets could not be found.
         let mut tables = self.tables.lock().await;
-        self.rewrite_sets(tables.sets(table), sets, order, day)?;
-        let is_expired = |id| day < day_of_ms(expiry.oldest_ms(id));
+        let gone: HashSet<i64> = sets.expired.iter().copied().collect();
+        if !gone.is_empty() {
+            self.rewrite_sets(tables.sets(table), sets, order, day)?;
+        }
+        let is_expired = |id| gone.contains(&id);
         self.index_of(table).0.unmark_written(day, &is_expired);
         self.has_unused_sets.store(true, Ordering::Relaxed);
         Ok(())
@@ -260,10 +287,12 @@ impl Store {
     fn rewrite_sets(
         &self,
         log: &mut TableLog,
-        sets: ExpiredSets,
+        mut sets: ExpiredSets,
         order: IdOrder,
         day: i32,
     ) -> Result<(), FlushError> {
+        sets.kept.append(&mut sets.summed_up);
+        sets.kept.sort_unstable_by_key(|it| it.id);
         let mut add = Vec::new();
         if !sets.kept.is_empty() {
             let name = Merger { day, parts: sets.parts.clone() }.name();
@@ -272,6 +301,10 @@ impl Store {
             add.push(name.finish(log, written)?);
         }
         self.swap_sets(log, sets.parts, add, "DELETE")
+    }
+
+    fn cleaned_held(&self) -> MutexGuard<'_, HashMap<i32, usize>> {
+        self.cleaned.lock().expect("nothing panics while it holds what was cleaned")
     }
 
     pub(crate) fn index_of(&self, table: Table) -> (&Index, IdOrder) {
@@ -308,7 +341,12 @@ impl Store {
 }
 
 impl ExpiredSets {
-    fn read(log: &TableLog, day: i32, expiry: &Expiry) -> Result<Self, FlushError> {
+    fn read(
+        log: &TableLog,
+        day: i32,
+        expiry: &Expiry,
+        is_summed_up: bool,
+    ) -> Result<Self, FlushError> {
         let parts: Vec<PartInfo> = log.live().filter(|it| it.day == day).cloned().collect();
         let mut rows: BTreeMap<i64, SetRow> = BTreeMap::new();
         for part in &parts {
@@ -324,6 +362,9 @@ impl ExpiredSets {
         }
         let (expired, kept): (Vec<_>, Vec<_>) =
             rows.into_values().partition(|it| day < day_of_ms(expiry.oldest_ms(it.id)));
-        Ok(Self { parts, kept, expired: expired.into_iter().map(|it| it.id).collect() })
+        let (summed_up, expired): (Vec<_>, Vec<_>) =
+            expired.into_iter().partition(|it| is_summed_up && !expiry.is_shorter(it.id));
+        let expired = expired.into_iter().map(|it| it.id).collect();
+        Ok(Self { parts, kept, summed_up, expired })
     }
 }

@@ -19,11 +19,13 @@ pub struct TableBytes {
     pub streams: u64,
     pub samples: u64,
     pub logs: u64,
+    /// Samples summed up.
+    pub rollups: u64,
 }
 
 impl TableBytes {
     pub(crate) fn total(self) -> u64 {
-        self.series + self.streams + self.samples + self.logs
+        self.series + self.streams + self.samples + self.logs + self.rollups
     }
 }
 

@@ -12,5 +12,6 @@ mod table;
 mod tests;
 
 pub(crate) use cache::Cache;
+pub(crate) use footer::PartBytes;
 pub(crate) use merge::merge;
 pub(crate) use table::SampleTable;

@@ -36,6 +36,26 @@ pub(crate) static SAMPLES_FILE: LazyLock<SchemaRef> = LazyLock::new(|| {
     ])
 });
 
+/// Samples summed up: those of a day in `(ts - width, ts]`.
+pub(crate) static SAMPLES_ROLLUP: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let float = |name| Field::new(name, DataType::Float64, false);
+    let time = |name| timestamp(TimeUnit::Millisecond).with_name(name);
+    schema([
+        Field::new(column::SERIES_ID, DataType::Int64, false),
+        timestamp(TimeUnit::Millisecond),
+        float(column::MIN),
+        float(column::MAX),
+        float(column::SUM),
+        Field::new(column::COUNT, DataType::Int64, false),
+        time(column::FIRST_TS),
+        float(column::FIRST),
+        time(column::LAST_TS),
+        float(column::LAST),
+        float(column::LOST),
+        time(column::STALE_TS).with_nullable(true),
+    ])
+});
+
 /// Log entries, as queries see them.
 pub(crate) static LOGS: LazyLock<SchemaRef> = LazyLock::new(|| {
     schema([

@@ -28,7 +28,7 @@ impl Store {
                 self.follow(log, table, commit);
             }
         }
-        Ok(())
+        self.follow_settled_rollups(tables)
     }
 
     /// The index has to know exactly which label sets a day's table holds: one that it takes for

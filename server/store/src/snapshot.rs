@@ -59,7 +59,9 @@ impl Store {
         let name = self.new_name(&taken);
         let unfinished = dir.join(format!("{name}{UNFINISHED}"));
         self.make_dir(&unfinished)?;
-        for log in [&tables.series, &tables.streams, &tables.samples, &tables.logs] {
+        let tiers = tables.tiers.0.iter().map(|(_, log)| log);
+        let logs = [&tables.series, &tables.streams, &tables.samples, &tables.logs];
+        for log in logs.into_iter().chain(tiers) {
             self.copy_table(log, &unfinished)?;
         }
         for file in [METADATA_FILE, DELETES_FILE] {

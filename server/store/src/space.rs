@@ -7,6 +7,7 @@
 //! cap while a flush is under way.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::Path,
     sync::{
@@ -38,6 +39,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 const CAP_SHARE: u64 = 8;
 /// Of the cap: the most that the log may take.
 const WAL_SHARE: u64 = 4;
+/// Of the cap: what samples summed up may take before their oldest days go first.
+const ROLLUP_SHARE: u64 = 4;
 /// Of the file system, unless the setting says otherwise: 5 %, and at most …
 const RESERVE_SHARE: u64 = 20;
 const RESERVE_BYTES_MAX: u64 = 128 << 20;
@@ -267,6 +270,24 @@ impl Store {
         let mut used = files.saturating_add(self.wal.stats().n_bytes);
         let (mut n_parts, mut n_bytes) = (0_u64, 0_u64);
         let mut oldest_day = None;
+        // What is summed up is there to outlive the samples, but not to push them out.
+        while used.saturating_add(needed) > target
+            && tables.size_bytes().rollups > cap / ROLLUP_SHARE
+        {
+            match self.evict_rollups(tables) {
+                Ok(0) => break,
+                Ok(freed) => {
+                    n_parts += 1;
+                    n_bytes += freed;
+                    used = used.saturating_sub(freed);
+                }
+                Err(error) => {
+                    let error = crate::run::report(&error);
+                    tracing::warn!(error, "Could not let go of old rollups; trying again.");
+                    break;
+                }
+            }
+        }
         while used.saturating_add(needed) > target
             && let Some(victims) = Victims::choose(tables, used.saturating_add(needed) > cap)
         {
@@ -311,17 +332,23 @@ impl Store {
 
     /// Label sets of days that have no rows any more. Rows still in memory bring theirs again.
     pub(crate) fn drop_unused_sets(&self, tables: &mut Tables) -> Result<(), FlushError> {
+        let summed_up = tables.tiers.days();
         let Tables { series, streams, samples, logs, .. } = tables;
-        let sets: [(&mut TableLog, &Index, &TableLog); 2] =
-            [(series, &self.series, samples), (streams, &self.streams, logs)];
-        for (sets, index, rows) in sets {
+        let sets: [(&mut TableLog, &Index, &TableLog, BTreeSet<i32>); 2] = [
+            (series, &self.series, samples, summed_up),
+            (streams, &self.streams, logs, BTreeSet::new()),
+        ];
+        for (sets, index, rows, kept) in sets {
             let first_day = rows.live().map(|it| it.day).min().unwrap_or(i32::MAX);
-            let old: Vec<PartInfo> = sets.live().filter(|it| it.day < first_day).cloned().collect();
-            if !old.is_empty() {
-                self.swap_sets(sets, old, Vec::new(), "DELETE")?;
-                index.forget_days_before(first_day);
-                self.has_unused_sets.store(true, Ordering::Relaxed);
+            let is_old = |it: &&PartInfo| it.day < first_day && !kept.contains(&it.day);
+            let old: Vec<PartInfo> = sets.live().filter(is_old).cloned().collect();
+            if old.is_empty() {
+                continue;
             }
+            let days: BTreeSet<i32> = old.iter().map(|it| it.day).collect();
+            self.swap_sets(sets, old, Vec::new(), "DELETE")?;
+            index.forget_days(&days);
+            self.has_unused_sets.store(true, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The store as a whole: what it holds, and appending to it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::File,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -68,6 +68,8 @@ pub struct Store {
     pub(crate) is_closed: AtomicBool,
     pub(crate) figures: Figures,
     pub(crate) space: Space,
+    /// Days that are summed up: how many expired label sets each had when their rows were dropped.
+    pub(crate) cleaned: Mutex<HashMap<i32, usize>>,
     /// The day on which expired rows were last looked for.
     pub(crate) expired_on: AtomicI32,
     /// Days' label sets are gone, so some may be of no more use.

@@ -1,6 +1,9 @@
 //! What a query sees: the parts and heads of one moment, which stay until it is done.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use datafusion::{catalog::TableProvider, common::Result, datasource::MemTable};
@@ -9,6 +12,7 @@ use skep_proto::{
 };
 
 use crate::{
+    downsample::{Rollups, Scope, Served, Tier},
     heads::{LogHeads, SampleHeads},
     index::{IndexSnapshot, TypedIndex},
     merge::Table,
@@ -24,6 +28,8 @@ use crate::{
 pub(crate) struct View {
     pub(crate) samples: TableView<SampleHeads>,
     pub(crate) logs: TableView<LogHeads>,
+    /// Samples summed up, by day.
+    pub(crate) tiers: Vec<(Tier, Arc<Part>)>,
 }
 
 #[derive(Debug)]
@@ -110,6 +116,19 @@ impl Snapshot {
         let cache = Arc::clone(&self.sample_cache);
         let table = SampleTable::new(self.view.samples.parts.clone(), heads, cache);
         Arc::new(table.with_expiry(&self.sample_expiry))
+    }
+
+    /// Where samples are gone that are summed up still; `None` where nothing is to be had beyond
+    /// [`Self::samples`]. Buckets may be as wide as what divides `grain_ms`.
+    pub fn rollups(&self, grain_ms: i64) -> Option<Rollups> {
+        let scope = || {
+            let samples = &self.view.samples;
+            let mut raw_days: BTreeSet<i32> = samples.parts.iter().map(|it| it.info.day).collect();
+            samples.heads().for_each(|it| raw_days.extend(it.days()));
+            Scope { raw_days: Arc::new(raw_days), expiry: self.sample_expiry.clone() }
+        };
+        let served = Served::new(&self.view.tiers, scope, grain_ms)?;
+        Some(Rollups::new(self.samples(), served))
     }
 
     /// `(stream_id, ts, line, metadata)` sorted by (stream_id, ts), identical rows once.

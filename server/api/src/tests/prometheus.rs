@@ -297,6 +297,7 @@ async fn the_store_tells_its_figures_before_and_after_a_flush() {
         skep_store_disk_bytes{table="streams"} 0
         skep_store_disk_bytes{table="samples"} 0
         skep_store_disk_bytes{table="logs"} 0
+        skep_store_disk_bytes{table="rollups"} 0
         skep_store_wal_bytes N
         skep_store_wal_segments 1
         skep_store_last_flush_timestamp_seconds 0.000
@@ -328,6 +329,7 @@ async fn the_store_tells_its_figures_before_and_after_a_flush() {
         skep_store_disk_bytes{table="streams"} N
         skep_store_disk_bytes{table="samples"} N
         skep_store_disk_bytes{table="logs"} N
+        skep_store_disk_bytes{table="rollups"} 0
         skep_store_wal_bytes N
         skep_store_wal_segments 1
         skep_store_last_flush_timestamp_seconds 1717376400.000

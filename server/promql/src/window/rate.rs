@@ -1,6 +1,9 @@
 //! `rate`, `increase`, `delta` with extrapolation; `irate`, `idelta` without.
 
+use skep_proto::{is_stale_marker, uncounted};
+
 use super::{Slice, Windows};
+use crate::Grid;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -25,6 +28,50 @@ fn resets(values: &[f64]) -> Vec<(usize, f64)> {
 }
 
 pub(super) fn extrapolated(windows: &Windows<'_>, kind: Kind, out: &mut [f64]) {
+    extrapolated_by(windows, kind, out, gaps_of);
+}
+
+/// Gaps between the samples of a window.
+fn gaps_of(slice: &Slice<'_>) -> i64 {
+    i64::try_from(slice.values.len()).unwrap_or(i64::MAX) - 1
+}
+
+/// As [`extrapolated`], over samples that stand for more or fewer.
+pub(super) fn of_buckets(
+    ts: &[i64],
+    values: &[f64],
+    grid: &Grid,
+    window_ms: i64,
+    kind: Kind,
+    out: &mut [f64],
+) {
+    let (mut kept_ts, mut kept, mut n_up_to) = (Vec::new(), Vec::new(), Vec::new());
+    let mut n = 0_i64;
+    for (&ts, &value) in ts.iter().zip(values) {
+        if let Some(more) = uncounted(value) {
+            n += i64::from(more);
+        } else if !is_stale_marker(value) {
+            n += 1;
+            kept_ts.push(ts);
+            kept.push(value);
+            n_up_to.push(n);
+        }
+    }
+    let windows = Windows::new(&kept_ts, &kept, grid, window_ms);
+    extrapolated_by(&windows, kind, out, |slice| {
+        let up_to = |it: usize| n_up_to.get(it).copied().unwrap_or_default();
+        let last = slice.first_idx + slice.values.len().saturating_sub(1);
+        // Where a window cuts a bucket, what is missing of it may be more than what is there.
+        (up_to(last) - up_to(slice.first_idx)).max(i64::from(slice.values.len() > 1))
+    });
+}
+
+fn extrapolated_by(
+    windows: &Windows<'_>,
+    kind: Kind,
+    out: &mut [f64],
+    gaps_of: impl Fn(&Slice<'_>) -> i64,
+) {
     let resets = if kind == Kind::Delta { Vec::new() } else { resets(&windows.values) };
     let mut first_reset = 0;
     windows.each(out, |_, slice| {
@@ -38,17 +85,20 @@ pub(super) fn extrapolated(windows: &Windows<'_>, kind: Kind, out: &mut [f64]) {
             .skip(first_reset)
             .take_while(|(i, _)| *i < end)
             .map(|(_, before)| *before);
-        extrapolate(&slice, lost, windows.window_ms, kind)
+        extrapolate(&slice, gaps_of(&slice), lost, windows.window_ms, kind)
     });
 }
 
 fn extrapolate(
     slice: &Slice<'_>,
+    n_gaps: i64,
     lost: impl Iterator<Item = f64>,
     window_ms: i64,
     kind: Kind,
 ) -> Option<f64> {
-    let n_gaps = slice.values.len().checked_sub(1).filter(|it| *it > 0)?;
+    if n_gaps < 1 {
+        return None;
+    }
     let ((first_ts, first), (last_ts, last)) = (slice.first()?, slice.last()?);
     let result = lost.fold(last - first, |sum, before| sum + before);
     if result == 0.0 {

@@ -97,6 +97,7 @@ fn engine(limits: Limits) -> Engine {
         samples: Arc::new(samples),
         streams,
         logs: Arc::new(logs),
+        rollups: None,
     };
     Engine::new(Arc::new(Tables(snapshot)), limits).unwrap()
 }

@@ -75,6 +75,7 @@ impl Data {
             samples: Arc::clone(&samples) as _,
             streams: Arc::new(NoStreams),
             logs: samples,
+            rollups: None,
         }
     }
 

@@ -44,12 +44,21 @@ impl Mask {
         self.ts.0 <= ts && ts <= self.ts.1
     }
 
+    /// Whether any time of these (ends included) is hidden.
+    pub(crate) fn overlaps(&self, ts: (i64, i64)) -> bool {
+        self.ts.0 <= ts.1 && ts.0 <= self.ts.1
+    }
+
     /// Whether the part may hold hidden rows.
     pub(crate) fn concerns(&self, part: &PartInfo) -> bool {
+        self.concerns_within(part, part.ts)
+    }
+
+    /// As [`Self::concerns`], where rows stand for other times than their own.
+    pub(crate) fn concerns_within(&self, part: &PartInfo, ts: (i64, i64)) -> bool {
         let at = self.ids.partition_point(|it| it.1 < part.ids.0);
         part.rank <= self.through
-            && self.ts.0 <= part.ts.1
-            && part.ts.0 <= self.ts.1
+            && self.overlaps(ts)
             && self.ids.get(at).is_some_and(|it| it.0 <= part.ids.1)
     }
 

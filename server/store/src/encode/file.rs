@@ -68,7 +68,7 @@ impl PartFile {
     }
 
     /// Returns once the file's bytes are on the disk; its name is when its folder is synced.
-    pub(super) fn finish(self, bounds: Bounds) -> Result<Written, EncodeError> {
+    pub(crate) fn finish(self, bounds: Bounds) -> Result<Written, EncodeError> {
         let Self { path, writer } = self;
         let mut sink = writer.into_inner().map_err(parquet_error(&path))?;
         sink.file.sync().map_err(|source| EncodeError::Io { path, source })?;

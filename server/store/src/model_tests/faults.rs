@@ -43,7 +43,7 @@ pub(super) fn config(dir: &Path, random: &mut Seeded, has_objects: bool) -> Stor
     }
 }
 
-pub(super) fn object_store_config(cache_bytes: u64) -> ObjectStoreConfig {
+pub(crate) fn object_store_config(cache_bytes: u64) -> ObjectStoreConfig {
     ObjectStoreConfig {
         bucket: "bucket".to_owned(),
         prefix: "prefix".to_owned(),

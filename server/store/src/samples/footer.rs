@@ -155,7 +155,7 @@ pub(crate) struct PartBytes {
 }
 
 impl PartBytes {
-    pub(super) fn open(part: &Part) -> io::Result<Self> {
+    pub(crate) fn open(part: &Part) -> io::Result<Self> {
         Ok(Self { file: part.open()?, len: part.info.size_bytes })
     }
 }

@@ -45,6 +45,23 @@ impl SampleTable {
         self.expiry = Some(expiry.clone());
         self
     }
+
+    /// A scan of the wanted rows alone.
+    pub(crate) fn plan(
+        &self,
+        mut filter: RowFilter,
+        projection: Option<Vec<usize>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let Some(expiry) = &self.expiry {
+            filter.ts_min = filter.ts_min.max(expiry.oldest_of_all(SAMPLES_KEY.unit));
+        }
+        let (heads, cache) = (self.heads.clone(), Arc::clone(&self.cache));
+        let scan = SampleScanExec::new(filter, &self.parts, heads, cache, projection)?;
+        Ok(match &self.expiry {
+            Some(expiry) => Arc::new(scan.with_expiry(expiry)),
+            None => Arc::new(scan),
+        })
+    }
 }
 
 #[async_trait]
@@ -68,15 +85,7 @@ impl TableProvider for SampleTable {
         for expr in filters {
             filter.narrow(expr, &SAMPLES_KEY);
         }
-        if let Some(expiry) = &self.expiry {
-            filter.ts_min = filter.ts_min.max(expiry.oldest_of_all(SAMPLES_KEY.unit));
-        }
-        let (heads, cache) = (self.heads.clone(), Arc::clone(&self.cache));
-        let scan = SampleScanExec::new(filter, &self.parts, heads, cache, projection.cloned())?;
-        Ok(match &self.expiry {
-            Some(expiry) => Arc::new(scan.with_expiry(expiry)),
-            None => Arc::new(scan),
-        })
+        self.plan(filter, projection.cloned())
     }
 
     fn supports_filters_pushdown(
