@@ -22,6 +22,10 @@ mod web;
 
 use config::Config;
 
+/// Gives memory back that a flush or merge took; `.cargo/config.toml` says how soon. For C too.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Bad configuration, as in sysexits.h.
 const EXIT_CONFIG: u8 = 78;
 

@@ -23,11 +23,11 @@ struct Need {
 
 const NEEDS: &[Need] = &[
     Need {
-        what: "a C compiler",
-        why: "zstd is C, and rustc links with cc",
-        package: "gcc libc6-dev",
+        what: "a C compiler and make",
+        why: "zstd and jemalloc are C, and rustc links with cc",
+        package: "gcc libc6-dev make",
         since: For::Run,
-        is_there: || shell::which("cc").is_some(),
+        is_there: || shell::which("cc").is_some() && shell::which("make").is_some(),
     },
     Need {
         what: "pkg-config and libsystemd's headers",
