@@ -33,8 +33,10 @@ WHERE name = 'cpu_total' ORDER BY mode, ts""").fetchall()
 print('samples', rows)
 print('lines', q(f"""SELECT labels['unit'], format(template, v0, v1, v2, v3, v4, v5, v6, v7) AS line, metadata['_PID']
 FROM '{root}/logs/*/*.parquet' JOIN (SELECT DISTINCT stream_id, labels FROM '{root}/streams/*/*.parquet') USING (stream_id) ORDER BY ts""").fetchall())
-rows = pads.dataset(f'{root}/logs', partitioning='hive', exclude_invalid_files=True).to_table().to_pylist()
-print('pyarrow', [row['template'].format(*(row[f'v{i}'] for i in range(8))) for row in rows])
+columns = ['template', *(f'v{i}' for i in range(8))]
+logs = pads.dataset(f'{root}/logs', partitioning='hive', exclude_invalid_files=True).to_table(columns)
+print('pyarrow', [row['template'].format(*(row[it] for it in columns[1:])) for row in logs.to_pylist()])
+print('pyarrow samples', pads.dataset(f'{root}/samples', partitioning='hive', exclude_invalid_files=True).to_table().num_rows)
 for table in tables:
     delta = deltalake.DeltaTable(f'{root}/{table}')
     live = {u.split('/')[-1] for u in delta.file_uris()}
@@ -91,6 +93,7 @@ async fn stock_readers_open_every_file() -> anyhow::Result<()> {
              samples [({ms}, 'idle', 0.25), ({}, 'idle', 1.5), ({ms}, 'user', 0.3333333333333333), ({}, 'user', nan)]\n\
              lines [('a.service', '{LINE}', '7')]\n\
              pyarrow ['{LINE}']\n\
+             pyarrow samples 4\n\
              delta ok",
             ms + 1_000,
             ms + 1_000
