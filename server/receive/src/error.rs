@@ -25,9 +25,9 @@ impl Error {
         match self {
             Self::TooLarge(TooLarge::Body { .. }) => Reason::BodyTooLarge,
             Self::TooLarge(TooLarge::Plain { .. }) => Reason::BodyUnpacksTooLarge,
-            Self::TooLarge(TooLarge::Series { .. } | TooLarge::Values { .. }) => {
-                Reason::TooManyRows
-            }
+            Self::TooLarge(
+                TooLarge::Series { .. } | TooLarge::Values { .. } | TooLarge::Pairs { .. },
+            ) => Reason::TooManyRows,
             Self::UnsupportedMedia(media) => media.reason(),
             Self::BadData(BadData::Snappy(_) | BadData::Zstd(_) | BadData::Gzip(_)) => {
                 Reason::CorruptEncoding
@@ -60,6 +60,11 @@ pub enum TooLarge {
     Series { n_max: usize },
     #[error("request has more than {n_max} samples or entries; send smaller batches")]
     Values { n_max: usize },
+    #[error(
+        "request has more than {n_max} labels and fields of structured metadata; send smaller \
+         batches"
+    )]
+    Pairs { n_max: usize },
 }
 
 /// Texts are those of Prometheus and Loki where these have one.

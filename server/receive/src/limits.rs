@@ -12,6 +12,8 @@ pub struct Limits {
     pub series_max: usize,
     /// Samples or log entries in a request. Default 1,000,000.
     pub values_max: usize,
+    /// Fields of structured metadata in a push, and labels of one in JSON. Default 1,000,000.
+    pub pairs_max: usize,
     /// Labels of one series or stream, its name included. Default 64.
     pub labels_max: usize,
     /// Bytes of a label's name. Default 1 KiB, as in Loki.
@@ -34,6 +36,7 @@ impl Default for Limits {
             plain_bytes_max: 32 << 20,
             series_max: 100_000,
             values_max: 1_000_000,
+            pairs_max: 1_000_000,
             labels_max: 64,
             label_name_bytes_max: 1 << 10,
             label_value_bytes_max: 4 << 10,

@@ -16,6 +16,7 @@ pub(super) struct RawReceive {
     plain_max: Option<String>,
     series_max: Option<usize>,
     values_max: Option<usize>,
+    pairs_max: Option<usize>,
     labels_max: Option<usize>,
     label_name_max: Option<String>,
     label_value_max: Option<String>,
@@ -46,6 +47,7 @@ impl RawReceive {
         for (key, n, limit) in [
             ("receive.series_max", self.series_max, &mut limits.series_max),
             ("receive.values_max", self.values_max, &mut limits.values_max),
+            ("receive.pairs_max", self.pairs_max, &mut limits.pairs_max),
             ("receive.labels_max", self.labels_max, &mut limits.labels_max),
             (
                 "receive.metadata_fields_max",

@@ -202,7 +202,7 @@ fn a_wrong_type_or_word_is_shown_in_its_line() {
           |
         2 | line_size = '1MiB'
           | ^^^^^^^^^
-        unknown field `line_size`, expected one of `concurrency`, `body_max`, `plain_max`, `series_max`, `values_max`, `labels_max`, `label_name_max`, `label_value_max`, `line_max`, `metadata_fields_max`, `metadata_max`"#]],
+        unknown field `line_size`, expected one of `concurrency`, `body_max`, `plain_max`, `series_max`, `values_max`, `pairs_max`, `labels_max`, `label_name_max`, `label_value_max`, `line_max`, `metadata_fields_max`, `metadata_max`"#]],
     );
 }
 

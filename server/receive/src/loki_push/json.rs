@@ -1,33 +1,41 @@
 //! `{"streams": [{"stream": {"host": "a"}, "values": [["1700000000000000000", "line", {"k": "v"}]]}]}`.
 
-use std::{borrow::Cow, fmt};
+//!
+//! What a body becomes in memory is many times its text, so that streams, entries and fields are
+//! counted as they are read: a body over a bound is refused where it passes it.
+
+use std::{borrow::Cow, cell::RefCell, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use skep_proto::{LogRow, TimestampNs};
 
 use super::{
     Decoded,
     labels::Pair,
-    stream::{check_counts, finish, sort_keeping_last},
+    stream::{Counts, finish, sort_keeping_last},
 };
-use crate::{BadData, Error, Limits};
+use crate::{BadData, Error, Limits, TooLarge};
 
 pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>, Error> {
-    let push: Push<'a> = serde_json::from_slice(plain).map_err(BadData::Json)?;
-    if push.streams.is_empty() {
+    let reading = RefCell::new(Reading { counts: Counts::new(limits), over: None });
+    let mut deserializer = serde_json::Deserializer::from_slice(plain);
+    let push = Push(&reading).deserialize(&mut deserializer);
+    if let Some(over) = reading.into_inner().over {
+        return Err(over.into());
+    }
+    let streams = push.map_err(BadData::Json)?;
+    deserializer.end().map_err(BadData::Json)?;
+    if streams.is_empty() {
         return Err(BadData::NoStreams.into());
     }
-    let n_entries = push.streams.iter().map(|it| it.values.len()).sum();
-    check_counts(push.streams.len(), n_entries, limits)?;
     let mut decoded = Decoded::default();
-    for Stream { stream: Pairs(mut labels), values } in push.streams {
+    for (mut labels, entries) in streams {
         // An object's name that is there twice has the last value, as in Loki.
         sort_keeping_last(&mut labels);
         let text = labels_text(&labels);
-        let entries = values.into_iter().map(|Entry(row)| Some(row)).collect();
         finish(&mut decoded, &text, Ok(labels), entries, limits);
     }
     Ok(decoded)
@@ -40,76 +48,188 @@ fn labels_text(labels: &[Pair<'_>]) -> String {
     format!("{{{}}}", pairs.join(", "))
 }
 
-#[derive(Deserialize)]
-struct Push<'a> {
-    #[serde(borrow)]
-    streams: Vec<Stream<'a>>,
+/// What was read so far, and the bound that it passed. serde has no room for an error of ours.
+struct Reading<'l> {
+    counts: Counts<'l>,
+    over: Option<TooLarge>,
 }
 
-#[derive(Deserialize)]
-struct Stream<'a> {
-    #[serde(borrow)]
-    stream: Pairs<'a>,
-    #[serde(borrow)]
-    values: Vec<Entry<'a>>,
+impl<'l> Reading<'l> {
+    fn count<E: serde::de::Error>(
+        &mut self,
+        more: impl FnOnce(&mut Counts<'l>) -> Result<(), TooLarge>,
+    ) -> Result<(), E> {
+        more(&mut self.counts).map_err(|over| {
+            let error = E::custom(&over);
+            self.over = Some(over);
+            error
+        })
+    }
+}
+
+type Stream<'a> = (Vec<Pair<'a>>, Vec<Option<LogRow<'a>>>);
+
+/// The request: an object with an array of streams.
+struct Push<'r, 'l>(&'r RefCell<Reading<'l>>);
+
+impl<'de> DeserializeSeed<'de> for Push<'_, '_> {
+    type Value = Vec<Stream<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Push<'_, '_> {
+    type Value = Vec<Stream<'de>>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object with an array `streams`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut streams = None;
+        while let Some(Text(name)) = map.next_key()? {
+            if name == "streams" && streams.is_none() {
+                let each = || OneStream(self.0);
+                streams = Some(map.next_value_seed(Array(each, "an array of streams"))?);
+            } else if name == "streams" {
+                return Err(A::Error::duplicate_field("streams"));
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        streams.ok_or_else(|| A::Error::missing_field("streams"))
+    }
+}
+
+/// An array whose elements are made by seeds, and what it is called where there is none.
+struct Array<F>(F, &'static str);
+
+impl<'de, S: DeserializeSeed<'de>, F: FnMut() -> S> DeserializeSeed<'de> for Array<F> {
+    type Value = Vec<S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>, F: FnMut() -> S> Visitor<'de> for Array<F> {
+    type Value = Vec<S::Value>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.1)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = seq.next_element_seed((self.0)())? {
+            elements.push(element);
+        }
+        Ok(elements)
+    }
+}
+
+/// An object of labels and entries.
+struct OneStream<'r, 'l>(&'r RefCell<Reading<'l>>);
+
+impl<'de> DeserializeSeed<'de> for OneStream<'_, '_> {
+    type Value = Stream<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        self.0.borrow_mut().count(Counts::stream)?;
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OneStream<'_, '_> {
+    type Value = Stream<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object with `stream` and `values`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut labels, mut entries) = (None, None);
+        while let Some(Text(name)) = map.next_key()? {
+            match &*name {
+                "stream" if labels.is_none() => labels = Some(map.next_value_seed(Pairs(self.0))?),
+                "values" if entries.is_none() => {
+                    let each = || Entry(self.0);
+                    entries = Some(map.next_value_seed(Array(each, "an array of entries"))?);
+                }
+                "stream" => return Err(A::Error::duplicate_field("stream")),
+                "values" => return Err(A::Error::duplicate_field("values")),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let labels = labels.ok_or_else(|| A::Error::missing_field("stream"))?;
+        Ok((labels, entries.ok_or_else(|| A::Error::missing_field("values"))?))
+    }
+}
+
+/// An array of timestamp, line and, if any, metadata.
+struct Entry<'r, 'l>(&'r RefCell<Reading<'l>>);
+
+impl<'de> DeserializeSeed<'de> for Entry<'_, '_> {
+    type Value = Option<LogRow<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        self.0.borrow_mut().count(Counts::entry)?;
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Entry<'_, '_> {
+    type Value = Option<LogRow<'de>>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an array of timestamp, line and metadata")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let Text(ts) = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+        let ts = TimestampNs(parse_ts(&ts).map_err(A::Error::custom)?);
+        let Text(line) = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(1, &self))?;
+        let metadata = seq.next_element_seed(Pairs(self.0))?.unwrap_or_default();
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Some(LogRow { ts, line, metadata }))
+    }
+}
+
+/// An object of strings.
+struct Pairs<'r, 'l>(&'r RefCell<Reading<'l>>);
+
+impl<'de> DeserializeSeed<'de> for Pairs<'_, '_> {
+    type Value = Vec<Pair<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Pairs<'_, '_> {
+    type Value = Vec<Pair<'de>>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object of strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some((Text(name), Text(value))) = map.next_entry()? {
+            self.0.borrow_mut().count(Counts::pair)?;
+            pairs.push((name, value));
+        }
+        Ok(pairs)
+    }
 }
 
 /// A string, borrowed where it has no escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// An object of strings.
-struct Pairs<'a>(Vec<Pair<'a>>);
-
-/// An array of timestamp, line and, if any, metadata.
-struct Entry<'a>(LogRow<'a>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PairsVisitor;
-        impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = Pairs<'de>;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("an object of strings")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some((Text(name), Text(value))) = map.next_entry()? {
-                    pairs.push((name, value));
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(PairsVisitor)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EntryVisitor;
-        impl<'de> Visitor<'de> for EntryVisitor {
-            type Value = Entry<'de>;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("an array of timestamp, line and metadata")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let Text(ts) =
-                    seq.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
-                let ts = TimestampNs(parse_ts(&ts).map_err(A::Error::custom)?);
-                let Text(line) =
-                    seq.next_element()?.ok_or_else(|| A::Error::invalid_length(1, &self))?;
-                let Pairs(metadata) = seq.next_element()?.unwrap_or(Pairs(Vec::new()));
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Entry(LogRow { ts, line, metadata }))
-            }
-        }
-        deserializer.deserialize_seq(EntryVisitor)
-    }
-}
 
 /// Nanoseconds as decimal text; errors are those of Go's `ParseInt`, which Loki passes on.
 fn parse_ts(text: &str) -> Result<i64, String> {

@@ -7,7 +7,7 @@ use skep_proto::{LogRow, TimestampNs};
 use super::{
     Decoded,
     labels::{self, LabelsError, Pair},
-    stream::{StreamFault, check_counts, finish},
+    stream::{Counts, StreamFault, finish},
 };
 use crate::{
     BadData, Error, Limits,
@@ -19,18 +19,17 @@ const NS_PER_SECOND: i64 = 1_000_000_000;
 /// Streams are field 1 of the request.
 pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>, Error> {
     let mut decoded = Decoded::default();
-    let (mut n_streams, mut n_entries) = (0, 0);
+    let mut counts = Counts::new(limits);
+    let mut is_empty = true;
     for field in fields(plain) {
         let field = field.map_err(BadData::Wire)?;
         if field.number != 1 {
             continue;
         }
-        let n_room = limits.values_max - n_entries;
-        let (labels, entries) =
-            field.message().and_then(|it| stream(it, n_room)).map_err(BadData::Wire)?;
-        n_streams += 1;
-        n_entries += entries.len();
-        check_counts(n_streams, n_entries, limits)?;
+        is_empty = false;
+        counts.stream()?;
+        let message = field.message().map_err(BadData::Wire)?;
+        let (labels, entries) = stream(message, &mut counts)?;
         match std::str::from_utf8(labels) {
             Err(std::str::Utf8Error { .. }) => {
                 finish(&mut decoded, "", Err(StreamFault::Utf8), entries, limits);
@@ -42,7 +41,7 @@ pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>
             }
         }
     }
-    if n_streams == 0 {
+    if is_empty {
         return Err(BadData::NoStreams.into());
     }
     Ok(decoded)
@@ -57,16 +56,21 @@ fn labels_fault(stream: &str, error: LabelsError, n_max: usize) -> StreamFault<'
 
 type Entries<'a> = Vec<Option<LogRow<'a>>>;
 
-/// `StreamAdapter`: labels 1, entries 2. One entry more than there is room for is kept, so that the
-/// caller sees it.
-fn stream(message: Fields<'_>, n_room: usize) -> Result<(&[u8], Entries<'_>), WireError> {
+/// `StreamAdapter`: labels 1, entries 2.
+fn stream<'a>(
+    message: Fields<'a>,
+    counts: &mut Counts<'_>,
+) -> Result<(&'a [u8], Entries<'a>), Error> {
     let mut labels: &[u8] = b"";
     let mut entries = Vec::new();
     for field in message {
-        let field = field?;
+        let field = field.map_err(BadData::Wire)?;
         match field.number {
-            1 => labels = field.bytes()?,
-            2 if entries.len() <= n_room => entries.push(entry(field.message()?)?),
+            1 => labels = field.bytes().map_err(BadData::Wire)?,
+            2 => {
+                counts.entry()?;
+                entries.push(entry(field.message().map_err(BadData::Wire)?, counts)?);
+            }
             _ => {}
         }
     }
@@ -75,16 +79,21 @@ fn stream(message: Fields<'_>, n_room: usize) -> Result<(&[u8], Entries<'_>), Wi
 
 /// `EntryAdapter`: timestamp 1, line 2, structured metadata 3. None where the timestamp does not
 /// fit. Bytes that are not UTF-8 become U+FFFD, as in Loki: a line is worth keeping.
-fn entry(message: Fields<'_>) -> Result<Option<LogRow<'_>>, WireError> {
+fn entry<'a>(message: Fields<'a>, counts: &mut Counts<'_>) -> Result<Option<LogRow<'a>>, Error> {
     let mut ts = Some(0);
     let mut line = Cow::Borrowed("");
     let mut metadata = Vec::new();
     for field in message {
-        let field = field?;
+        let field = field.map_err(BadData::Wire)?;
         match field.number {
-            1 => ts = timestamp(field.message()?)?,
-            2 => line = String::from_utf8_lossy(field.bytes()?),
-            3 => metadata.extend(pair(field.message()?)?),
+            1 => ts = field.message().and_then(timestamp).map_err(BadData::Wire)?,
+            2 => line = String::from_utf8_lossy(field.bytes().map_err(BadData::Wire)?),
+            3 => {
+                if let Some(named) = field.message().and_then(pair).map_err(BadData::Wire)? {
+                    counts.pair()?;
+                    metadata.push(named);
+                }
+            }
             _ => {}
         }
     }

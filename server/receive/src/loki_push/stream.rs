@@ -7,7 +7,7 @@ use super::{
     Decoded,
     labels::{LabelsError, Pair},
 };
-use crate::{Error, Limits, Reason, TooLarge, reason::Fault};
+use crate::{Limits, Reason, TooLarge, reason::Fault};
 
 /// What is wrong with a whole stream.
 #[derive(Debug, thiserror::Error)]
@@ -86,16 +86,18 @@ pub(super) fn finish<'a>(
     match labels.and_then(|labels| check_labels(labels, stream, limits)) {
         Err(fault) => decoded.refused.series(n_entries, &fault),
         Ok(labels) => {
-            let mut kept = Vec::with_capacity(n_entries);
-            for entry in entries {
-                let checked = entry
-                    .ok_or(EntryFault::Timestamp { stream })
-                    .and_then(|it| check_entry(it, stream, limits));
-                match checked {
-                    Ok(entry) => kept.push(entry),
-                    Err(fault) => decoded.refused.values(1, &fault),
-                }
-            }
+            let refused = &mut decoded.refused;
+            // Collected in place: a request's entries are not in memory twice.
+            let kept: Vec<_> = entries
+                .into_iter()
+                .filter_map(|entry| {
+                    entry
+                        .ok_or(EntryFault::Timestamp { stream })
+                        .and_then(|it| check_entry(it, stream, limits))
+                        .map_err(|fault| refused.values(1, &fault))
+                        .ok()
+                })
+                .collect();
             if !kept.is_empty() {
                 decoded.rows.streams.push((labels, kept));
             }
@@ -103,19 +105,37 @@ pub(super) fn finish<'a>(
     }
 }
 
-/// Refuses the request once it has more streams or entries than it may.
-pub(super) fn check_counts(
+/// Counts a request while it is read, and refuses it once it has more than it may.
+pub(super) struct Counts<'l> {
     n_streams: usize,
     n_entries: usize,
-    limits: &Limits,
-) -> Result<(), Error> {
-    if n_streams > limits.series_max {
-        return Err(TooLarge::Series { n_max: limits.series_max }.into());
+    n_pairs: usize,
+    limits: &'l Limits,
+}
+
+impl<'l> Counts<'l> {
+    pub(super) fn new(limits: &'l Limits) -> Self {
+        Self { n_streams: 0, n_entries: 0, n_pairs: 0, limits }
     }
-    if n_entries > limits.values_max {
-        return Err(TooLarge::Values { n_max: limits.values_max }.into());
+
+    pub(super) fn stream(&mut self) -> Result<(), TooLarge> {
+        self.n_streams += 1;
+        let n_max = self.limits.series_max;
+        if self.n_streams > n_max { Err(TooLarge::Series { n_max }) } else { Ok(()) }
     }
-    Ok(())
+
+    pub(super) fn entry(&mut self) -> Result<(), TooLarge> {
+        self.n_entries += 1;
+        let n_max = self.limits.values_max;
+        if self.n_entries > n_max { Err(TooLarge::Values { n_max }) } else { Ok(()) }
+    }
+
+    /// A label, or a field of structured metadata.
+    pub(super) fn pair(&mut self) -> Result<(), TooLarge> {
+        self.n_pairs += 1;
+        let n_max = self.limits.pairs_max;
+        if self.n_pairs > n_max { Err(TooLarge::Pairs { n_max }) } else { Ok(()) }
+    }
 }
 
 /// Sorted by name, none empty.

@@ -22,6 +22,7 @@ fn small() -> Limits {
         plain_bytes_max: 1 << 16,
         series_max: 5,
         values_max: 10,
+        pairs_max: 30,
         labels_max: 3,
         label_name_bytes_max: 8,
         label_value_bytes_max: 8,
@@ -156,8 +157,8 @@ fn bad_json_is_told_with_its_position() {
         (
             "[]",
             &expect![[r#"
-            json: invalid length 0, expected struct Push with 1 element at line 1 column 2
-        "#]],
+                json: invalid type: sequence, expected an object with an array `streams` at line 1 column 0
+            "#]],
         ),
         (
             r#"{"streams": []}"#,
@@ -529,4 +530,17 @@ proptest! {
         let pairs = labels::parse(&text, 3).unwrap_or_default();
         prop_assert!(pairs.len() <= 3);
     }
+}
+
+#[test]
+fn a_push_with_more_fields_in_all_than_it_may_is_refused() {
+    let fields: Vec<(&str, &str)> = vec![("a", "1"); 31];
+    let fault = expect![[r"
+        request has more than 30 labels and fields of structured metadata; send smaller batches
+    "]];
+    check(PROTOBUF, &push(vec![stream("{a=\"b\"}", vec![entry("x", &fields)])]), &fault);
+    let fields = vec![r#""a":"1""#; 30].join(",");
+    let json =
+        format!(r#"{{"streams":[{{"stream":{{"a":"b"}},"values":[["1","x",{{{fields}}}]]}}]}}"#);
+    check(JSON, json.as_bytes(), &fault);
 }
