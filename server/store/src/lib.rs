@@ -32,6 +32,8 @@ mod merge;
 mod metadata;
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod object_tests;
 mod open;
 mod pace;
 mod parallel;

@@ -71,6 +71,7 @@ impl World {
                 delete_one_in: one_in(random, 3, 10),
                 list_lag: random.below(8),
                 is_away: random.is_one_in(6),
+                ..ObjectFaults::default()
             };
             objects.set_faults(faults);
             return;

@@ -10,9 +10,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
 use object_store::ObjectStore;
 use skep_wal::{DirEntry, Fs};
+use tokio::task::JoinHandle;
 
 use super::{
     ObjectStats, PartStore, Pin, PutError, ReadAt,
@@ -22,6 +24,8 @@ use super::{
 };
 use crate::part::PartInfo;
 
+/// Commits that are fetched at once: a start is a matter of delay, not of bytes.
+const FILES_AHEAD: usize = 16;
 /// What a file is called until all of it came down.
 const COMING: &str = ".coming";
 
@@ -32,17 +36,27 @@ pub(crate) struct ObjectParts {
     fs: Arc<dyn Fs>,
     /// Sizes of the objects that were there when orphans were looked for.
     listed: Mutex<HashMap<PathBuf, u64>>,
+    ahead: Mutex<ReadAhead>,
 }
 
 impl ObjectParts {
     pub(super) fn new(requests: Arc<Requests>, fs: Arc<dyn Fs>, cache_bytes: u64) -> Self {
         let cache = Arc::new(Cache::new(Arc::clone(&fs), cache_bytes));
-        Self { requests, cache, fs, listed: Mutex::default() }
+        Self { requests, cache, fs, listed: Mutex::default(), ahead: Mutex::default() }
     }
 
     fn fetcher(&self) -> Fetcher {
         let (requests, cache) = (Arc::clone(&self.requests), Arc::clone(&self.cache));
         Fetcher { requests, cache, fs: Arc::clone(&self.fs) }
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, ReadAhead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, path: &Path) -> JoinHandle<io::Result<Bytes>> {
+        let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
+        self.requests.spawn(async move { requests.get(&path).await })
     }
 
     fn listed(&self) -> MutexGuard<'_, HashMap<PathBuf, u64>> {
@@ -59,6 +73,42 @@ impl ObjectParts {
             }
         }
         Ok(())
+    }
+}
+
+/// Small files of a folder that was listed, which a start reads one after the other.
+#[derive(Debug, Default)]
+struct ReadAhead {
+    expected: BTreeSet<PathBuf>,
+    reading: HashMap<PathBuf, JoinHandle<io::Result<Bytes>>>,
+}
+
+impl ReadAhead {
+    /// A new folder takes the place of the last one.
+    fn expect(&mut self, paths: impl Iterator<Item = PathBuf>) {
+        let expected = paths.filter(|it| it.extension().is_some_and(|it| it == "json")).collect();
+        *self = Self { expected, reading: HashMap::new() };
+    }
+
+    /// What was read of it is not what is there any more.
+    fn forget(&mut self, path: &Path) {
+        self.expected.remove(path);
+        self.reading.remove(path);
+    }
+
+    /// The file on its way, and those that come next.
+    fn take(
+        &mut self,
+        path: &Path,
+        get: impl Fn(&Path) -> JoinHandle<io::Result<Bytes>>,
+    ) -> JoinHandle<io::Result<Bytes>> {
+        let taken = self.reading.remove(path).unwrap_or_else(|| get(path));
+        if self.expected.remove(path) {
+            for next in self.expected.range(path.to_owned()..).take(FILES_AHEAD) {
+                self.reading.entry(next.clone()).or_insert_with(|| get(next));
+            }
+        }
+        taken
     }
 }
 
@@ -102,8 +152,9 @@ impl PartStore for ObjectParts {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        let (requests, dir) = (Arc::clone(&self.requests), dir.to_owned());
-        let listed = self.requests.wait(async move { requests.list(&dir).await })?;
+        let (requests, folder) = (Arc::clone(&self.requests), dir.to_owned());
+        let listed = self.requests.wait(async move { requests.list(&folder).await })?;
+        self.ahead().expect(listed.iter().map(|it| dir.join(&it.name)));
         let file =
             |it: &str, size_bytes| DirEntry { name: it.to_owned(), is_dir: false, size_bytes };
         let entries: BTreeSet<_> = listed
@@ -119,8 +170,9 @@ impl PartStore for ObjectParts {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
-        self.requests.wait(async move { Ok(requests.get(&path).await?.into()) })
+        let reading = self.ahead().take(path, |it| self.get(it));
+        let got = self.requests.wait(async move { reading.await.map_err(io::Error::other)? });
+        Ok(got?.into())
     }
 
     fn size(&self, _: &PartInfo, path: &Path) -> io::Result<u64> {
@@ -133,14 +185,16 @@ impl PartStore for ObjectParts {
     }
 
     fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.ahead().forget(path);
         let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
-        let bytes = bytes::Bytes::copy_from_slice(bytes);
+        let bytes = Bytes::copy_from_slice(bytes);
         self.requests.wait(async move { requests.put(&path, bytes).await })
     }
 
     fn put_if_absent(&self, path: &Path, bytes: &[u8]) -> Result<(), PutError> {
+        self.ahead().forget(path);
         let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
-        let bytes = bytes::Bytes::copy_from_slice(bytes);
+        let bytes = Bytes::copy_from_slice(bytes);
         let put = self.requests.wait(async move { requests.put_if_absent(&path, bytes).await });
         put.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => PutError::Exists,
@@ -161,12 +215,14 @@ impl PartStore for ObjectParts {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.ahead().forget(path);
         self.cache.forget(path);
         let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
         self.requests.wait(async move { requests.delete(&path).await })
     }
 
     fn remove_later(&self, path: &Path) {
+        self.ahead().forget(path);
         self.cache.forget(path);
         let (requests, path) = (Arc::clone(&self.requests), path.to_owned());
         drop(self.requests.spawn(async move {
@@ -272,6 +328,26 @@ impl Fetch {
             }
             Presence::Absent | Presence::Coming => {}
         }
+        self.reserve()?;
+        let mut fetched = self.fetch().await;
+        if fetched.as_ref().is_err_and(|it| it.kind() == io::ErrorKind::InvalidData) {
+            // Perhaps only the way here was bad: whoever hears of it twice takes it out of its table.
+            fetched = self.fetch().await;
+        }
+        match fetched {
+            Ok(()) => self.cache.arrived(&self.path),
+            Err(_) => self.cache.is_not_here(&self.path),
+        }
+        match fetched {
+            // A full disk is a small cache.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                Err(io::Error::new(io::ErrorKind::QuotaExceeded, error))
+            }
+            fetched => fetched.map(|()| pin.into_pin()),
+        }
+    }
+
+    fn reserve(&self) -> io::Result<()> {
         self.cache.reserve(&self.path).map_err(|n_pinned| {
             io::Error::new(
                 io::ErrorKind::QuotaExceeded,
@@ -282,17 +358,7 @@ impl Fetch {
                     self.cache.bytes_max(),
                 ),
             )
-        })?;
-        let mut fetched = self.fetch().await;
-        if fetched.as_ref().is_err_and(|it| it.kind() == io::ErrorKind::InvalidData) {
-            // Perhaps only the way here was bad: whoever hears of it twice takes it out of its table.
-            fetched = self.fetch().await;
-        }
-        match fetched {
-            Ok(()) => self.cache.arrived(&self.path),
-            Err(_) => self.cache.is_not_here(&self.path),
-        }
-        fetched.map(|()| pin.into_pin())
+        })
     }
 
     /// Whether what an earlier process left is what the commit log says.

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory,
+    path::Path,
 };
 use skep_wal::sim::Seeded;
 
@@ -26,6 +27,10 @@ pub(crate) struct ObjectFaults {
     /// Listings leave out this many of the newest objects.
     pub(crate) list_lag: usize,
     pub(crate) is_away: bool,
+    /// Conditional puts of commits are stored, and their answers lost.
+    pub(crate) are_commits_lost: bool,
+    /// Conditional puts are not.
+    pub(crate) overwrites: bool,
 }
 
 /// Clones are the same storage.
@@ -123,9 +128,13 @@ impl ObjectStore for SimObjects {
         if failure == Some(Failure::Before) {
             return lost();
         }
+        let faults = self.faults();
+        let is_commit = options.mode == PutMode::Create;
+        let options = if faults.overwrites { PutOptions::default() } else { options };
         let put = self.inner.put_opts(location, payload, options).await?;
         self.note_put(location);
-        if failure.is_some() { lost() } else { Ok(put) }
+        let is_lost = failure.is_some() || faults.are_commits_lost && is_commit;
+        if is_lost { lost() } else { Ok(put) }
     }
 
     async fn put_multipart_opts(
