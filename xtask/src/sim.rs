@@ -14,7 +14,7 @@ use crate::{build, ebpf, paths, shell};
 const SEEDS_PER_RUN: u64 = 50;
 
 /// Model, crate and test.
-const MODELS: [(&str, &str, &str); 4] = [
+const MODELS: [(&str, &str, &str); 7] = [
     ("wal", "skep_wal", "model_tests::what_was_acknowledged_is_there_after_faults_and_crashes"),
     (
         "store",
@@ -25,6 +25,21 @@ const MODELS: [(&str, &str, &str); 4] = [
         "objects",
         "skep_store",
         "model_tests::what_was_acknowledged_is_there_once_with_parts_in_failing_object_storage",
+    ),
+    (
+        "rollups",
+        "skep_store",
+        "downsample::model_tests::samples_that_are_gone_are_summed_up_exactly_after_faults_crashes_and_deletes",
+    ),
+    (
+        "rollup-objects",
+        "skep_store",
+        "downsample::model_tests::samples_that_are_gone_are_summed_up_exactly_in_object_storage",
+    ),
+    (
+        "snapshots",
+        "skep_store",
+        "model_tests::snapshots::a_snapshot_taken_while_rows_come_and_go_and_parts_are_merged_is_of_one_moment",
     ),
     (
         "spool",
@@ -44,7 +59,8 @@ pub(crate) struct Args {
     /// Go on with more seeds for so long, such as "2h".
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     r#for: Option<Duration>,
-    /// Only this one: wal, store, objects (the store over object storage) or spool.
+    /// Only this one; objects is the store over object storage, rollups what is summed up of it,
+    /// snapshots those taken while it changes.
     #[arg(long, value_parser = MODELS.map(|it| it.0))]
     model: Option<String>,
     /// Instead of all that: kill the real server this often under each of the two loads.

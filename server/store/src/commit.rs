@@ -165,6 +165,17 @@ impl TableLog {
         &self.store
     }
 
+    /// Of the files listed in [`Self::log_dir`], and of commits that a listing may lack yet, those
+    /// that say what is live.
+    pub(crate) fn names_of_log(&self, listed: impl Iterator<Item = String>) -> Vec<String> {
+        let is_known = |it: &String| parse_version(it).is_none_or(|it| it < self.next_version);
+        let mut names: Vec<String> = listed.filter(is_known).collect();
+        let newest = names.iter().filter_map(|it| parse_version(it)).max();
+        let lacking = newest.map_or(0, |it| it + 1)..self.next_version;
+        names.extend(lacking.map(version_name));
+        names
+    }
+
     /// Keeps the part's file at [`Self::path_of`] it, fetching it if need be; waits for that.
     pub(crate) fn pin(&self, part: &PartInfo) -> Result<Pin, CommitError> {
         let path = self.path_of(part);
@@ -314,7 +325,7 @@ impl TableLog {
     }
 
     fn version_path(&self, version: u64) -> PathBuf {
-        self.dir.join(LOG_DIR).join(format!("{version:020}.json"))
+        self.dir.join(LOG_DIR).join(version_name(version))
     }
 }
 
@@ -338,6 +349,10 @@ pub(crate) const DAY: &str = "day";
 
 /// By what statistics are kept: the id column and the time stamp.
 pub(crate) const TS: &str = column::TS;
+
+fn version_name(version: u64) -> String {
+    format!("{version:020}.json")
+}
 
 fn parse_version(name: &str) -> Option<u64> {
     name.strip_suffix(".json")?.parse().ok()

@@ -1,8 +1,10 @@
 //! The store against an in-memory model, over a disk that fails and loses power.
 
+mod evictions;
 pub(crate) mod faults;
 mod model;
 mod read;
+mod snapshots;
 mod writes;
 
 use std::sync::{
@@ -14,8 +16,10 @@ use skep_proto::Clock;
 use skep_wal::sim::{Faults, Seeded, SimFs, each_seed, scratch_dir};
 use tokio::runtime::Runtime;
 
+use evictions::{Heads, Live};
 use faults::object_store_config;
 use model::Model;
+use snapshots::Taken;
 
 use crate::{
     Store, StoreConfig,
@@ -44,18 +48,29 @@ struct World {
     /// A table of label sets was damaged, so rows may be there of which nobody knows whose.
     may_lack_sets: bool,
     is_damaged: bool,
+    /// All rows are, so that a cap takes part after part.
+    is_of_one_day: bool,
     /// As the running store last told.
     n_syncs: u64,
     n_evicted_parts: u64,
+    /// Parts of the running store after the last step.
+    live: Live,
+    heads: Heads,
+    /// Nothing has failed since the store was opened, so what it did is known.
+    is_clean: bool,
+    snapshots: Vec<Taken>,
 }
 
 impl World {
     fn new(seed: u64, objects: Option<SimObjects>, dir: &std::path::Path) -> Self {
         let mut random = Seeded::new(seed ^ 0x5eed);
+        let config = faults::config(dir, &mut random, objects.is_some());
+        let is_of_one_day = config.max_bytes.is_some() && random.is_one_in(2);
+        let start_ms = if is_of_one_day { START_MS + HOUR_MS } else { START_MS };
         Self {
             store: None,
-            config: faults::config(dir, &mut random, objects.is_some()),
-            clock: Arc::new(TestClock(AtomicI64::new(START_MS))),
+            config,
+            clock: Arc::new(TestClock(AtomicI64::new(start_ms))),
             disk: SimFs::new(seed),
             objects,
             random,
@@ -63,20 +78,26 @@ impl World {
             may_list_more: false,
             may_lack_sets: false,
             is_damaged: false,
+            is_of_one_day,
             n_syncs: 0,
             n_evicted_parts: 0,
+            live: Live::default(),
+            heads: Heads::default(),
+            is_clean: false,
+            snapshots: Vec::new(),
         }
     }
 
-    fn open(&mut self, context: &str) -> Arc<Store> {
+    async fn open(&mut self, context: &str) -> Arc<Store> {
         self.disk.set_faults(Faults::default());
         // Listings lag behind also while all else is well.
         let list_lag = self.random.below(8);
         let cache_bytes = [60_000, 1_000_000][self.random.below(2)];
         let store = self.open_with(list_lag, cache_bytes, context);
         // A replay may have made room.
-        (self.n_syncs, self.n_evicted_parts) = (0, 0);
-        self.note_evictions(&store);
+        (self.n_syncs, self.n_evicted_parts, self.is_clean) = (0, 0, false);
+        self.note_evictions(&store, context).await;
+        self.is_clean = true;
         self.store = Some(Arc::clone(&store));
         store
     }
@@ -104,8 +125,7 @@ impl World {
 
     /// Where retention begins.
     fn oldest_ms(&self) -> i64 {
-        let retention = self.config.retention.map(|it| i64::try_from(it.as_millis()).unwrap());
-        retention.map_or(i64::MIN, |it| self.now_ms() - it)
+        snapshots::oldest_ms(&self.config, self.now_ms())
     }
 
     async fn step(&mut self, context: &str) {
@@ -113,11 +133,11 @@ impl World {
             if self.random.is_one_in(8) {
                 self.damage();
             }
-            let store = self.open(context);
+            let store = self.open(context).await;
             self.check(&store, context).await;
             return;
         };
-        let action = self.random.below(23);
+        let action = self.random.below(25);
         println!("{context}: action {action}");
         match action {
             0..6 => self.append_samples(&store).await,
@@ -126,7 +146,7 @@ impl World {
                 let flushed = store.flush().await;
                 println!("flush: {flushed:?}");
                 if flushed.is_ok() {
-                    self.model.synced();
+                    self.note_flush(&store, context).await;
                 }
             }
             13 => {
@@ -138,7 +158,6 @@ impl World {
             15..17 => self.draw_faults(),
             17 => self.heal(),
             18 => {
-                self.note_evictions(&store);
                 drop(store);
                 self.cut_power();
                 return;
@@ -146,14 +165,16 @@ impl World {
             19 => {
                 drop(store);
                 let is_closed = self.random.is_one_in(2);
-                self.stop(is_closed).await;
+                self.stop(is_closed, context).await;
                 return;
             }
             20..22 => self.delete(&store).await,
+            22 => self.take_snapshot(&store, context).await,
+            23 => store.look_at_disk().await,
             _ => self.pass_time(),
         }
         self.note_syncs(&store);
-        self.note_evictions(&store);
+        self.note_evictions(&store, context).await;
     }
 
     async fn run(&mut self, seed: u64) {
@@ -162,10 +183,11 @@ impl World {
         }
         self.cut_power();
         let context = format!("seed {seed} at the end");
-        let store = self.open(&context);
+        let store = self.open(&context).await;
         self.check(&store, &context).await;
         drop(store);
-        self.stop(false).await;
+        self.stop(false, &context).await;
+        self.check_snapshots(&context).await;
         // Once more, with nothing hidden from the search for orphans.
         if self.objects.is_some() {
             let store = self.open_with(0, 1_000_000, &context);

@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use skep_wal::DirEntry;
 use time::{OffsetDateTime, macros::format_description};
 
 use crate::{
@@ -130,11 +131,10 @@ impl Store {
         let log_dir = to.join(from.file_name().unwrap_or_default());
         self.make_dir(&log_dir)?;
         let io = |source| SnapshotError::Io { path: from.clone(), source };
-        for entry in log.store().list(&from).map_err(io)? {
-            if entry.is_dir || entry.name.ends_with(UNFINISHED) {
-                continue;
-            }
-            let (from, to) = (from.join(&entry.name), log_dir.join(&entry.name));
+        let listed = log.store().list(&from).map_err(io)?.into_iter();
+        let is_whole = |it: &DirEntry| !it.is_dir && !it.name.ends_with(UNFINISHED);
+        for name in log.names_of_log(listed.filter(is_whole).map(|it| it.name)) {
+            let (from, to) = (from.join(&name), log_dir.join(&name));
             if self.fs.size(&from).is_ok() {
                 self.link(&from, &to)?;
             } else {
@@ -155,6 +155,11 @@ impl Store {
                 folders.push(folder.to_owned());
             }
             self.link(&log.path_of(part), &path)?;
+            // A cached copy may never have got to the disk.
+            if log.store().checks_what_it_pins() {
+                let synced = self.fs.sync_file(&path);
+                synced.map_err(|source| SnapshotError::Io { path, source })?;
+            }
         }
         folders.push(to);
         folders.iter().try_for_each(|it| self.sync_dir(it))

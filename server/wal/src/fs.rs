@@ -48,6 +48,8 @@ pub trait Fs: Send + Sync + fmt::Debug {
         file.append(&bytes)?;
         file.sync()
     }
+    /// Returns once what is in the file is on the disk, whoever wrote it.
+    fn sync_file(&self, path: &Path) -> io::Result<()>;
     /// Atomic; replaces the target.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -118,7 +120,11 @@ impl Fs for RealFs {
         }
         // Another file system, or one without links.
         fs::copy(from, to)?;
-        fs::File::open(to)?.sync_all()
+        self.sync_file(to)
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -101,6 +101,8 @@ struct State {
     names_durable: BTreeMap<PathBuf, usize>,
     /// Changes of names since each folder's last sync, in order.
     pending: BTreeMap<PathBuf, Vec<NameChange>>,
+    /// What folders were renamed to.
+    renamed_dirs: Vec<PathBuf>,
     n_faults: usize,
 }
 
@@ -136,6 +138,7 @@ impl SimFs {
                 names: BTreeMap::new(),
                 names_durable: BTreeMap::new(),
                 pending: BTreeMap::new(),
+                renamed_dirs: Vec::new(),
                 n_faults: 0,
             })),
         }
@@ -170,9 +173,16 @@ impl SimFs {
                 fs::remove_file(path)?;
             }
         }
+        for dir in std::mem::take(&mut state.renamed_dirs) {
+            if dir.is_dir() && !names.keys().any(|it| it.starts_with(&dir)) {
+                fs::remove_dir_all(dir)?;
+            }
+        }
         for (path, &file) in &names {
             if let Some(file) = state.files.get_mut(file) {
                 file.crash(&mut state.random);
+                // Its folder may have had another name.
+                fs::create_dir_all(parent(path))?;
                 fs::write(path, &file.durable)?;
             }
         }
@@ -226,6 +236,13 @@ impl State {
 }
 
 impl FileState {
+    fn sync(&mut self, is_ok: bool) {
+        self.is_lost |= !is_ok;
+        if !self.is_lost {
+            self.durable.clone_from(&self.bytes);
+        }
+    }
+
     fn crash(&mut self, random: &mut Seeded) {
         if !self.is_lost && self.bytes.len() > self.durable.len() {
             let n_kept = random.below(self.bytes.len() - self.durable.len() + 1);
@@ -252,8 +269,14 @@ impl NameChange {
             Self::Link(path, file) => drop(names.insert(path.clone(), *file)),
             Self::Unlink(path) => drop(names.remove(path)),
             Self::Rename(from, to) => {
-                if let Some(file) = names.remove(from) {
-                    names.insert(to.clone(), file);
+                // Of a folder: all that is in it.
+                let below = names.range(from.clone()..).take_while(|it| it.0.starts_with(from));
+                let moved: Vec<_> = below.map(|(path, file)| (path.clone(), *file)).collect();
+                for (path, file) in moved {
+                    names.remove(&path);
+                    let below = path.strip_prefix(from).unwrap_or(&path);
+                    let to = if path == *from { to.clone() } else { to.join(below) };
+                    names.insert(to, file);
                 }
             }
         }
@@ -305,12 +328,37 @@ impl Fs for SimFs {
         Ok(())
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let one_in = state.faults.name_one_in;
+        state.fail(one_in, "link")?;
+        fs::hard_link(from, to)?;
+        if let Some(&file) = state.names.get(from) {
+            state.change(&parent(to), NameChange::Link(to.to_owned(), file));
+        }
+        Ok(())
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let one_in = state.faults.sync_one_in;
+        let failed = state.fail(one_in, "sync");
+        let file = state.names.get(path).copied();
+        if let Some(file) = file.and_then(|it| state.files.get_mut(it)) {
+            file.sync(failed.is_ok());
+        }
+        failed
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.lock();
         let (one_in, rename_one_in) = (state.faults.name_one_in, state.faults.rename_one_in);
         state.fail(one_in, "rename")?;
         state.fail(rename_one_in, "rename")?;
         fs::rename(from, to)?;
+        if to.is_dir() {
+            state.renamed_dirs.push(to.to_owned());
+        }
         state.change(&parent(to), NameChange::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
@@ -371,10 +419,7 @@ impl FsFile for SimFile {
         let one_in = state.faults.sync_one_in;
         let failed = state.fail(one_in, "sync");
         if let Some(file) = state.files.get_mut(self.file) {
-            file.is_lost |= failed.is_err();
-            if !file.is_lost {
-                file.durable.clone_from(&file.bytes);
-            }
+            file.sync(failed.is_ok());
         }
         failed
     }

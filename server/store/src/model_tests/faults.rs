@@ -17,14 +17,14 @@ use super::{
 };
 use crate::{
     Credentials, ObjectStoreConfig, Store, StoreConfig, day::format_day,
-    part_store::sim::ObjectFaults, space::SpaceStats,
+    part_store::sim::ObjectFaults,
 };
 
 const RETENTION: Duration = Duration::from_secs(24 * 3_600);
-/// Some twenty files; with commits, which are never let go of, less and less.
-const CAP_BYTES: u64 = 400 << 10;
+/// A few flushes; with commits, which are never let go of, less and less.
+const CAP_BYTES: u64 = 700 << 10;
 /// Without commits and blocks, which object storage does not count.
-const CAP_BYTES_OF_OBJECTS: u64 = 30 << 10;
+const CAP_BYTES_OF_OBJECTS: u64 = 300 << 10;
 
 pub(super) fn config(dir: &Path, random: &mut Seeded, has_objects: bool) -> StoreConfig {
     let cap_bytes = if has_objects { CAP_BYTES_OF_OBJECTS } else { CAP_BYTES };
@@ -58,6 +58,7 @@ pub(crate) fn object_store_config(cache_bytes: u64) -> ObjectStoreConfig {
 
 impl World {
     pub(super) fn draw_faults(&mut self) {
+        self.is_clean = false;
         let random = &mut self.random;
         let one_in =
             |random: &mut Seeded, often: usize, seldom: usize| [0, often, seldom][random.below(3)];
@@ -105,7 +106,7 @@ impl World {
     }
 
     /// An orderly end of the process; what it could not sync at its end is gone.
-    pub(super) async fn stop(&mut self, is_closed: bool) {
+    pub(super) async fn stop(&mut self, is_closed: bool, context: &str) {
         let Some(store) = self.store.take() else { return };
         if is_closed {
             store.close().await;
@@ -113,7 +114,7 @@ impl World {
             store.wal.close();
         }
         self.note_syncs(&store);
-        self.note_evictions(&store);
+        self.note_evictions(&store, context).await;
         self.model.lose_unsynced();
     }
 
@@ -127,17 +128,6 @@ impl World {
         self.n_syncs = n_syncs;
     }
 
-    /// Under a cap the oldest rows go, and nothing says which.
-    pub(super) fn note_evictions(&mut self, store: &Store) {
-        let SpaceStats { n_evicted_parts, .. } = store.stats().space;
-        assert!(n_evicted_parts == 0 || self.config.max_bytes.is_some());
-        if n_evicted_parts > self.n_evicted_parts {
-            self.model.doubt_samples(|_| true);
-            self.model.doubt_logs(|_| true);
-        }
-        self.n_evicted_parts = n_evicted_parts;
-    }
-
     /// Rows that go without a delete leave their label sets behind, until their day goes.
     pub(super) fn lists_more_for_good(&self) -> bool {
         let config = &self.config;
@@ -146,7 +136,7 @@ impl World {
     }
 
     pub(super) fn pass_time(&mut self) {
-        let hours = [1, 5, 20][self.random.below(3)];
+        let hours = if self.is_of_one_day { 1 } else { [1, 5, 20][self.random.below(3)] };
         self.clock.0.fetch_add(hours * HOUR_MS, Ordering::Relaxed);
     }
 
@@ -163,6 +153,8 @@ impl World {
         println!("damage {}", path.display());
         self.disk.flip_bit(path).unwrap();
         self.is_damaged = true;
+        // They share their files with the store.
+        self.snapshots.clear();
         match table {
             "samples" | "series" => {
                 self.model.doubt_samples(|it| format_day(sample_day(it)) == *day);

@@ -10,7 +10,7 @@ pub(super) type SampleKey = (String, i64);
 pub(super) type LogRowKey = (String, i64, String, Vec<(String, String)>);
 
 /// A row whose append failed may be there or not.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Model {
     samples: BTreeMap<SampleKey, u64>,
     /// Values that may have taken the place of the one above, or of none.
@@ -70,6 +70,11 @@ impl Model {
         }
     }
 
+    /// All that was acknowledged.
+    pub(super) fn rows(&self) -> (BTreeMap<SampleKey, u64>, BTreeSet<LogRowKey>) {
+        (self.samples.clone(), self.logs.clone())
+    }
+
     /// All that was acknowledged is on the disk.
     pub(super) fn synced(&mut self) {
         self.unsynced_samples.clear();
@@ -99,6 +104,34 @@ impl Model {
     pub(super) fn doubt_logs(&mut self, is_in_doubt: impl Fn(&LogRowKey) -> bool) {
         let lost = self.logs.extract_if(.., |it| is_in_doubt(it));
         self.logs_maybe.extend(lost);
+    }
+
+    /// Of the acknowledged rows inside retention those that are not there, which then are no more.
+    pub(super) fn forget_gone(
+        &mut self,
+        samples: &BTreeMap<SampleKey, u64>,
+        logs: &BTreeSet<LogRowKey>,
+        oldest_ms: i64,
+    ) -> (Vec<SampleKey>, Vec<LogRowKey>) {
+        let is_gone = |key: &SampleKey| key.1 >= oldest_ms && !samples.contains_key(key);
+        let gone_samples = self.samples.extract_if(.., |key, _| is_gone(key));
+        let gone_samples: Vec<_> = gone_samples.map(|it| it.0).collect();
+        let is_gone = |row: &LogRowKey| ms_of(row) >= oldest_ms && !logs.contains(row);
+        let gone_logs = self.logs.extract_if(.., |row| is_gone(row)).collect();
+        (gone_samples, gone_logs)
+    }
+
+    /// What is written there counts again as it was before what was written last went.
+    pub(super) fn revert(&mut self, samples: &BTreeMap<SampleKey, u64>) -> Vec<SampleKey> {
+        let mut reverted = Vec::new();
+        for (key, bits) in &mut self.samples {
+            let Some(found) = samples.get(key).filter(|it| *it != bits) else { continue };
+            if self.samples_ever.get(key).is_some_and(|it| it.contains(found)) {
+                *bits = *found;
+                reverted.push(key.clone());
+            }
+        }
+        reverted
     }
 
     /// `oldest_ms` is where retention begins.

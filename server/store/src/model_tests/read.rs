@@ -35,7 +35,7 @@ impl World {
             objects.set_faults(ObjectFaults::default());
             self.disk.set_faults(Faults::default());
         }
-        self.note_evictions(store);
+        self.note_evictions(store, context).await;
         let samples = read_samples(store, self.may_lack_sets).await;
         let logs = read_logs(store, self.may_lack_sets).await;
         self.model.check(&samples, &logs, self.oldest_ms(), context);
@@ -101,7 +101,7 @@ async fn collect(table: Arc<dyn TableProvider>) -> Vec<RecordBatch> {
     plan.execute(0, Arc::clone(&TASK)).unwrap().try_collect().await.unwrap()
 }
 
-async fn read_samples(store: &Arc<Store>, may_lack_sets: bool) -> Vec<(SampleKey, u64)> {
+pub(super) async fn read_samples(store: &Arc<Store>, may_lack_sets: bool) -> Vec<(SampleKey, u64)> {
     let snapshot = store.snapshot();
     let names: BTreeMap<i64, String> = snapshot
         .series()
@@ -129,7 +129,7 @@ async fn read_samples(store: &Arc<Store>, may_lack_sets: bool) -> Vec<(SampleKey
     rows
 }
 
-async fn read_logs(store: &Arc<Store>, may_lack_sets: bool) -> Vec<LogRowKey> {
+pub(super) async fn read_logs(store: &Arc<Store>, may_lack_sets: bool) -> Vec<LogRowKey> {
     let snapshot = store.snapshot();
     let names: BTreeMap<i64, String> = snapshot
         .streams()

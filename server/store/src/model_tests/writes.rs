@@ -14,6 +14,9 @@ use super::{
 use crate::{LabelsOf, Store};
 
 const METRICS: [&str; 3] = ["up", "node_load1", "node_cpu_seconds_total"];
+/// It does not compress.
+const LARGE_LINE_BYTES: usize = 16 << 10;
+const NOISE: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
 /// Empty for none.
 const JOBS: [&str; 5] = ["", "", "a", "b", "c"];
 
@@ -21,6 +24,7 @@ impl World {
     /// Mostly of these minutes, so that rows meet; now and then late.
     fn ts(&mut self) -> i64 {
         let late_hours = [0, 0, 0, 0, 0, 7, 30][self.random.below(7)];
+        let late_hours = if self.is_of_one_day { 0 } else { late_hours };
         self.now_ms() + 5_000 * self.random.below(60) as i64 - late_hours * HOUR_MS
     }
 
@@ -32,6 +36,13 @@ impl World {
             3 => self.random.below(1000) as f64 / 100.0,
             _ => self.random.below(1000) as f64,
         }
+    }
+
+    /// Under a cap lines take room.
+    fn noise(&mut self) -> String {
+        let is_large = self.config.max_bytes.is_some() && self.random.is_one_in(2);
+        let n_bytes = if is_large { LARGE_LINE_BYTES } else { 0 };
+        (0..n_bytes).map(|_| char::from(NOISE[self.random.below(NOISE.len())])).collect()
     }
 
     pub(super) async fn append_samples(&mut self, store: &Arc<Store>) {
@@ -68,6 +79,7 @@ impl World {
         let is_acked = store.append_samples(&rows).await.is_ok();
         let oldest_ms = self.oldest_ms();
         for (key, bits) in written.into_iter().filter(|it| it.0.1 >= oldest_ms) {
+            self.heads.samples.insert(key.clone());
             self.model.sample(key, bits, is_acked);
         }
     }
@@ -80,7 +92,7 @@ impl World {
             let entries: Vec<_> = (0..1 + self.random.below(4))
                 .map(|_| {
                     let ts = self.ts() * 1_000_000 + self.random.below(3) as i64;
-                    let line = format!("line {}", self.random.below(4));
+                    let line = format!("line {}", self.random.below(4)) + &self.noise();
                     let level = ["info", "error"][self.random.below(2)];
                     written.push((
                         format!("{{host=\"{host}\"}}"),
@@ -100,6 +112,7 @@ impl World {
         let is_acked = store.append_logs(&rows).await.is_ok();
         let oldest_ns = self.oldest_ms().saturating_mul(1_000_000);
         for row in written.into_iter().filter(|it| it.1 >= oldest_ns) {
+            self.heads.logs.insert(row.clone());
             self.model.log(row, is_acked);
         }
     }
