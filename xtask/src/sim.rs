@@ -75,10 +75,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return crash(&["--kills", &kills.to_string(), "--seed", &seed]);
     }
     let started = Instant::now();
+    let built = build_tests()?;
     let models: Vec<_> = MODELS
         .into_iter()
         .filter(|it| args.model.as_ref().is_none_or(|model| model == it.0))
-        .map(|(model, package, test)| Ok((model, test, test_binary(package)?)))
+        .map(|(model, package, test)| Ok((model, test, test_binary(&built, package)?)))
         .collect::<anyhow::Result<_>>()?;
     let mut next = args.seed;
     loop {
@@ -130,13 +131,17 @@ fn run_seeds(
     bail!("repeat it with `cargo xtask sim --model {model} --seed {seed} --seeds 1`")
 }
 
-/// Builds the crate's unit tests and says where they are.
-fn test_binary(package: &str) -> anyhow::Result<PathBuf> {
+/// Builds all unit tests and returns what cargo says of them.
+fn build_tests() -> anyhow::Result<String> {
     let object = ebpf::build(&paths::root())?;
     let mut cargo = shell::cargo();
     // The selection of `cargo xtask test`, so that nothing is built twice.
     cargo.args(["test", "--locked", "--lib", "--bins", "--no-run", "--message-format=json"]);
-    let messages = shell::quiet(build::with_object(&mut cargo, object.as_ref()))?;
+    shell::quiet(build::with_object(&mut cargo, object.as_ref()))
+}
+
+/// Where a crate's unit tests are.
+fn test_binary(messages: &str, package: &str) -> anyhow::Result<PathBuf> {
     messages
         .lines()
         .filter_map(|it| serde_json::from_str::<serde_json::Value>(it).ok())
