@@ -137,6 +137,33 @@ impl Process {
         Ok(())
     }
 
+    /// What is in a file that it writes when it is ready.
+    ///
+    /// # Errors
+    /// It ended, or did not write the file in time.
+    pub async fn wait_for_json(
+        &mut self,
+        path: &Path,
+        within: Duration,
+    ) -> anyhow::Result<serde_json::Value> {
+        let deadline = Instant::now() + within;
+        loop {
+            // Half written it is not JSON yet.
+            if let Ok(text) = std::fs::read(path)
+                && let Ok(json) = serde_json::from_slice(&text)
+            {
+                return Ok(json);
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended with {status} and was not ready:\n{}", self.name, self.log());
+            }
+            if Instant::now() > deadline {
+                bail!("{} was not ready within {within:?}:\n{}", self.name, self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// SIGKILL: what a crash is to it.
     ///
     /// # Errors

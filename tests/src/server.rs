@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use crate::{Client, Deadline, Process, bin_dir};
+use crate::{Client, Process, bin_dir};
 
 /// A benchmark has it read a log of a gigabyte first.
 const UP_WITHIN: Duration = Duration::from_secs(120);
@@ -168,14 +168,8 @@ fn ready_file(dir: &Path) -> PathBuf {
 
 async fn start(dir: &Path) -> anyhow::Result<(Process, Value)> {
     let ready = ready_file(dir);
-    let process = spawn(dir)?;
-    let addresses = Deadline::within(UP_WITHIN)
-        .until("the server's ready file", || async {
-            let Ok(text) = fs::read_to_string(&ready) else { return Ok(None) };
-            Ok(Some(serde_json::from_str(&text)?))
-        })
-        .await
-        .with_context(|| process.log())?;
+    let mut process = spawn(dir)?;
+    let addresses = process.wait_for_json(&ready, UP_WITHIN).await?;
     Ok((process, addresses))
 }
 

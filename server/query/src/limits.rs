@@ -9,12 +9,16 @@ use skep_promql::StorageError;
 pub struct Limits {
     /// `query.series_max`: label sets (series or streams) one selector may match.
     pub n_series_max: usize,
-    /// `query.samples_max`: samples all selectors of one query may read.
+    /// `query.samples_max`: samples all selectors of one query may read, and rows that SQL may
+    /// answer with.
     pub n_samples_max: u64,
     /// `query.memory_max`: bytes one query may hold.
     pub memory_bytes_max: usize,
     /// `query.memory_total`: bytes all queries may hold together.
     pub memory_bytes_total: usize,
+    /// `query.spill_total`: bytes that sorts and joins of all SQL queries may have in temporary
+    /// files together.
+    pub spill_bytes_total: u64,
     /// `query.timeout`: the longest a query may run, whatever its `timeout` parameter says.
     pub timeout: Duration,
     /// `query.lines_max`: log lines one query may return.
@@ -31,6 +35,7 @@ impl Default for Limits {
             n_samples_max: 50_000_000,
             memory_bytes_max: 512 << 20,
             memory_bytes_total: 1 << 30,
+            spill_bytes_total: 4 << 30,
             timeout: Duration::from_mins(2),
             n_lines_max: 5_000,
             // Loki's `max_query_series`.

@@ -6,7 +6,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use datafusion::{
     common::DataFusionError,
     execution::{
-        SessionState, SessionStateBuilder, TaskContext,
+        DiskManager, SessionState, SessionStateBuilder, TaskContext,
         memory_pool::{GreedyMemoryPool, MemoryLimit, MemoryPool, MemoryReservation},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
@@ -19,6 +19,9 @@ use crate::Limits;
 
 /// Rows a batch: what the store's pages decode to, and small enough for L2.
 const BATCH_ROWS: usize = 8_192;
+
+/// As DataFusion says it, in one of several errors.
+const SPILLED_TOO_MUCH: &str = "The used disk space during the spilling process has exceeded";
 
 /// Made once per engine.
 #[derive(Debug)]
@@ -53,7 +56,11 @@ impl SharedSession {
             .set_bool("datafusion.execution.collect_statistics", false);
         let memory: Arc<dyn MemoryPool> =
             Arc::new(GreedyMemoryPool::new(limits.memory_bytes_total));
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&memory)).build_arc()?;
+        let disk = DiskManager::builder().with_max_temp_directory_size(limits.spill_bytes_total);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::clone(&memory))
+            .with_disk_manager_builder(disk)
+            .build_arc()?;
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
@@ -137,6 +144,11 @@ impl fmt::Display for QueryPool {
     }
 }
 
+/// Whether temporary files took more than they may.
+pub(crate) fn has_spilled_too_much(root: &DataFusionError) -> bool {
+    root.message().contains(SPILLED_TOO_MUCH)
+}
+
 /// A failed plan as the evaluators report it: limits keep their meaning, the rest is internal.
 pub(crate) fn storage_error(error: DataFusionError, limits: &Limits) -> StorageError {
     if let DataFusionError::External(source) = error.find_root()
@@ -150,6 +162,11 @@ pub(crate) fn storage_error(error: DataFusionError, limits: &Limits) -> StorageE
         }
     }
     match error.find_root() {
+        root if has_spilled_too_much(root) => StorageError::Limit(format!(
+            "queries need more than {} bytes of temporary files; narrow this one, or raise \
+             query.spill_total",
+            limits.spill_bytes_total
+        )),
         DataFusionError::ResourcesExhausted(_) => {
             let max = limits.memory_bytes_max;
             StorageError::Limit(format!(

@@ -11,18 +11,25 @@ use datafusion::{
         CatalogProvider as _, CatalogProviderList as _, MemoryCatalogProvider,
         MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider as _, TableProvider,
     },
-    common::DataFusionError,
+    common::{
+        DataFusionError,
+        tree_node::{Transformed, TreeNode as _},
+    },
     execution::{
         SendableRecordBatchStream, SessionState, SessionStateBuilder, context::SQLOptions,
     },
-    physical_plan::execute_stream,
+    physical_plan::{ExecutionPlan, coop::CooperativeExec, execute_stream},
     sql::sqlparser::parser::ParserError,
 };
 use futures::StreamExt as _;
 use skep_promql::StorageError;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Engine, Limits, QuerySession, Snapshot, budget::Budget, session::storage_error};
+use crate::{
+    Engine, Limits, QuerySession, Snapshot,
+    budget::Budget,
+    session::{has_spilled_too_much, storage_error},
+};
 use labelled::LabelledTable;
 use sets::{SetTable, Sets};
 
@@ -35,6 +42,7 @@ const SCHEMA: &str = "public";
 pub struct SqlAnswer {
     pub schema: SchemaRef,
     rows: SendableRecordBatchStream,
+    n_rows: u64,
     limits: Limits,
     deadline: Instant,
 }
@@ -64,10 +72,21 @@ impl SqlAnswer {
     /// # Errors
     /// See [`SqlError`]; the answer is over then.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>, SqlError> {
-        match timeout_at(self.deadline, self.rows.next()).await {
-            Err(_elapsed) => Err(StorageError::Timeout.into()),
-            Ok(batch) => batch.transpose().map_err(|error| sql_error(error, &self.limits)),
+        let batch = match timeout_at(self.deadline, self.rows.next()).await {
+            Err(_elapsed) => return Err(StorageError::Timeout.into()),
+            Ok(batch) => batch.transpose().map_err(|error| sql_error(error, &self.limits))?,
+        };
+        let n_rows = batch.as_ref().map_or(0, RecordBatch::num_rows);
+        self.n_rows = self.n_rows.saturating_add(u64::try_from(n_rows).unwrap_or(u64::MAX));
+        let max = self.limits.n_samples_max;
+        if self.n_rows > max {
+            let message = format!(
+                "the answer has more than {max} rows; write LIMIT or a narrower WHERE, or raise \
+                 query.samples_max"
+            );
+            return Err(StorageError::Limit(message).into());
         }
+        Ok(batch)
     }
 }
 
@@ -88,15 +107,27 @@ impl Engine {
                 .with_allow_dml(false)
                 .with_allow_statements(false);
             options.verify_plan(&plan)?;
-            let plan = state.create_physical_plan(&plan).await?;
+            let plan = interruptible(state.create_physical_plan(&plan).await?)?;
             execute_stream(plan, state.task_ctx())
         };
         let rows = timeout_at(deadline, planning)
             .await
             .map_err(|_elapsed| StorageError::Timeout)?
             .map_err(failed)?;
-        Ok(SqlAnswer { schema: rows.schema(), rows, limits, deadline })
+        Ok(SqlAnswer { schema: rows.schema(), rows, n_rows: 0, limits, deadline })
     }
+}
+
+/// Lets go of the thread between batches of every operator, not only where rows are read: a join
+/// makes millions of them of one that it reads, and could be neither timed out nor cancelled.
+fn interruptible(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    let plan = plan.transform_up(|it| {
+        if it.children().is_empty() {
+            return Ok(Transformed::no(it));
+        }
+        Ok(Transformed::yes(Arc::new(CooperativeExec::new(it)) as Arc<dyn ExecutionPlan>))
+    })?;
+    Ok(plan.data)
 }
 
 /// A planner that sees the tables of the snapshot and nothing else.
@@ -140,6 +171,7 @@ fn state_over(snapshot: Snapshot, session: &QuerySession) -> Result<SessionState
 
 fn sql_error(error: DataFusionError, limits: &Limits) -> SqlError {
     match error.find_root() {
+        root if has_spilled_too_much(root) => SqlError::Storage(storage_error(error, limits)),
         DataFusionError::SQL(..)
         | DataFusionError::Plan(_)
         | DataFusionError::SchemaError(..)

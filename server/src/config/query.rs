@@ -20,6 +20,7 @@ pub(super) struct RawQuery {
     samples_max: Option<u64>,
     memory_max: Option<String>,
     memory_total: Option<String>,
+    spill_total: Option<String>,
     timeout: Option<String>,
     lines_max: Option<usize>,
 }
@@ -49,6 +50,9 @@ impl RawQuery {
         }
         if let Some(it) = &self.memory_total {
             limits.memory_bytes_total = bytes("query.memory_total", it)?;
+        }
+        if let Some(it) = &self.spill_total {
+            limits.spill_bytes_total = bytes("query.spill_total", it)? as u64;
         }
         if let Some(it) = &self.timeout {
             limits.timeout = positive_duration("query.timeout", it)?;

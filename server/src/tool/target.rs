@@ -31,12 +31,15 @@ pub(crate) type Chunks = BoxStream<'static, anyhow::Result<Bytes>>;
 
 impl Target {
     pub(crate) async fn open(at: &Where) -> anyhow::Result<Self> {
-        let config = match (&at.data_dir, &at.config) {
+        let (config, limits) = match (&at.data_dir, &at.config) {
             (Some(dir), _) => {
                 anyhow::ensure!(dir.is_dir(), "there is no folder {}", dir.display());
-                StoreConfig::new(dir)
+                (StoreConfig::new(dir), Limits::default())
             }
-            (None, Some(path)) => load(path)?.store,
+            (None, Some(path)) => {
+                let config = load(path)?;
+                (config.store, config.query)
+            }
             (None, None) => return Self::server(at),
         };
         let dir = config.dir.clone();
@@ -45,7 +48,7 @@ impl Target {
             .await
             .context("opening the store panicked")?
             .with_context(|| format!("opening the store in {}", dir.display()))?;
-        let limits = Limits { timeout: TIMEOUT, ..Limits::default() };
+        let limits = Limits { timeout: limits.timeout.max(TIMEOUT), ..limits };
         let engine = Engine::new(Arc::new(StoreCatalog(Arc::clone(&store))), limits)
             .context("starting the query engine")?;
         let api = ApiConfig::default();

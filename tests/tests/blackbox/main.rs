@@ -16,3 +16,4 @@ mod object_store;
 mod page;
 mod parquet;
 mod space;
+mod sql;
