@@ -26,6 +26,9 @@ const VERSION: u32 = 1;
 /// for a storage that is away is told so while somebody still looks. Flushes come again anyway.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(15);
 const RETRIES_MAX: usize = 5;
+/// Of somebody who waits to hear whether the settings are right.
+const CHECK_RETRY_TIMEOUT: Duration = Duration::from_secs(2);
+const CHECK_RETRIES_MAX: usize = 1;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of one request: a piece of 8 MiB over a line of 1.5 Mbit/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
@@ -125,7 +128,8 @@ impl ObjectStoreConfig {
     /// # Errors
     /// What is wrong, and what to do about it.
     pub fn check(&self) -> Result<(), ConnectError> {
-        let requests = self.requests(self.client()?, Path::new("/"))?;
+        let client = self.client(CHECK_RETRIES_MAX, CHECK_RETRY_TIMEOUT)?;
+        let requests = self.requests(client, Path::new("/"))?;
         let waiter = Arc::clone(&requests);
         // A key that may list but not get is found out at start.
         let owner = waiter.wait(async move {
@@ -143,7 +147,7 @@ impl ObjectStoreConfig {
         data_dir: &Path,
         fs: Arc<dyn Fs>,
     ) -> Result<ObjectParts, ConnectError> {
-        self.open_on(self.client()?, data_dir, fs)
+        self.open_on(self.client(RETRIES_MAX, RETRY_TIMEOUT)?, data_dir, fs)
     }
 
     /// As [`Self::open`], on object storage that is there already.
@@ -170,7 +174,11 @@ impl ObjectStoreConfig {
         Ok(Arc::new(requests.map_err(unusable)?))
     }
 
-    fn client(&self) -> Result<Arc<dyn ObjectStore>, ConnectError> {
+    fn client(
+        &self,
+        max_retries: usize,
+        retry_timeout: Duration,
+    ) -> Result<Arc<dyn ObjectStore>, ConnectError> {
         let mut options = ClientOptions::new()
             .with_connect_timeout(CONNECT_TIMEOUT)
             .with_timeout(REQUEST_TIMEOUT);
@@ -180,11 +188,7 @@ impl ObjectStoreConfig {
                 .map_err(|source| ConnectError::Certificate { path: path.clone(), source })?;
             options = options.with_root_certificate(certificate);
         }
-        let retry = RetryConfig {
-            backoff: BackoffConfig::default(),
-            max_retries: RETRIES_MAX,
-            retry_timeout: RETRY_TIMEOUT,
-        };
+        let retry = RetryConfig { backoff: BackoffConfig::default(), max_retries, retry_timeout };
         let mut builder = match &self.credentials {
             Credentials::Files { access_key, secret_key } => {
                 let keys = KeyFiles::new(access_key.clone(), secret_key.clone());
