@@ -9,16 +9,19 @@ mod sets;
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::error::DataFusionError;
 use parquet::{
-    basic::{Compression, ZstdLevel},
+    basic::{Compression, Encoding, ZstdLevel},
     errors::ParquetError,
     file::{
         metadata::{KeyValue, SortingColumn},
         properties::{WriterProperties, WriterPropertiesBuilder},
     },
+    schema::types::ColumnPath,
 };
 
 pub(crate) use file::PartFile;
@@ -106,13 +109,21 @@ fn properties(n_sorted: i32) -> WriterPropertiesBuilder {
         .set_sorting_columns(Some(sorted))
 }
 
-/// Buckets: few rows of many columns, read by series.
-pub(crate) fn rollup_properties() -> WriterProperties {
-    properties(2)
+/// Buckets: few rows of many columns, read by series. A dictionary of a column's doubles is as
+/// large as they are, and more so with indices: 14.7 bytes a bucket instead of 9.2.
+pub(crate) fn rollup_properties(schema: &Schema) -> WriterProperties {
+    let properties = properties(2)
         .set_compression(zstd(ROLLUP_ZSTD_LEVEL))
         .set_max_row_group_row_count(Some(ROLLUP_ROW_GROUP_ROWS))
-        .set_dictionary_enabled(true)
-        .build()
+        .set_dictionary_enabled(false);
+    let of_column = |properties: WriterPropertiesBuilder, field: &Arc<Field>| {
+        let encoding = match field.data_type() {
+            DataType::Float64 => Encoding::BYTE_STREAM_SPLIT,
+            _ => Encoding::DELTA_BINARY_PACKED,
+        };
+        properties.set_column_encoding(ColumnPath::from(field.name().as_str()), encoding)
+    };
+    schema.fields().iter().fold(properties, of_column).build()
 }
 
 fn zstd(level: i32) -> Compression {

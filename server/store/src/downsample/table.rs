@@ -59,7 +59,7 @@ pub(super) struct RollupWriter {
 impl RollupWriter {
     pub(super) fn create(path: &Path, fs: &dyn Fs) -> Result<Self, EncodeError> {
         let schema = Arc::clone(&SAMPLES_ROLLUP);
-        let file = PartFile::create(path, schema, rollup_properties(), fs)?;
+        let file = PartFile::create(path, schema, rollup_properties(&SAMPLES_ROLLUP), fs)?;
         let bounds = Bounds::default();
         Ok(Self { file, bounds, ids: Vec::new(), rows: Vec::new(), path: path.to_owned() })
     }
