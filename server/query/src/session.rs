@@ -23,6 +23,11 @@ const BATCH_ROWS: usize = 8_192;
 /// As DataFusion says it, in one of several errors.
 const SPILLED_TOO_MUCH: &str = "The used disk space during the spilling process has exceeded";
 
+/// They make values of any size out of a number, past every limit of memory: a gigabyte of
+/// `repeat` took four.
+pub(crate) const UNBOUNDED_FUNCTIONS: [&str; 7] =
+    ["repeat", "lpad", "rpad", "range", "generate_series", "array_repeat", "array_resize"];
+
 /// Made once per engine.
 #[derive(Debug)]
 pub(crate) struct SharedSession {
@@ -61,11 +66,14 @@ impl SharedSession {
             .with_memory_pool(Arc::clone(&memory))
             .with_disk_manager_builder(disk)
             .build_arc()?;
-        let state = SessionStateBuilder::new()
+        let mut builder = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
-            .with_default_features()
-            .build();
+            .with_default_features();
+        if let Some(functions) = builder.scalar_functions() {
+            functions.retain(|it| !UNBOUNDED_FUNCTIONS.contains(&it.name()));
+        }
+        let state = builder.build();
         Ok(Self { state: Arc::new(state), memory })
     }
 

@@ -28,7 +28,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     Engine, Limits, QuerySession, Snapshot,
     budget::Budget,
-    session::{has_spilled_too_much, storage_error},
+    session::{UNBOUNDED_FUNCTIONS, has_spilled_too_much, storage_error},
 };
 use labelled::LabelledTable;
 use sets::{SetTable, Sets};
@@ -202,6 +202,11 @@ fn taught(fault: &str) -> String {
     if let Some(name) = between(fault, "table '", "' not found") {
         let name = name.rsplit('.').next().unwrap_or(name);
         return format!("there is no table {name:?}; there are {}", TABLES.join(", "));
+    }
+    if let Some(name) = between(fault, "Invalid function '", "'")
+        && UNBOUNDED_FUNCTIONS.contains(&name)
+    {
+        return format!("{name} is refused: it makes values of any size, past query.memory_max");
     }
     if let Some((what, construct)) = fault.split_once(" not supported: ")
         && ["DDL", "DML", "Statement"].contains(&what)

@@ -77,6 +77,9 @@ async fn what_writes_is_refused_and_what_is_wrong_is_named() -> anyhow::Result<(
     check(&client, "SELEC 1", 400, typo).await?;
     check(&client, "SELECT * FROM '/etc/passwd'", 400, "there is no table").await?;
     check(&client, "", 400, "it is empty; write SELECT").await?;
+    let any_size = "is refused: it makes values of any size, past query.memory_max";
+    check(&client, "SELECT length(repeat('x', 1000000000))", 400, any_size).await?;
+    check(&client, "SELECT cardinality(range(1, 100000000))", 400, any_size).await?;
     let nested = format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500));
     check(&client, &nested, 400, "it is nested too deep").await?;
     check(&client, "SELECT 1 / 0", 422, "Divide by zero").await?;
