@@ -53,6 +53,12 @@ fn gauges(stats: &StoreStats) -> Vec<Family> {
             one(stats.n_damaged_parts),
         ),
         (
+            "skep_store_damaged_checkpoints",
+            GAUGE,
+            "Checkpoints of commit logs that the start could not read; it read older commits instead.",
+            one(stats.n_damaged_checkpoints),
+        ),
+        (
             "skep_store_damaged_indexes",
             GAUGE,
             "Parts of logs whose index of words a search found damaged; it reads all of them.",

@@ -1,13 +1,23 @@
 //! Which files of a table are live: a Delta Lake log, written by ourselves.
 //!
 //! `docs/formats/commit-log.md` describes it. A table's folder holds `_delta_log/%020d.json`, one
-//! a commit, contiguous from 0, each line an action; [`PartStore`] puts it there whole or not at
-//! all.
+//! a commit, contiguous, each line an action; [`PartStore`] puts it there whole or not at all. Now
+//! and then a checkpoint stands for all commits up to it, and those may go.
 
 mod action;
+mod checkpoint;
+#[cfg(test)]
+mod checkpoint_tests;
+mod columns;
+mod names;
+mod start;
+mod state;
+#[cfg(test)]
+mod tests;
+mod trim;
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -19,13 +29,14 @@ use skep_proto::names::column;
 use action::Action;
 pub use action::ActionError;
 pub(crate) use action::TableSchema;
+pub use checkpoint::CheckpointError;
+use names::{LOG_DIR, LogFile};
+use state::State;
 
 use crate::{
     part::PartInfo,
     part_store::{PartStore, Pin, PutError},
 };
-
-const LOG_DIR: &str = "_delta_log";
 
 /// One table's log and what is live by it.
 #[derive(Debug)]
@@ -34,22 +45,26 @@ pub(crate) struct TableLog {
     store: Arc<dyn PartStore>,
     schema: TableSchema,
     next_version: u64,
-    live: BTreeMap<String, PartInfo>,
-    covered: Covered,
-    /// Ids up to this one may mean label sets that were lost with a damaged part.
-    retired_id: i64,
+    state: State,
     /// A commit's name may not be on the disk yet.
     is_unsynced: bool,
     /// What may be the next version already.
     in_doubt: Option<InDoubt>,
     /// Commits that were reported as failed and are there after all.
     settled: Vec<Commit>,
+    /// Commits and checkpoints that are there, as far as is known.
+    files: BTreeSet<LogFile>,
+    /// Versions of the newest checkpoints that are whole, oldest first; at most two.
+    checkpoints: Vec<u64>,
+    commits_per_checkpoint: u64,
+    /// Checkpoints that the start could not read.
+    n_damaged_checkpoints: usize,
 }
 
 /// A commit whose answer was lost on the network.
 #[derive(Debug)]
 struct InDoubt {
-    lines: String,
+    actions: Vec<Action>,
     commit: Commit,
 }
 
@@ -86,61 +101,27 @@ pub enum CommitError {
     InDoubt { path: PathBuf, source: io::Error },
     #[error("{} is missing, and later commits are there; restore it from a backup", path.display())]
     Missing { path: PathBuf },
+    #[error(
+        "{} is damaged, no checkpoint before it is whole, and the first commits are gone; restore \
+         the folder it is in from a backup",
+        path.display()
+    )]
+    Damaged { path: PathBuf, source: CheckpointError },
+    #[error("cannot make {}", path.display())]
+    Checkpoint { path: PathBuf, source: CheckpointError },
 }
 
 impl TableLog {
-    /// Reads the log in `dir`, creates the table if there is none, and removes files that no
-    /// commit names.
-    pub(crate) fn open(
-        dir: PathBuf,
-        schema: TableSchema,
-        store: Arc<dyn PartStore>,
-        now_ms: i64,
-    ) -> Result<Self, CommitError> {
-        let log_dir = dir.join(LOG_DIR);
-        let mut log = Self {
-            dir,
-            store,
-            schema,
-            next_version: 0,
-            live: BTreeMap::new(),
-            covered: Covered::default(),
-            retired_id: 0,
-            is_unsynced: false,
-            in_doubt: None,
-            settled: Vec::new(),
-        };
-        log.store.create_table(&log.dir, &log_dir).map_err(io_error(&log_dir))?;
-        let listed = log.store.list(&log_dir).map_err(io_error(&log_dir))?;
-        let newest = listed.iter().filter_map(|it| parse_version(&it.name)).max();
-        // To the first that is not there: a listing of object storage may lag behind.
-        while log.read_commit()? {
-            log.next_version += 1;
-        }
-        if newest.is_some_and(|it| it >= log.next_version) {
-            return Err(CommitError::Missing { path: log.version_path(log.next_version) });
-        }
-        if log.next_version == 0 {
-            log.create_table(now_ms)?;
-        }
-        // The last process may have stopped before the names of its commits were on the disk.
-        log.is_unsynced = true;
-        log.sync()?;
-        let is_live = |name: &str| log.live.contains_key(name);
-        log.store.remove_orphans(&log.dir, &is_live).map_err(io_error(&log.dir))?;
-        Ok(log)
-    }
-
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
     pub(crate) fn live(&self) -> impl Iterator<Item = &PartInfo> {
-        self.live.values()
+        self.state.live()
     }
 
     pub(crate) fn covered(&self) -> Covered {
-        self.covered
+        self.state.covered()
     }
 
     /// Of its files.
@@ -149,7 +130,7 @@ impl TableLog {
     }
 
     pub(crate) fn retired_id(&self) -> i64 {
-        self.retired_id
+        self.state.retired_id()
     }
 
     pub(crate) fn path_of(&self, part: &PartInfo) -> PathBuf {
@@ -163,17 +144,6 @@ impl TableLog {
 
     pub(crate) fn store(&self) -> &Arc<dyn PartStore> {
         &self.store
-    }
-
-    /// Of the files listed in [`Self::log_dir`], and of commits that a listing may lack yet, those
-    /// that say what is live.
-    pub(crate) fn names_of_log(&self, listed: impl Iterator<Item = String>) -> Vec<String> {
-        let is_known = |it: &String| parse_version(it).is_none_or(|it| it < self.next_version);
-        let mut names: Vec<String> = listed.filter(is_known).collect();
-        let newest = names.iter().filter_map(|it| parse_version(it)).max();
-        let lacking = newest.map_or(0, |it| it + 1)..self.next_version;
-        names.extend(lacking.map(version_name));
-        names
     }
 
     /// Keeps the part's file at [`Self::path_of`] it, fetching it if need be; waits for that.
@@ -198,51 +168,41 @@ impl TableLog {
     /// [`Self::take_settled`] tells.
     pub(crate) fn commit(&mut self, commit: Commit, now_ms: i64) -> Result<(), CommitError> {
         self.settle()?;
-        let mut actions = Vec::new();
-        for part in &commit.remove {
-            actions.push(Action::remove(part, now_ms));
-        }
-        for part in &commit.add {
-            actions.push(Action::add(part, now_ms, &self.schema));
-        }
-        let covered = self.covered.max(commit.covered);
-        actions.extend(Action::covered(self.covered, covered, now_ms));
-        if commit.retired_id > self.retired_id {
+        let before = self.covered();
+        let covered = before.max(commit.covered);
+        let mut actions: Vec<_> =
+            commit.remove.iter().map(|it| Action::remove(it, now_ms)).collect();
+        actions.extend(commit.add.iter().map(|it| Action::add(it, now_ms)));
+        actions.extend(Action::covered(before, covered, now_ms));
+        if commit.retired_id > self.retired_id() {
             actions.push(Action::retired(commit.retired_id, now_ms));
         }
         actions.push(Action::commit_info(commit.operation, covered, now_ms));
-        let lines = lines_of(&actions);
-        if let Err(error) = self.publish(&lines) {
+        if let Err(error) = self.publish(&actions) {
             if matches!(error, CommitError::InDoubt { .. }) {
-                self.in_doubt = Some(InDoubt { lines, commit });
+                self.in_doubt = Some(InDoubt { actions, commit });
             }
             return Err(error);
         }
-        self.apply(commit);
+        self.apply(actions);
         // An error is not lost: the flag stays until a sync succeeds.
         drop(self.sync());
+        self.trim(now_ms);
         Ok(())
     }
 
-    fn apply(&mut self, commit: Commit) {
-        for part in commit.remove {
-            self.live.remove(&part.name);
-        }
-        for part in commit.add {
-            self.live.insert(part.name.clone(), part);
-        }
-        self.covered = self.covered.max(commit.covered);
-        self.retired_id = self.retired_id.max(commit.retired_id);
+    fn apply(&mut self, actions: Vec<Action>) {
+        actions.into_iter().for_each(|it| self.state.apply(it));
     }
 
     /// Finds out about a commit that may be there, by putting it there.
     fn settle(&mut self) -> Result<(), CommitError> {
-        if let Some(InDoubt { lines, commit }) = self.in_doubt.take() {
-            if let Err(error) = self.publish(&lines) {
-                self.in_doubt = Some(InDoubt { lines, commit });
+        if let Some(InDoubt { actions, commit }) = self.in_doubt.take() {
+            if let Err(error) = self.publish(&actions) {
+                self.in_doubt = Some(InDoubt { actions, commit });
                 return Err(error);
             }
-            self.apply(commit.clone());
+            self.apply(actions);
             self.settled.push(commit);
         }
         Ok(())
@@ -260,7 +220,7 @@ impl TableLog {
     }
 
     pub(crate) fn is_live(&self, name: &str) -> bool {
-        self.live.contains_key(name)
+        self.state.is_live(name)
     }
 
     /// Returns once all commits are on the disk.
@@ -274,68 +234,30 @@ impl TableLog {
         Ok(())
     }
 
-    fn create_table(&mut self, now_ms: i64) -> Result<(), CommitError> {
-        let actions = [
-            Action::protocol(),
-            Action::meta_data(&self.schema, now_ms),
-            Action::commit_info("CREATE TABLE", Covered::default(), now_ms),
-        ];
-        self.publish(&lines_of(&actions))
-    }
-
-    fn publish(&mut self, lines: &str) -> Result<(), CommitError> {
-        let path = self.version_path(self.next_version);
+    fn publish(&mut self, actions: &[Action]) -> Result<(), CommitError> {
+        let file = LogFile::commit(self.next_version);
+        let path = self.path_in_log(&file);
+        let lines: String = actions.iter().map(|it| it.to_line(&self.schema)).collect();
         match self.store.put_if_absent(&path, lines.as_bytes()) {
             Ok(()) => {}
             Err(PutError::Exists) => return Err(CommitError::Conflict { path }),
             Err(PutError::Failed(source)) => return Err(CommitError::Io { path, source }),
             Err(PutError::InDoubt(source)) => return Err(CommitError::InDoubt { path, source }),
         }
+        self.files.insert(file);
         self.next_version += 1;
         self.is_unsynced = true;
         Ok(())
     }
 
-    /// Applies the next commit; false if there is none.
-    fn read_commit(&mut self) -> Result<bool, CommitError> {
-        let path = &self.version_path(self.next_version);
-        let bytes = match self.store.read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(io_error(path)(error)),
-        };
-        for (at, line) in bytes.split(|it| *it == b'\n').enumerate() {
-            if line.is_empty() {
-                continue;
-            }
-            let action = Action::parse(line).map_err(|source| CommitError::Action {
-                path: path.to_owned(),
-                line: at + 1,
-                source,
-            })?;
-            match action {
-                Action::Added(part) => drop(self.live.insert(part.name.clone(), part)),
-                Action::Removed(name) => drop(self.live.remove(&name)),
-                Action::Covers(covered) => self.covered = self.covered.max(covered),
-                Action::Retired(id) => self.retired_id = self.retired_id.max(id),
-                Action::Other(_) => {}
-            }
-        }
-        Ok(true)
-    }
-
-    fn version_path(&self, version: u64) -> PathBuf {
-        self.dir.join(LOG_DIR).join(version_name(version))
+    fn path_in_log(&self, name: &impl ToString) -> PathBuf {
+        self.dir.join(LOG_DIR).join(name.to_string())
     }
 }
 
 /// For fuzzing: reads one line and forgets it.
 pub(crate) fn parse_line(line: &[u8]) {
     drop(Action::parse(line));
-}
-
-fn lines_of(actions: &[Action]) -> String {
-    actions.iter().map(Action::to_line).collect()
 }
 
 impl Covered {
@@ -350,113 +272,7 @@ pub(crate) const DAY: &str = "day";
 /// By what statistics are kept: the id column and the time stamp.
 pub(crate) const TS: &str = column::TS;
 
-fn version_name(version: u64) -> String {
-    format!("{version:020}.json")
-}
-
-fn parse_version(name: &str) -> Option<u64> {
-    name.strip_suffix(".json")?.parse().ok()
-}
-
 fn io_error(path: &Path) -> impl Fn(io::Error) -> CommitError + use<> {
     let path = path.to_owned();
     move |source| CommitError::Io { path: path.clone(), source }
-}
-
-#[cfg(test)]
-mod tests {
-    use expect_test::{Expect, expect};
-    use skep_wal::RealFs;
-
-    use super::*;
-    use crate::{part::PartInfo, part_store::LocalParts, schema};
-
-    fn part(name: &str) -> PartInfo {
-        PartInfo {
-            name: name.to_owned(),
-            day: 20_779,
-            rank: 7,
-            level: 0,
-            size_bytes: 1234,
-            crc32c: 99,
-            n_rows: 10,
-            ids: (1 << 24, 3 << 24),
-            ts: (1_795_341_600_123, 1_795_341_700_456),
-        }
-    }
-
-    fn open(dir: &Path) -> Result<TableLog, CommitError> {
-        let schema = TableSchema::new("samples", &schema::SAMPLES_FILE, schema::SAMPLES_KEY);
-        let store = Arc::new(LocalParts::new(Arc::new(RealFs)));
-        TableLog::open(dir.to_owned(), schema, store, 1_795_341_800_000)
-    }
-
-    #[track_caller]
-    fn check(path: &Path, expected: &Expect) {
-        expected.assert_eq(&std::fs::read_to_string(path).unwrap());
-    }
-
-    #[test]
-    fn commits_are_delta_actions_and_read_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut log = open(dir.path()).unwrap();
-        std::fs::create_dir_all(dir.path().join("day=2026-11-22")).unwrap();
-        let (a, b) = (part("day=2026-11-22/a.parquet"), part("day=2026-11-22/b.parquet"));
-        for part in [&a, &b] {
-            std::fs::write(dir.path().join(&part.name), "x").unwrap();
-        }
-        let covered = Covered { table: 7, all: 0 };
-        let add = Commit { operation: "WRITE", add: vec![a.clone()], covered, ..Commit::default() };
-        log.commit(add, 1_795_341_900_000).unwrap();
-        let swap = Commit {
-            operation: "OPTIMIZE",
-            add: vec![b.clone()],
-            remove: vec![a],
-            covered: Covered { table: 7, all: 7 },
-            ..Commit::default()
-        };
-        log.commit(swap, 1_795_341_900_000).unwrap();
-        let log_dir = dir.path().join(LOG_DIR);
-        check(
-            &log_dir.join("00000000000000000000.json"),
-            &expect![[r#"
-            {"protocol":{"minReaderVersion":1,"minWriterVersion":2}}
-            {"metaData":{"configuration":{},"createdTime":1795341800000,"format":{"options":{},"provider":"parquet"},"id":"208e886b-1b14-15a3-9f2e-14b285e666ce","name":"samples","partitionColumns":["day"],"schemaString":"{\"fields\":[{\"metadata\":{},\"name\":\"series_id\",\"nullable\":false,\"type\":\"long\"},{\"metadata\":{},\"name\":\"ts\",\"nullable\":false,\"type\":\"timestamp\"},{\"metadata\":{},\"name\":\"mantissa\",\"nullable\":true,\"type\":\"long\"},{\"metadata\":{},\"name\":\"scale\",\"nullable\":true,\"type\":\"byte\"},{\"metadata\":{},\"name\":\"value_float\",\"nullable\":true,\"type\":\"double\"},{\"metadata\":{},\"name\":\"day\",\"nullable\":true,\"type\":\"date\"}],\"type\":\"struct\"}"}}
-            {"commitInfo":{"engineInfo":"skep/0.1.0","operation":"CREATE TABLE","operationParameters":{},"timestamp":1795341800000,"walSeq":0}}
-        "#]],
-        );
-        check(
-            &log_dir.join("00000000000000000001.json"),
-            &expect![[r#"
-            {"add":{"dataChange":true,"modificationTime":1795341900000,"partitionValues":{"day":"2026-11-22"},"path":"day=2026-11-22/a.parquet","size":1234,"stats":"{\"maxValues\":{\"series_id\":50331648,\"ts\":\"2026-11-22T10:01:40.456Z\"},\"minValues\":{\"series_id\":16777216,\"ts\":\"2026-11-22T10:00:00.123Z\"},\"nullCount\":{\"series_id\":0,\"ts\":0},\"numRecords\":10}","tags":{"skep.crc32c":"99","skep.day":"20779","skep.id_max":"50331648","skep.id_min":"16777216","skep.level":"0","skep.rank":"7","skep.rows":"10","skep.ts_max":"1795341700456","skep.ts_min":"1795341600123"}}}
-            {"txn":{"appId":"skep-wal-table","lastUpdated":1795341900000,"version":7}}
-            {"commitInfo":{"engineInfo":"skep/0.1.0","operation":"WRITE","operationParameters":{},"timestamp":1795341900000,"walSeq":7}}
-        "#]],
-        );
-        check(
-            &log_dir.join("00000000000000000002.json"),
-            &expect![[r#"
-            {"remove":{"dataChange":false,"deletionTimestamp":1795341900000,"extendedFileMetadata":true,"partitionValues":{"day":"2026-11-22"},"path":"day=2026-11-22/a.parquet","size":1234}}
-            {"add":{"dataChange":true,"modificationTime":1795341900000,"partitionValues":{"day":"2026-11-22"},"path":"day=2026-11-22/b.parquet","size":1234,"stats":"{\"maxValues\":{\"series_id\":50331648,\"ts\":\"2026-11-22T10:01:40.456Z\"},\"minValues\":{\"series_id\":16777216,\"ts\":\"2026-11-22T10:00:00.123Z\"},\"nullCount\":{\"series_id\":0,\"ts\":0},\"numRecords\":10}","tags":{"skep.crc32c":"99","skep.day":"20779","skep.id_max":"50331648","skep.id_min":"16777216","skep.level":"0","skep.rank":"7","skep.rows":"10","skep.ts_max":"1795341700456","skep.ts_min":"1795341600123"}}}
-            {"txn":{"appId":"skep-wal-all","lastUpdated":1795341900000,"version":7}}
-            {"commitInfo":{"engineInfo":"skep/0.1.0","operation":"OPTIMIZE","operationParameters":{},"timestamp":1795341900000,"walSeq":7}}
-        "#]],
-        );
-
-        let log = open(dir.path()).unwrap();
-        assert_eq!(log.live().collect::<Vec<_>>(), [&b]);
-        assert_eq!(log.covered(), Covered { table: 7, all: 7 });
-        assert!(!dir.path().join("day=2026-11-22/a.parquet").exists(), "orphans are removed");
-        assert!(dir.path().join("day=2026-11-22/b.parquet").exists());
-    }
-
-    #[test]
-    fn a_missing_commit_is_an_error_that_names_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut log = open(dir.path()).unwrap();
-        log.commit(Commit { operation: "WRITE", ..Commit::default() }, 0).unwrap();
-        std::fs::remove_file(log.version_path(0)).unwrap();
-        let error = open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("00000000000000000000.json is missing"), "{error}");
-    }
 }

@@ -45,6 +45,9 @@ pub struct StoreConfig {
     pub sample_cache_bytes: usize,
     /// A day with more parts of a table than this has them merged.
     pub parts_per_day_max: usize,
+    /// After how many commits of a table a checkpoint stands for them all, so that a start need
+    /// not read them and they can be removed.
+    pub commits_per_checkpoint: u64,
 }
 
 impl StoreConfig {
@@ -67,6 +70,7 @@ impl StoreConfig {
             future_max: Duration::from_secs(2 * 86_400),
             sample_cache_bytes: 32 << 20,
             parts_per_day_max: 8,
+            commits_per_checkpoint: 10,
         }
     }
 }

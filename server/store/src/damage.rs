@@ -35,7 +35,7 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// How often what queries noticed is taken out of the tables; they skip it in the meantime.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// `EIO`: the disk itself says that it lost the bytes.
-const IO_ERROR: i32 = 5;
+pub(crate) const IO_ERROR: i32 = 5;
 
 /// What is known about a file's bytes.
 #[derive(Debug, Default)]

@@ -170,6 +170,12 @@ impl Tables {
         self.logs.sync()
     }
 
+    pub(crate) fn n_damaged_checkpoints(&self) -> usize {
+        let tiers = self.tiers.0.iter().map(|(_, log)| log);
+        let logs = [&self.series, &self.streams, &self.samples, &self.logs].into_iter();
+        logs.chain(tiers).map(TableLog::n_damaged_checkpoints).sum()
+    }
+
     pub(crate) fn size_bytes(&self) -> TableBytes {
         let bytes = |log: &TableLog| log.live().map(|it| it.size_bytes).sum();
         TableBytes {

@@ -67,7 +67,7 @@ mod view;
 mod words;
 
 pub use append::PreparedSamples;
-pub use commit::{ActionError, CommitError};
+pub use commit::{ActionError, CheckpointError, CommitError};
 pub use config::StoreConfig;
 pub use delete::{DeleteError, DeleteInfo};
 pub use downsample::{Rollup, RollupPeriod, RollupPeriods, Rollups};

@@ -50,6 +50,8 @@ struct World {
     is_damaged: bool,
     /// All rows are, so that a cap takes part after part.
     is_of_one_day: bool,
+    /// The next start has to do without a checkpoint.
+    is_checkpoint_damaged: bool,
     /// As the running store last told.
     n_syncs: u64,
     n_evicted_parts: u64,
@@ -79,6 +81,7 @@ impl World {
             may_lack_sets: false,
             is_damaged: false,
             is_of_one_day,
+            is_checkpoint_damaged: false,
             n_syncs: 0,
             n_evicted_parts: 0,
             live: Live::default(),
@@ -94,6 +97,8 @@ impl World {
         let list_lag = self.random.below(8);
         let cache_bytes = [60_000, 1_000_000][self.random.below(2)];
         let store = self.open_with(list_lag, cache_bytes, context);
+        let n_damaged = store.stats().n_damaged_checkpoints;
+        assert_eq!(n_damaged > 0, std::mem::take(&mut self.is_checkpoint_damaged), "{context}");
         // A replay may have made room.
         (self.n_syncs, self.n_evicted_parts, self.is_clean) = (0, 0, false);
         self.note_evictions(&store, context).await;

@@ -63,6 +63,7 @@ impl Fixture {
         StoreConfig {
             group_interval: Duration::ZERO,
             parts_per_day_max: 1,
+            commits_per_checkpoint: 2,
             ..StoreConfig::new(self.folder(folder))
         }
     }
@@ -220,4 +221,27 @@ fn a_storage_that_overwrites_where_it_must_not_is_refused() {
     let error = fixture.open("a").map(drop).unwrap_err();
     let expected = matches!(error, OpenError::ObjectStore(ConnectError::Unconditional { .. }));
     assert!(expected, "{error}");
+}
+
+#[test]
+fn a_snapshot_of_tables_whose_first_commits_are_gone_opens_by_itself() {
+    let fixture = Fixture::new();
+    let local = Store::open(fixture.config("local"), Arc::new(SystemClock)).unwrap();
+    for (folder, store) in [("a", fixture.open("a").unwrap()), ("local", local)] {
+        for round in 0..6 {
+            fixture.append(&store, 10 * round..10 * (round + 1));
+            fixture.flush(&store).unwrap();
+        }
+        let name = fixture.runtime.block_on(store.make_snapshot()).unwrap();
+        let snapshot = format!("{folder}/snapshots/{name}");
+        let log = fixture.folder(&snapshot).join("samples/_delta_log");
+        let n_files = std::fs::read_dir(&log).unwrap().count();
+        assert!((4..9).contains(&n_files), "{n_files}");
+        assert!(!log.join("00000000000000000000.json").exists());
+        fixture.append(&store, 60..70);
+        fixture.flush(&store).unwrap();
+        let copy = Store::open(fixture.config(&snapshot), Arc::new(SystemClock)).unwrap();
+        assert_eq!(fixture.read(&copy).unwrap(), numbers(0..60), "{folder}");
+        assert_eq!(copy.stats().n_damaged_checkpoints, 0);
+    }
 }

@@ -80,7 +80,7 @@ impl Store {
         let lock = lock(dir.join("LOCK"))?;
         let store = parts(dir, Arc::clone(&fs))?;
         let now_ms = clock.now().to_ms().0;
-        let mut tables = open_tables(dir, &store, now_ms)?;
+        let mut tables = open_tables(&config, &store, now_ms)?;
         tables.tiers = open_tiers(&config, &store, now_ms)?;
         restore::take_back(&mut tables, dir, fs.as_ref(), now_ms);
         let index = |order, of| {
@@ -103,6 +103,7 @@ impl Store {
             n_flush_failures: AtomicU64::new(0),
             last_flush_ms: AtomicI64::new(0),
             disk_bytes: Mutex::new(tables.size_bytes()),
+            n_damaged_checkpoints: tables.n_damaged_checkpoints(),
             n_damaged_parts: AtomicUsize::new(n_missing + n_damaged),
             n_samples_rejected: AtomicU64::new(0),
             n_entries_rejected: AtomicU64::new(0),
@@ -156,10 +157,15 @@ fn open_wal(
     Ok(Wal::open(config.dir.join("wal"), &options, Arc::clone(fs))?)
 }
 
-fn open_tables(dir: &Path, store: &Arc<dyn PartStore>, now_ms: i64) -> Result<Tables, CommitError> {
+fn open_tables(
+    config: &StoreConfig,
+    store: &Arc<dyn PartStore>,
+    now_ms: i64,
+) -> Result<Tables, CommitError> {
     let open = |name: &'static str, schema, key| {
-        let schema = TableSchema::new(name, schema, key);
-        TableLog::open(dir.join(name), schema, Arc::clone(store), now_ms)
+        let (dir, schema) = (config.dir.join(name), TableSchema::new(name, schema, key));
+        let n_commits = config.commits_per_checkpoint;
+        TableLog::open(dir, schema, Arc::clone(store), n_commits, now_ms)
     };
     Ok(Tables::new(
         open("series", &schema::SERIES_FILE, schema::SAMPLES_KEY)?,
@@ -181,7 +187,8 @@ fn open_tiers(
         if config.rollups.of(tier).is_some() || dir.is_dir() {
             let schema =
                 TableSchema::new(tier.name(), &schema::SAMPLES_ROLLUP, schema::SAMPLES_KEY);
-            let log = TableLog::open(dir, schema, Arc::clone(store), now_ms)?;
+            let n_commits = config.commits_per_checkpoint;
+            let log = TableLog::open(dir, schema, Arc::clone(store), n_commits, now_ms)?;
             tiers.0.push((tier, log));
         }
     }

@@ -52,6 +52,8 @@ pub struct StoreStats {
     pub last_flush_ms: i64,
     /// Files that the commit log names and that are missing, and those that lie set aside.
     pub n_damaged_parts: usize,
+    /// Checkpoints of commit logs that the start could not read, and did without.
+    pub n_damaged_checkpoints: usize,
     pub space: SpaceStats,
     /// Live parts of logs whose index of words cannot be used, as far as a search found out.
     pub n_damaged_indexes: usize,
@@ -150,6 +152,7 @@ impl Store {
             n_flush_failures: figures.n_flush_failures.load(Ordering::Relaxed),
             last_flush_ms: figures.last_flush_ms.load(Ordering::Relaxed),
             n_damaged_parts: figures.n_damaged_parts.load(Ordering::Relaxed) + n_damaged_live,
+            n_damaged_checkpoints: figures.n_damaged_checkpoints,
             n_damaged_indexes: view.logs.parts.iter().filter(|it| it.words.is_damaged()).count(),
             n_samples_rejected: figures.n_samples_rejected.load(Ordering::Relaxed),
             space: self.space.stats(wal.n_bytes),

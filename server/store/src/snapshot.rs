@@ -10,7 +10,6 @@ use std::{
     sync::Arc,
 };
 
-use skep_wal::DirEntry;
 use time::{OffsetDateTime, macros::format_description};
 
 use crate::{
@@ -130,18 +129,14 @@ impl Store {
         let from = log.log_dir();
         let log_dir = to.join(from.file_name().unwrap_or_default());
         self.make_dir(&log_dir)?;
-        let io = |source| SnapshotError::Io { path: from.clone(), source };
-        let listed = log.store().list(&from).map_err(io)?.into_iter();
-        let is_whole = |it: &DirEntry| !it.is_dir && !it.name.ends_with(UNFINISHED);
-        for name in log.names_of_log(listed.filter(is_whole).map(|it| it.name)) {
-            let (from, to) = (from.join(&name), log_dir.join(&name));
-            if self.fs.size(&from).is_ok() {
-                self.link(&from, &to)?;
-            } else {
-                // In object storage.
-                let io = |source| SnapshotError::Io { path: from.clone(), source };
-                let bytes = log.store().read(&from).map_err(io)?;
-                self.write(&to, &bytes)?;
+        for path in log.paths_needed() {
+            self.copy_log_file(log, path, &log_dir)?;
+        }
+        for path in log.paths_in_reserve() {
+            match self.copy_log_file(log, path, &log_dir) {
+                Err(SnapshotError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound => {}
+                copied => copied?,
             }
         }
         let mut folders = vec![log_dir];
@@ -163,6 +158,23 @@ impl Store {
         }
         folders.push(to);
         folders.iter().try_for_each(|it| self.sync_dir(it))
+    }
+
+    fn copy_log_file(
+        &self,
+        log: &TableLog,
+        from: PathBuf,
+        log_dir: &Path,
+    ) -> Result<(), SnapshotError> {
+        let to = log_dir.join(from.file_name().unwrap_or_default());
+        if self.fs.size(&from).is_ok() {
+            return self.link(&from, &to);
+        }
+        // In object storage.
+        match log.store().read(&from) {
+            Ok(bytes) => self.write(&to, &bytes),
+            Err(source) => Err(SnapshotError::Io { path: from, source }),
+        }
     }
 
     fn make_dir(&self, dir: &Path) -> Result<(), SnapshotError> {

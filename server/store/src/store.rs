@@ -85,6 +85,8 @@ pub(crate) struct Figures {
     pub(crate) n_flush_failures: AtomicU64,
     pub(crate) last_flush_ms: AtomicI64,
     pub(crate) disk_bytes: Mutex<TableBytes>,
+    /// At the start.
+    pub(crate) n_damaged_checkpoints: usize,
     pub(crate) n_damaged_parts: AtomicUsize,
     pub(crate) n_samples_rejected: AtomicU64,
     pub(crate) n_entries_rejected: AtomicU64,

@@ -131,6 +131,7 @@ fn run_seed(seed: u64) {
                 rename_one_in: [0, 2, 5][random.below(3)],
                 full_one_in: [0, 3, 10][random.below(3)],
                 is_full: random.is_one_in(5),
+                ..Faults::default()
             }),
             17 => disk.set_faults(Faults::default()),
             18 => {

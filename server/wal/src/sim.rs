@@ -79,6 +79,8 @@ pub struct Faults {
     pub full_one_in: usize,
     /// Every write fails for want of space.
     pub is_full: bool,
+    /// How many operations still work before none does; `None` for all.
+    pub n_left: Option<usize>,
 }
 
 /// How much fits on it.
@@ -146,6 +148,11 @@ impl SimFs {
 
     pub fn set_faults(&self, faults: Faults) {
         self.lock().faults = faults;
+    }
+
+    /// As set, less what was used of them.
+    pub fn faults(&self) -> Faults {
+        self.lock().faults
     }
 
     /// How many operations failed on purpose.
@@ -222,7 +229,9 @@ impl SimFs {
 
 impl State {
     fn fail(&mut self, one_in: usize, what: &str) -> io::Result<()> {
-        if self.random.is_one_in(one_in) {
+        let is_over = self.faults.n_left == Some(0);
+        self.faults.n_left = self.faults.n_left.map(|it| it.saturating_sub(1));
+        if is_over || self.random.is_one_in(one_in) {
             self.n_faults += 1;
             return Err(io::Error::other(format!("simulated {what} failure")));
         }

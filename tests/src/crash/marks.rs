@@ -32,6 +32,10 @@ impl Tree {
         for (name, file) in self.0.iter().filter(|(name, _)| !after.0.contains_key(*name)) {
             if name.ends_with(".json.unfinished") {
                 marks.insert("a commit being written");
+            } else if name.contains("/_delta_log/") {
+                if name.ends_with(".unfinished") {
+                    marks.insert("a checkpoint being written");
+                }
             } else if name.starts_with("wal/") {
                 marks.insert(if name.ends_with(".tmp") {
                     "a log segment being made"

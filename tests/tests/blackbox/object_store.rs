@@ -113,11 +113,14 @@ async fn parts_in_object_storage_are_there_after_a_start_with_an_empty_cache() -
     let mut server =
         Server::start(dir.path(), &settings(&storage, "parts_per_day_max = 2")).await?;
     let client = server.client()?;
-    for round in 0..4 {
-        send_all(&client, 10 * round..10 * (round + 1)).await?;
+    for round in 0..10 {
+        send_all(&client, 4 * round..4 * (round + 1)).await?;
         client.flush().await?;
     }
     client.compact().await?;
+    let is_checkpoint =
+        |it: &String| it.contains("/samples/_delta_log/") && it.ends_with("parquet");
+    ensure!(storage.keys().await?.iter().any(is_checkpoint), "there is no checkpoint");
     check_all_there(&client, 40).await?;
     assert_eq!(figure(&client, "skep_store_cache_misses_total").await?, 0.0);
     // Some rows are only in the log when it ends.

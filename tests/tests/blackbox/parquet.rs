@@ -26,13 +26,13 @@ for f in files:
     assert not any('uint' in str(c.type) for c in schema), (f, schema)
     pq.read_table(f, partitioning=None)
 q = duckdb.sql
-print('columns', q(f"select string_agg(column_name, ' ') from (describe select * from '{root}/samples/*/*.parquet')").fetchall()[0][0])
+print('columns', q(f"select string_agg(column_name, ' ') from (describe select * from '{root}/samples/day=*/*.parquet')").fetchall()[0][0])
 rows = q(f"""SELECT epoch_ms(ts) AS ts, labels['mode'] AS mode, coalesce(mantissa / pow(10, scale), value_float) AS value
-FROM '{root}/samples/*/*.parquet' JOIN (SELECT DISTINCT series_id, name, labels FROM '{root}/series/*/*.parquet') USING (series_id)
+FROM '{root}/samples/day=*/*.parquet' JOIN (SELECT DISTINCT series_id, name, labels FROM '{root}/series/day=*/*.parquet') USING (series_id)
 WHERE name = 'cpu_total' ORDER BY mode, ts""").fetchall()
 print('samples', rows)
 print('lines', q(f"""SELECT labels['unit'], format(template, v0, v1, v2, v3, v4, v5, v6, v7) AS line, metadata['_PID']
-FROM '{root}/logs/*/*.parquet' JOIN (SELECT DISTINCT stream_id, labels FROM '{root}/streams/*/*.parquet') USING (stream_id) ORDER BY ts""").fetchall())
+FROM '{root}/logs/day=*/*.parquet' JOIN (SELECT DISTINCT stream_id, labels FROM '{root}/streams/day=*/*.parquet') USING (stream_id) ORDER BY ts""").fetchall())
 columns = ['template', *(f'v{i}' for i in range(8))]
 logs = pads.dataset(f'{root}/logs', partitioning='hive', exclude_invalid_files=True).to_table(columns)
 print('pyarrow', [row['template'].format(*(row[it] for it in columns[1:])) for row in logs.to_pylist()])
@@ -44,16 +44,79 @@ for table in tables:
 print('delta ok')
 "#;
 
+/// The log of a table that was committed to some thirty times: checkpoints stand for the first
+/// commits, which are gone, and what begins with one sees every row.
+const CHECKPOINT_SCRIPT: &str = r#"
+import glob, json, sys, pyarrow.parquet as pq, duckdb, deltalake
+table = sys.argv[1] + '/samples'
+log = table + '/_delta_log'
+assert not glob.glob(log + '/00000000000000000000.json')
+checkpoints = sorted(glob.glob(log + '/*.checkpoint.parquet'))
+assert len(checkpoints) == 2, checkpoints
+told = json.load(open(log + '/_last_checkpoint'))
+newest = checkpoints[-1]
+assert newest.endswith(f"{told['version']:020}.checkpoint.parquet"), told
+assert pq.ParquetFile(newest).metadata.num_rows == told['size'], told
+count = duckdb.sql(f"select count(add.path), count(metaData.id), count(protocol.minReaderVersion) from '{newest}'").fetchall()
+assert count == [(told['numOfAddFiles'], 1, 1)], (count, told)
+delta = deltalake.DeltaTable(table)
+files = {f.split('/')[-1] for f in glob.glob(table + '/day=*/*.parquet')}
+assert {u.split('/')[-1] for u in delta.file_uris()} == files
+assert delta.version() >= told['version'] and delta.metadata().name == 'samples'
+print('rows', delta.to_pyarrow_table().num_rows)
+old = deltalake.DeltaTable(table, version=told['version'])
+assert len(old.file_uris()) == told['numOfAddFiles'], (old.file_uris(), told)
+"#;
+
+async fn run(python: &std::ffi::OsStr, script: &str, dir: &Path) -> anyhow::Result<String> {
+    let mut command = Command::new(python);
+    command.args(["-c", script]).arg(dir);
+    let mut process = Process::start("python", &mut command)?;
+    process.finish(Duration::from_secs(60)).await?;
+    Ok(process.log())
+}
+
+fn python(test: &str) -> Option<std::ffi::OsString> {
+    let python = std::env::var_os("SKEP_TEST_PYTHON").filter(|it| Path::new(it).exists());
+    if python.is_none() {
+        skipped(test, "SKEP_TEST_PYTHON names no Python (cargo xtask test sets it)");
+    }
+    python
+}
+
+#[tokio::test]
+async fn stock_readers_open_a_table_whose_first_commits_are_gone() -> anyhow::Result<()> {
+    let test = "stock_readers_open_a_table_whose_first_commits_are_gone";
+    let Some(python) = python(test) else { return Ok(()) };
+    let dir = tempfile::tempdir()?;
+    let mut server = Server::start(dir.path(), "[store]\nretention = \"off\"").await?;
+    let client = server.client()?;
+    for n in 0..30_i32 {
+        let sample = Sample { ts: TimestampMs((START_S + i64::from(n)) * 1_000), value: n.into() };
+        let series = SeriesBatch {
+            labels: Labels::from_pairs([("__name__", "beats")])?,
+            samples: vec![sample],
+            kind: MetricKind::Gauge,
+            help: "".into(),
+        };
+        let write = client.write(&[series]).await?;
+        assert!(write.is_success(), "{write}");
+        client.flush().await?;
+    }
+    client.compact().await?;
+    assert_eq!(run(&python, CHECKPOINT_SCRIPT, &server.data_dir()).await?, "rows 30");
+    server.stop().await?;
+    server.restart().await?;
+    let client = server.client()?;
+    let params = [("query", "count_over_time(beats[1m])"), ("time", "1790000030")];
+    let data = client.data("/api/v1/query", &params).await?;
+    assert_eq!(data.pointer("/result/0/value/1").and_then(|it| it.as_str()), Some("30"), "{data}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn stock_readers_open_every_file() -> anyhow::Result<()> {
-    let Some(python) = std::env::var_os("SKEP_TEST_PYTHON").filter(|it| Path::new(it).exists())
-    else {
-        skipped(
-            "stock_readers_open_every_file",
-            "SKEP_TEST_PYTHON names no Python (cargo xtask test sets it)",
-        );
-        return Ok(());
-    };
+    let Some(python) = python("stock_readers_open_every_file") else { return Ok(()) };
     let dir = tempfile::tempdir()?;
     let server = Server::start(dir.path(), "[store]\nretention = \"off\"").await?;
     let client = server.client()?;
@@ -80,13 +143,10 @@ async fn stock_readers_open_every_file() -> anyhow::Result<()> {
     assert!(push.is_success(), "{push}");
     client.flush().await?;
 
-    let mut command = Command::new(python);
-    command.args(["-c", SCRIPT]).arg(server.data_dir());
-    let mut process = Process::start("python", &mut command)?;
-    process.finish(Duration::from_secs(60)).await?;
+    let log = run(&python, SCRIPT, &server.data_dir()).await?;
     let ms = START_S * 1_000;
     assert_eq!(
-        process.log(),
+        log,
         format!(
             "tables ['logs', 'samples', 'series', 'streams']\n\
              columns series_id ts mantissa scale value_float day\n\

@@ -292,6 +292,7 @@ async fn the_store_tells_its_figures_before_and_after_a_flush() {
         skep_store_head_bytes N
         skep_store_parts 0
         skep_store_damaged_parts 0
+        skep_store_damaged_checkpoints 0
         skep_store_damaged_indexes 0
         skep_store_disk_bytes{table="series"} 0
         skep_store_disk_bytes{table="streams"} 0
@@ -324,6 +325,7 @@ async fn the_store_tells_its_figures_before_and_after_a_flush() {
         skep_store_head_bytes 0
         skep_store_parts 2
         skep_store_damaged_parts 0
+        skep_store_damaged_checkpoints 0
         skep_store_damaged_indexes 0
         skep_store_disk_bytes{table="series"} N
         skep_store_disk_bytes{table="streams"} N

@@ -14,10 +14,10 @@ use crate::{
 };
 
 /// `txn` application ids: how far the write-ahead log is in this table, and in all.
-const WAL_TABLE: &str = "skep-wal-table";
-const WAL_ALL: &str = "skep-wal-all";
+pub(super) const WAL_TABLE: &str = "skep-wal-table";
+pub(super) const WAL_ALL: &str = "skep-wal-all";
 /// Ids up to which none is given out again, after label sets were lost.
-const IDS_RETIRED: &str = "skep-ids-retired";
+pub(super) const IDS_RETIRED: &str = "skep-ids-retired";
 
 /// What the log says about the table itself.
 #[derive(Debug, Clone)]
@@ -27,14 +27,29 @@ pub(crate) struct TableSchema {
     key: Key,
 }
 
-/// Written ones are JSON already; read ones are what the store needs of them.
-#[derive(Debug)]
+/// What a line says. Only [`Self::Other`] does not outlast its commit.
+#[derive(Debug, Clone)]
 pub(super) enum Action {
-    Added(PartInfo),
-    Removed(String),
-    Covers(Covered),
-    Retired(i64),
+    Protocol(Value),
+    MetaData(Value),
+    Add { part: PartInfo, modified_ms: i64 },
+    Remove { name: String, removed: Removed },
+    Txn { app_id: String, txn: Txn },
     Other(Value),
+}
+
+/// Of a file that is not in its table any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Removed {
+    pub(super) removed_ms: i64,
+    pub(super) size_bytes: u64,
+}
+
+/// How far an application has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Txn {
+    pub(super) version: u64,
+    pub(super) updated_ms: Option<i64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -46,23 +61,34 @@ pub enum ActionError {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Line {
     add: Option<AddLine>,
     remove: Option<RemoveLine>,
     txn: Option<TxnLine>,
+    protocol: Option<Value>,
+    meta_data: Option<Value>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct AddLine {
     path: String,
     size: u64,
+    #[serde(default)]
+    modification_time: i64,
     #[serde(default)]
     tags: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RemoveLine {
     path: String,
+    #[serde(default)]
+    deletion_timestamp: i64,
+    #[serde(default)]
+    size: u64,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +96,7 @@ struct RemoveLine {
 struct TxnLine {
     app_id: String,
     version: u64,
+    last_updated: Option<i64>,
 }
 
 impl TableSchema {
@@ -131,11 +158,11 @@ fn delta_type(of: &DataType) -> Value {
 impl Action {
     /// What readers and writers of the table must understand: nothing special.
     pub(super) fn protocol() -> Self {
-        Self::Other(json!({ "protocol": { "minReaderVersion": 1, "minWriterVersion": 2 } }))
+        Self::Protocol(json!({ "minReaderVersion": 1, "minWriterVersion": 2 }))
     }
 
     pub(super) fn meta_data(schema: &TableSchema, now_ms: i64) -> Self {
-        Self::Other(json!({ "metaData": {
+        Self::MetaData(json!({
             "id": table_id(schema.name, now_ms),
             "name": schema.name,
             "format": { "provider": "parquet", "options": {} },
@@ -143,58 +170,16 @@ impl Action {
             "partitionColumns": [DAY],
             "configuration": {},
             "createdTime": now_ms,
-        } }))
+        }))
     }
 
-    pub(super) fn add(part: &PartInfo, now_ms: i64, schema: &TableSchema) -> Self {
-        let id = schema.key.id;
-        let stats = json!({
-            "numRecords": part.n_rows,
-            "minValues": { id: part.ids.0, TS: format_ms(schema.ms(part.ts.0, 0)) },
-            "maxValues": { id: part.ids.1, TS: format_ms(schema.ms(part.ts.1, 1)) },
-            "nullCount": { id: 0, TS: 0 },
-        });
-        // Tables without a time stamp of their own have no statistics of one.
-        let stats = if schema.schema.column_with_name(TS).is_some() {
-            stats
-        } else {
-            json!({
-                "numRecords": part.n_rows,
-                "minValues": { id: part.ids.0 },
-                "maxValues": { id: part.ids.1 },
-                "nullCount": { id: 0 },
-            })
-        };
-        Self::Other(json!({ "add": {
-            "path": part.name,
-            "partitionValues": { DAY: format_day(part.day) },
-            "size": part.size_bytes,
-            "modificationTime": now_ms,
-            "dataChange": part.level == 0,
-            "stats": stats.to_string(),
-            "tags": {
-                "skep.day": part.day.to_string(),
-                "skep.rank": part.rank.to_string(),
-                "skep.level": part.level.to_string(),
-                "skep.crc32c": part.crc32c.to_string(),
-                "skep.rows": part.n_rows.to_string(),
-                "skep.id_min": part.ids.0.to_string(),
-                "skep.id_max": part.ids.1.to_string(),
-                "skep.ts_min": part.ts.0.to_string(),
-                "skep.ts_max": part.ts.1.to_string(),
-            },
-        } }))
+    pub(super) fn add(part: &PartInfo, now_ms: i64) -> Self {
+        Self::Add { part: part.clone(), modified_ms: now_ms }
     }
 
     pub(super) fn remove(part: &PartInfo, now_ms: i64) -> Self {
-        Self::Other(json!({ "remove": {
-            "path": part.name,
-            "deletionTimestamp": now_ms,
-            "dataChange": false,
-            "extendedFileMetadata": true,
-            "partitionValues": { DAY: format_day(part.day) },
-            "size": part.size_bytes,
-        } }))
+        let removed = Removed { removed_ms: now_ms, size_bytes: part.size_bytes };
+        Self::Remove { name: part.name.clone(), removed }
     }
 
     /// One `txn` for each position that moved on.
@@ -206,17 +191,16 @@ impl Action {
         [(WAL_TABLE, before.table, covered.table), (WAL_ALL, before.all, covered.all)]
             .into_iter()
             .filter(|(_, before, covered)| covered > before)
-            .map(move |(app_id, _, version)| {
-                Self::Other(json!({ "txn": {
-                    "appId": app_id, "version": version, "lastUpdated": now_ms
-                } }))
-            })
+            .map(move |(app_id, _, version)| Self::txn(app_id, version, now_ms))
     }
 
     pub(super) fn retired(id: i64, now_ms: i64) -> Self {
-        Self::Other(json!({ "txn": {
-            "appId": IDS_RETIRED, "version": id, "lastUpdated": now_ms
-        } }))
+        Self::txn(IDS_RETIRED, u64::try_from(id).unwrap_or_default(), now_ms)
+    }
+
+    fn txn(app_id: &str, version: u64, now_ms: i64) -> Self {
+        let txn = Txn { version, updated_ms: Some(now_ms) };
+        Self::Txn { app_id: app_id.to_owned(), txn }
     }
 
     pub(super) fn commit_info(operation: &str, covered: Covered, now_ms: i64) -> Self {
@@ -229,34 +213,111 @@ impl Action {
         } }))
     }
 
-    pub(super) fn to_line(&self) -> String {
+    pub(super) fn to_line(&self, schema: &TableSchema) -> String {
+        format!("{}\n", self.to_json(schema))
+    }
+
+    pub(super) fn to_json(&self, schema: &TableSchema) -> Value {
         match self {
-            Self::Other(value) => format!("{value}\n"),
-            Self::Added(_) | Self::Removed(_) | Self::Covers(_) | Self::Retired(_) => String::new(),
+            Self::Protocol(protocol) => json!({ "protocol": protocol }),
+            Self::MetaData(meta_data) => json!({ "metaData": meta_data }),
+            Self::Add { part, modified_ms } => {
+                json!({ "add": add_to_json(part, *modified_ms, schema) })
+            }
+            Self::Remove { name, removed } => json!({ "remove": {
+                "path": name,
+                "deletionTimestamp": removed.removed_ms,
+                "dataChange": false,
+                "extendedFileMetadata": true,
+                "partitionValues": { DAY: day_of(name) },
+                "size": removed.size_bytes,
+            } }),
+            Self::Txn { app_id, txn } => {
+                let mut line = json!({ "appId": app_id, "version": txn.version });
+                if let (Some(line), Some(ms)) = (line.as_object_mut(), txn.updated_ms) {
+                    line.insert("lastUpdated".to_owned(), json!(ms));
+                }
+                json!({ "txn": line })
+            }
+            Self::Other(value) => value.clone(),
         }
     }
 
     pub(super) fn parse(line: &[u8]) -> Result<Self, ActionError> {
-        let line: Line = serde_json::from_slice(line)?;
-        if let Some(add) = line.add {
-            return part_of(add).map(Self::Added);
-        }
-        if let Some(remove) = line.remove {
-            return Ok(Self::Removed(remove.path));
-        }
-        Ok(match line.txn {
-            Some(txn) if txn.app_id == WAL_TABLE => {
-                Self::Covers(Covered { table: txn.version, all: 0 })
+        serde_json::from_slice::<Line>(line)?.try_into()
+    }
+
+    pub(super) fn from_json(line: Value) -> Result<Self, ActionError> {
+        serde_json::from_value::<Line>(line)?.try_into()
+    }
+}
+
+impl TryFrom<Line> for Action {
+    type Error = ActionError;
+
+    fn try_from(line: Line) -> Result<Self, ActionError> {
+        Ok(match line {
+            Line { add: Some(add), .. } => {
+                let modified_ms = add.modification_time;
+                Self::Add { part: part_of(add)?, modified_ms }
             }
-            Some(txn) if txn.app_id == WAL_ALL => {
-                Self::Covers(Covered { table: txn.version, all: txn.version })
+            Line { remove: Some(it), .. } => {
+                let removed = Removed { removed_ms: it.deletion_timestamp, size_bytes: it.size };
+                Self::Remove { name: it.path, removed }
             }
-            Some(txn) if txn.app_id == IDS_RETIRED => {
-                Self::Retired(i64::try_from(txn.version).unwrap_or(i64::MAX))
+            Line { txn: Some(it), .. } => {
+                let txn = Txn { version: it.version, updated_ms: it.last_updated };
+                Self::Txn { app_id: it.app_id, txn }
             }
+            Line { protocol: Some(protocol), .. } => Self::Protocol(protocol),
+            Line { meta_data: Some(meta_data), .. } => Self::MetaData(meta_data),
             _ => Self::Other(Value::Null),
         })
     }
+}
+
+fn add_to_json(part: &PartInfo, modified_ms: i64, schema: &TableSchema) -> Value {
+    let id = schema.key.id;
+    // Tables without a time stamp of their own have no statistics of one.
+    let stats = if schema.schema.column_with_name(TS).is_some() {
+        json!({
+            "numRecords": part.n_rows,
+            "minValues": { id: part.ids.0, TS: format_ms(schema.ms(part.ts.0, 0)) },
+            "maxValues": { id: part.ids.1, TS: format_ms(schema.ms(part.ts.1, 1)) },
+            "nullCount": { id: 0, TS: 0 },
+        })
+    } else {
+        json!({
+            "numRecords": part.n_rows,
+            "minValues": { id: part.ids.0 },
+            "maxValues": { id: part.ids.1 },
+            "nullCount": { id: 0 },
+        })
+    };
+    json!({
+        "path": part.name,
+        "partitionValues": { DAY: format_day(part.day) },
+        "size": part.size_bytes,
+        "modificationTime": modified_ms,
+        "dataChange": part.level == 0,
+        "stats": stats.to_string(),
+        "tags": {
+            "skep.day": part.day.to_string(),
+            "skep.rank": part.rank.to_string(),
+            "skep.level": part.level.to_string(),
+            "skep.crc32c": part.crc32c.to_string(),
+            "skep.rows": part.n_rows.to_string(),
+            "skep.id_min": part.ids.0.to_string(),
+            "skep.id_max": part.ids.1.to_string(),
+            "skep.ts_min": part.ts.0.to_string(),
+            "skep.ts_max": part.ts.1.to_string(),
+        },
+    })
+}
+
+/// As its folder has it.
+fn day_of(name: &str) -> Option<&str> {
+    name.split('/').next()?.strip_prefix(DAY)?.strip_prefix('=')
 }
 
 fn part_of(add: AddLine) -> Result<PartInfo, ActionError> {

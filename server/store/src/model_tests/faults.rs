@@ -21,7 +21,7 @@ use crate::{
 };
 
 const RETENTION: Duration = Duration::from_secs(24 * 3_600);
-/// A few flushes; with commits, which are never let go of, less and less.
+/// A few flushes, with their commits.
 const CAP_BYTES: u64 = 700 << 10;
 /// Without commits and blocks, which object storage does not count.
 const CAP_BYTES_OF_OBJECTS: u64 = 300 << 10;
@@ -35,6 +35,7 @@ pub(super) fn config(dir: &Path, random: &mut Seeded, has_objects: bool) -> Stor
         // A replay writes parts wherever it can.
         replay_bytes_max: Some(1),
         parts_per_day_max: 2,
+        commits_per_checkpoint: [1, 2, 3, 5][random.below(4)],
         durability: if random.is_one_in(4) { interval } else { Durability::Fsync },
         retention: random.is_one_in(3).then_some(RETENTION),
         max_bytes: random.is_one_in(4).then_some(cap_bytes),
@@ -84,6 +85,7 @@ impl World {
             rename_one_in: one_in(random, 2, 5),
             full_one_in: one_in(random, 5, 20),
             is_full: random.is_one_in(6),
+            ..Faults::default()
         });
     }
 
@@ -140,12 +142,23 @@ impl World {
         self.clock.0.fetch_add(hours * HOUR_MS, Ordering::Relaxed);
     }
 
-    /// A bit flips in a part while nobody has it open.
+    /// A bit flips in a part or checkpoint while nobody has it open.
     pub(super) fn damage(&mut self) {
         let tables = ["samples", "logs", "series", "streams"];
         let table = tables[self.random.below(tables.len())];
+        if self.objects.is_some() {
+            return;
+        }
+        if self.random.is_one_in(3)
+            && let Some(checkpoint) = self.newest_checkpoint(table)
+        {
+            println!("damage {}", checkpoint.display());
+            self.disk.flip_bit(&checkpoint).unwrap();
+            self.is_checkpoint_damaged = true;
+            return;
+        }
         let parts = self.files_of(table);
-        if parts.is_empty() || self.objects.is_some() {
+        if parts.is_empty() {
             return;
         }
         // Its day as the folder has it.
@@ -162,6 +175,13 @@ impl World {
             _ => self.model.doubt_logs(|it| format_day(log_day(it)) == *day),
         }
         self.may_lack_sets |= ["series", "streams"].contains(&table);
+    }
+
+    fn newest_checkpoint(&self, table: &str) -> Option<PathBuf> {
+        let dir = self.config.dir.join(table).join("_delta_log");
+        let files = self.disk.list(&dir).unwrap_or_default().into_iter();
+        let names = files.map(|it| it.name).filter(|it| it.ends_with(".checkpoint.parquet"));
+        names.max().map(|it| dir.join(it))
     }
 
     fn files_of(&self, table: &str) -> Vec<(String, PathBuf)> {

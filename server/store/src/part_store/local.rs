@@ -98,7 +98,7 @@ impl PartStore for LocalParts {
     fn remove_later(&self, path: &Path) {
         if let Err(error) = self.fs.remove(path) {
             // The next start removes it: no commit names it any more.
-            tracing::warn!(%error, path = %path.display(), "Could not remove an old part.");
+            tracing::warn!(%error, path = %path.display(), "Could not remove an old file.");
         }
     }
 

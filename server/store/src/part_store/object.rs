@@ -229,7 +229,7 @@ impl PartStore for ObjectParts {
             if let Err(error) = requests.delete(&path).await {
                 let error = crate::run::report(&error);
                 // The next start removes it: no commit names it any more.
-                tracing::warn!(error, "Could not remove an old part.");
+                tracing::warn!(error, "Could not remove an old file.");
             }
         }));
     }

@@ -31,6 +31,8 @@ pub(crate) struct ObjectFaults {
     pub(crate) are_commits_lost: bool,
     /// Conditional puts are not.
     pub(crate) overwrites: bool,
+    /// How many requests still work before none does; `None` for all.
+    pub(crate) n_left: Option<usize>,
 }
 
 /// Clones are the same storage.
@@ -85,6 +87,18 @@ impl SimObjects {
         let one_in = one_in(&state.faults);
         if state.faults.is_away {
             return Some(Failure::Before);
+        }
+        match &mut state.faults.n_left {
+            Some(0) => {
+                state.faults.is_away = true;
+                return Some(if state.random.is_one_in(2) {
+                    Failure::Before
+                } else {
+                    Failure::After
+                });
+            }
+            Some(n_left) => *n_left -= 1,
+            None => {}
         }
         if !state.random.is_one_in(one_in) {
             return None;
