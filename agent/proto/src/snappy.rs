@@ -10,9 +10,20 @@ pub enum SnappyError {
 }
 
 pub fn compress(plain: &[u8]) -> Vec<u8> {
-    snap::raw::Encoder::new()
-        .compress_vec(plain)
-        .expect("only blocks over 4 GiB fail, batches are bounded far below")
+    let mut block = Vec::new();
+    compress_into(&mut block, plain);
+    block
+}
+
+/// Appends the block to `out`.
+pub fn compress_into(out: &mut Vec<u8>, plain: &[u8]) {
+    let start = out.len();
+    out.resize(start + snap::raw::max_compress_len(plain.len()), 0);
+    let block = out.get_mut(start..).unwrap_or_default();
+    let n_bytes = snap::raw::Encoder::new()
+        .compress(plain, block)
+        .expect("only blocks over 4 GiB fail, batches are bounded far below");
+    out.truncate(start + n_bytes);
 }
 
 /// # Errors

@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn a_round_is_as_many_records_as_fit_and_one_at_least() {
         let logs =
-            |n_bytes: usize| [&[1, 2], &u32::try_from(n_bytes).unwrap().to_le_bytes()[..]].concat();
+            |n_bytes: usize| [&[1, 4], &u32::try_from(n_bytes).unwrap().to_le_bytes()[..]].concat();
         let n_inside = |sizes: &[usize]| {
             let records: Vec<Vec<u8>> = sizes.iter().map(|it| logs(*it)).collect();
             round_of(&records.iter().map(Vec::as_slice).collect::<Vec<_>>()).len()
