@@ -7,7 +7,10 @@ use std::{
 };
 
 use arrow::datatypes::TimeUnit;
-use datafusion::{execution::TaskContext, physical_plan::ExecutionPlan as _};
+use datafusion::{
+    execution::{TaskContext, config::SessionConfig},
+    physical_plan::ExecutionPlan as _,
+};
 use futures::StreamExt as _;
 
 use crate::{
@@ -29,6 +32,8 @@ use crate::{
 
 /// A day is over this long after its end: senders that had to wait have come by then.
 const OVER_MS: i64 = 3_600_000;
+/// Log entries that are read of a part at once: a merge holds as many of each.
+const MERGE_BATCH_ROWS: usize = 2_048;
 /// The largest part of a finished day is merged with the others once they have a share of this of
 /// its size.
 const LATE_SHARE: u64 = 8;
@@ -207,10 +212,11 @@ impl Store {
             sources.push(source);
         }
         let group = Group { sources, parts, ..Group::new(filter) };
-        let plan = MergeExec::new(Table::Logs, vec![group], None).map_err(EncodeError::Merge)?;
+        let plan = MergeExec::of_log_files(group).map_err(EncodeError::Merge)?;
         let plan = plan.with_expiry(expiry);
-        let mut rows =
-            plan.execute(0, Arc::new(TaskContext::default())).map_err(EncodeError::Merge)?;
+        let session = SessionConfig::new().with_batch_size(MERGE_BATCH_ROWS);
+        let context = TaskContext::default().with_session_config(session);
+        let mut rows = plan.execute(0, Arc::new(context)).map_err(EncodeError::Merge)?;
         let mut writer = LogWriter::create(path, Lifetime::Long, self.fs.as_ref())?;
         while let Some(batch) = rows.next().await {
             writer.push(&batch.map_err(EncodeError::Merge)?)?;

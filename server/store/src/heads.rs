@@ -17,6 +17,8 @@ use xxhash_rust::xxh3::Xxh3;
 pub(crate) use logs::{LogHeads, decode_metadata};
 pub(crate) use samples::{PageRun, SampleColumns, SampleHeads, SampleRun, SlotOf};
 
+use crate::lines::{SplitLines, no_template};
+
 /// Enough that two appenders seldom meet; a power of two.
 const N_SHARDS: usize = 16;
 
@@ -58,8 +60,16 @@ pub(crate) fn hash_row(batch: &RecordBatch, row: usize) -> Result<u128> {
         hasher.update(text.as_bytes());
     };
     let missing = || internal_datafusion_err!("log rows lack a column");
-    let lines = batch.column_by_name(column::LINE).ok_or_else(missing)?;
-    update(lines.as_string::<i32>().value(row));
+    match (batch.column_by_name(column::LINE), SplitLines::of(batch)) {
+        (Some(lines), _) => update(lines.as_string::<i32>().value(row)),
+        // Not the pieces: the same line may have been taken apart in two ways.
+        (None, Some(lines)) => {
+            let mut line = String::new();
+            lines.join(row, &mut line).ok_or_else(no_template)?;
+            update(&line);
+        }
+        (None, None) => return Err(missing()),
+    }
     let metadata = batch.column_by_name(column::METADATA).ok_or_else(missing)?;
     let entries = metadata.as_map().value(row);
     for column in entries.columns() {

@@ -10,6 +10,7 @@
 mod append;
 #[cfg(test)]
 mod append_tests;
+mod bytes;
 mod commit;
 mod compact;
 mod config;

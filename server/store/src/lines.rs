@@ -13,17 +13,17 @@
 //! Any line comes back as it was, whatever is taken for a value: how lines are split may change
 //! without a new format.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write, sync::Arc};
 
-use arrow::{
-    array::{ArrayRef, AsArray as _, RecordBatch, StringArray, StringBuilder},
-    error::ArrowError,
+use arrow::array::{
+    ArrayRef, AsArray as _, Int64Array, MapBuilder, RecordBatch, StringArray, StringBuilder,
+    TimestampNanosecondArray,
 };
-use datafusion::common::{Result, internal_datafusion_err};
+use datafusion::common::{DataFusionError, Result, internal_datafusion_err};
 use memchr::memchr2;
 use skep_proto::names::column;
 
-use crate::schema::{LOGS, LOGS_FILE};
+use crate::schema::{LOGS, LOGS_FILE, UTC, append_map, map_builder};
 
 /// Values of a line that get a column; the last one takes the rest of a line that has more.
 pub(crate) const N_VALUES: usize = column::VALUES.len();
@@ -39,41 +39,105 @@ struct Values<'a> {
     n: usize,
 }
 
-/// Takes lines apart, a batch at a time.
-#[derive(Debug, Default)]
-pub(crate) struct LineSplitter {
+/// Rows on their way into a file, each line taken apart.
+pub(crate) struct SplitRows {
+    ids: Vec<i64>,
+    ts: Vec<i64>,
     template: String,
+    templates: StringBuilder,
+    values: [StringBuilder; N_VALUES],
+    metadata: MapBuilder<StringBuilder, StringBuilder>,
 }
 
-impl LineSplitter {
-    /// From the columns of a query to those of a file.
+impl Default for SplitRows {
+    fn default() -> Self {
+        Self {
+            ids: Vec::new(),
+            ts: Vec::new(),
+            template: String::new(),
+            templates: StringBuilder::new(),
+            values: std::array::from_fn(|_| StringBuilder::new()),
+            metadata: map_builder(),
+        }
+    }
+}
+
+impl SplitRows {
+    pub(crate) fn push<'a>(
+        &mut self,
+        id: i64,
+        ts: i64,
+        line: &str,
+        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) {
+        self.ids.push(id);
+        self.ts.push(ts);
+        self.template.clear();
+        let found = split(line, &mut self.template);
+        self.templates.append_value(&self.template);
+        for (column, value) in self.values.iter_mut().zip(found.values) {
+            column.append_value(value);
+        }
+        append_map(&mut self.metadata, metadata);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Of the first and the last row.
+    pub(crate) fn ts(&self) -> Option<(i64, i64)> {
+        Some((*self.ts.first()?, *self.ts.last()?))
+    }
+
+    /// What was pushed so far, as files have it; begins anew.
     ///
     /// # Errors
-    /// A batch that lacks a column.
-    pub(crate) fn split_batch(&mut self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-        let (Some(lines), [ids, ts, _, metadata]) = (
-            batch.column_by_name(column::LINE).and_then(|it| it.as_string_opt::<i32>()),
-            batch.columns(),
-        ) else {
-            return Err(ArrowError::SchemaError("log rows lack a column".to_owned()));
-        };
-        let n_rows = batch.num_rows();
-        let mut templates = StringBuilder::with_capacity(n_rows, lines.values().len() / 2);
-        let mut columns: [StringBuilder; N_VALUES] =
-            std::array::from_fn(|_| StringBuilder::with_capacity(n_rows, n_rows * 8));
-        for line in lines.iter().map(Option::unwrap_or_default) {
-            self.template.clear();
-            let values = split(line, &mut self.template);
-            templates.append_value(&self.template);
-            for (column, value) in columns.iter_mut().zip(values.values) {
-                column.append_value(value);
-            }
+    /// Columns that do not fit the schema.
+    pub(crate) fn finish(&mut self) -> Result<RecordBatch> {
+        let ts = TimestampNanosecondArray::from(std::mem::take(&mut self.ts));
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(std::mem::take(&mut self.ids))),
+            Arc::new(ts.with_timezone(UTC)),
+            Arc::new(self.templates.finish()),
+        ];
+        columns.extend(self.values.iter_mut().map(|it| Arc::new(it.finish()) as ArrayRef));
+        columns.push(Arc::new(self.metadata.finish()));
+        Ok(RecordBatch::try_new(Arc::clone(&LOGS_FILE), columns)?)
+    }
+}
+
+/// The columns of a file's lines.
+#[derive(Debug)]
+pub(crate) struct SplitLines<'a> {
+    templates: &'a StringArray,
+    values: [&'a StringArray; N_VALUES],
+}
+
+impl<'a> SplitLines<'a> {
+    /// `None` where the batch is not one of a file.
+    pub(crate) fn of(batch: &'a RecordBatch) -> Option<Self> {
+        let text = |name: &str| batch.column_by_name(name)?.as_string_opt::<i32>();
+        let templates = text(column::TEMPLATE)?;
+        let mut values = [templates; N_VALUES];
+        for (column, name) in values.iter_mut().zip(column::VALUES) {
+            *column = text(name)?;
         }
-        let mut all: Vec<ArrayRef> =
-            vec![Arc::clone(ids), Arc::clone(ts), Arc::new(templates.finish())];
-        all.extend(columns.iter_mut().map(|it| Arc::new(it.finish()) as ArrayRef));
-        all.push(Arc::clone(metadata));
-        RecordBatch::try_new(Arc::clone(&LOGS_FILE), all)
+        Some(Self { templates, values })
+    }
+
+    pub(crate) fn template(&self, row: usize) -> &'a str {
+        self.templates.value(row)
+    }
+
+    /// One of eight; empty where the template does not ask for it.
+    pub(crate) fn value(&self, at: usize, row: usize) -> &'a str {
+        self.values.get(at).map_or("", |it| it.value(row))
+    }
+
+    /// Writes the row's line; `None` where the template is none.
+    pub(crate) fn join(&self, row: usize, line: &mut impl Write) -> Option<()> {
+        join(self.template(row), |it| self.value(it, row), line)
     }
 }
 
@@ -81,16 +145,12 @@ impl LineSplitter {
 pub(crate) fn join_batch(batch: &RecordBatch) -> Result<RecordBatch> {
     let missing = || internal_datafusion_err!("a part of logs lacks a column");
     let column = |name| batch.column_by_name(name).ok_or_else(missing);
-    let text = |name| column(name).and_then(|it| it.as_string_opt::<i32>().ok_or_else(missing));
-    let templates = text(column::TEMPLATE)?;
-    let values = column::VALUES.iter().map(|it| text(it)).collect::<Result<Vec<_>>>()?;
-    let n_bytes =
-        templates.value_data().len() + values.iter().map(|it| it.value_data().len()).sum::<usize>();
+    let split = SplitLines::of(batch).ok_or_else(missing)?;
+    let n_bytes = split.templates.value_data().len()
+        + split.values.iter().map(|it| it.value_data().len()).sum::<usize>();
     let mut lines = StringBuilder::with_capacity(batch.num_rows(), n_bytes);
     for row in 0..batch.num_rows() {
-        join(templates.value(row), row, &values, &mut lines).ok_or_else(|| {
-            internal_datafusion_err!("a part of logs holds a template that is none")
-        })?;
+        split.join(row, &mut lines).ok_or_else(no_template)?;
         lines.append_value("");
     }
     let columns: Vec<ArrayRef> = vec![
@@ -102,20 +162,23 @@ pub(crate) fn join_batch(batch: &RecordBatch) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(Arc::clone(&LOGS), columns)?)
 }
 
+pub(crate) fn no_template() -> DataFusionError {
+    internal_datafusion_err!("a part of logs holds a template that is none")
+}
+
 /// The opposite of [`split`]; `None` where a brace is neither doubled nor a pair.
-fn join(
+pub(crate) fn join<'a>(
     mut template: &str,
-    row: usize,
-    values: &[&StringArray],
-    line: &mut StringBuilder,
+    values: impl Fn(usize) -> &'a str,
+    line: &mut impl Write,
 ) -> Option<()> {
-    let mut values = values.iter();
+    let mut values = (0..N_VALUES).map(values);
     while let Some(at) = memchr2(b'{', b'}', template.as_bytes()) {
         let (text, rest) = template.split_at_checked(at)?;
         let (pair, rest) = rest.split_at_checked(2)?;
         line.write_str(text).ok()?;
         match pair {
-            "{}" => line.write_str(values.next()?.value(row)).ok()?,
+            "{}" => line.write_str(values.next()?).ok()?,
             "{{" => line.write_str("{").ok()?,
             "}}" => line.write_str("}").ok()?,
             _ => return None,
@@ -195,14 +258,11 @@ fn split<'a>(line: &'a str, template: &mut String) -> Values<'a> {
             continue;
         }
         let start = at;
-        let (mut all, mut any) = (u8::MAX, 0);
         while class_of(at) & class::TOKEN != 0 {
-            all &= class_of(at);
-            any |= class_of(at);
             at += 1;
         }
         let is_value = if first & class::DIGIT == 0 {
-            all & class::HEX != 0 && any & class::DIGIT != 0 && at - start >= HEX_BYTES_MIN
+            at - start >= HEX_BYTES_MIN && is_hex(bytes.get(start..at).unwrap_or_default())
         } else {
             !is_version(bytes, start, at)
         };
@@ -224,6 +284,11 @@ fn split<'a>(line: &'a str, template: &mut String) -> Values<'a> {
     found
 }
 
+/// Whether a token is a hexadecimal number, which has a digit, and dashes maybe.
+fn is_hex(token: &[u8]) -> bool {
+    token.iter().all(|it| class::of(*it) & class::HEX != 0) && token.iter().any(u8::is_ascii_digit)
+}
+
 /// Whether a token that begins with a digit belongs to the name before it: `curl/7.88.1`.
 fn is_version(bytes: &[u8], start: usize, end: usize) -> bool {
     let before = start.checked_sub(2).and_then(|it| bytes.get(it..start));
@@ -232,13 +297,20 @@ fn is_version(bytes: &[u8], start: usize, end: usize) -> bool {
         && bytes.get(start..end).is_some_and(|it| it.contains(&b'.'))
 }
 
+/// A line's template and values.
+#[cfg(test)]
+pub(crate) fn split_line(line: &str) -> (String, [String; N_VALUES]) {
+    let mut template = String::new();
+    let values = split(line, &mut template).values.map(str::to_owned);
+    (template, values)
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::table::LogBatchBuilder;
 
     #[track_caller]
     fn check(line: &str, expected: &Expect) {
@@ -280,14 +352,12 @@ mod tests {
     }
 
     fn round_trip(lines: &[String]) -> Vec<String> {
-        let mut rows = LogBatchBuilder::default();
+        let mut rows = SplitRows::default();
         for line in lines {
-            rows.push(1, 2, line, Vec::new());
+            rows.push(1, 2, line, []);
         }
-        let batch = rows.finish().unwrap();
-        let split = LineSplitter::default().split_batch(&batch).unwrap();
-        let joined = join_batch(&split).unwrap();
-        assert_eq!(joined.schema(), batch.schema());
+        let joined = join_batch(&rows.finish().unwrap()).unwrap();
+        assert_eq!(joined.schema(), *LOGS);
         joined.column(2).as_string::<i32>().iter().map(|it| it.unwrap().to_owned()).collect()
     }
 
@@ -305,11 +375,8 @@ mod tests {
 
     #[test]
     fn a_damaged_template_is_an_error() {
-        let mut builder = StringBuilder::new();
         for template in ["{", "a{b}", "}x", "{}{}{}{}{}{}{}{}{}"] {
-            let empty = StringArray::from(vec![""]);
-            let values = [&empty; N_VALUES];
-            assert_eq!(join(template, 0, &values, &mut builder), None, "{template}");
+            assert_eq!(join(template, |_| "", &mut String::new()), None, "{template}");
         }
     }
 }

@@ -75,7 +75,16 @@ pub(crate) struct MergeExec {
     projection: Option<Vec<usize>>,
     /// Rows that it says are expired are left out; `None` where the filter says it all.
     expiry: Option<Expiry>,
+    form: Form,
     properties: Arc<PlanProperties>,
+}
+
+/// How rows are handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Query,
+    /// As files have them: a line stays taken apart.
+    File,
 }
 
 /// What one partition reads: sources from the oldest to the newest.
@@ -128,7 +137,13 @@ impl MergeExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Ok(Self { table, groups, projection, expiry: None, properties: Arc::new(properties) })
+        let (expiry, form) = (None, Form::Query);
+        Ok(Self { table, groups, projection, expiry, form, properties: Arc::new(properties) })
+    }
+
+    /// Reads log entries as files have them, for another file. Its own schema does not tell.
+    pub(crate) fn of_log_files(group: Group) -> Result<Self> {
+        Ok(Self { form: Form::File, ..Self::new(Table::Logs, vec![group], None)? })
     }
 
     pub(crate) fn with_expiry(mut self, expiry: Expiry) -> Self {
@@ -193,7 +208,7 @@ impl ExecutionPlan for MergeExec {
             })
             .collect();
         let merge = Self::new(self.table, groups, self.projection.clone())?;
-        Ok(Arc::new(Self { expiry: self.expiry.clone(), ..merge }))
+        Ok(Arc::new(Self { expiry: self.expiry.clone(), form: self.form, ..merge }))
     }
 
     fn apply_expressions(
@@ -216,7 +231,12 @@ impl ExecutionPlan for MergeExec {
         let mut inputs = Vec::with_capacity(group.sources.len());
         for source in &group.sources {
             let stream = source.execute(0, Arc::clone(&context))?;
-            inputs.push(Input { table: self.table, stream: Some(stream), rows: None });
+            inputs.push(Input {
+                table: self.table,
+                form: self.form,
+                stream: Some(stream),
+                rows: None,
+            });
         }
         let merge = Merge {
             table: self.table,
@@ -280,6 +300,7 @@ struct Merge {
 
 struct Input {
     table: Table,
+    form: Form,
     stream: Option<SendableRecordBatchStream>,
     rows: Option<Rows>,
 }
@@ -395,7 +416,8 @@ impl Merge {
         let taken: Vec<_> = self.slices.drain(..n_short.max(1)).collect();
         let batch = match taken.as_slice() {
             [one] => one.clone(),
-            many => concat_batches(&self.table.schema(), many)?,
+            many @ [first, ..] => concat_batches(&first.schema(), many)?,
+            [] => return Ok(None),
         };
         self.n_rows -= batch.num_rows();
         Ok(Some(batch))
@@ -422,7 +444,7 @@ impl Input {
         {
             match stream.next().await.transpose()? {
                 Some(batch) if batch.num_rows() > 0 => {
-                    self.rows = Some(Rows::new(self.table, batch)?);
+                    self.rows = Some(Rows::new(self.table, self.form, batch)?);
                 }
                 Some(_) => {}
                 None => self.stream = None,
@@ -440,10 +462,10 @@ impl Input {
 }
 
 impl Rows {
-    fn new(table: Table, batch: RecordBatch) -> Result<Self> {
+    fn new(table: Table, form: Form, batch: RecordBatch) -> Result<Self> {
         let batch = if batch.column_by_name(column::MANTISSA).is_some() {
             decode_samples(&batch)?
-        } else if batch.column_by_name(column::TEMPLATE).is_some() {
+        } else if form == Form::Query && batch.column_by_name(column::TEMPLATE).is_some() {
             join_batch(&batch)?
         } else {
             batch

@@ -19,6 +19,7 @@ use crate::{
     encode::EncodeError,
     filter::RowFilter,
     heads::{LogHeads, decode_metadata},
+    lines::SplitRows,
     merge::{Group, MergeExec, Table},
     part::Part,
     retention::Expiry,
@@ -186,18 +187,17 @@ fn read_logs(
     Ok(batches)
 }
 
-/// One stream's wanted rows in batches, each with its first and last time stamp.
+/// One stream's wanted rows in batches as files have them, each with its first and last time stamp.
 pub(crate) fn read_log_stream(
     heads: &LogHeads,
     id: i64,
     filter: &RowFilter,
     mut take: impl FnMut(RecordBatch, i64, i64) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
-    let mut rows = LogBatchBuilder::default();
+    let mut rows = SplitRows::default();
     let mut result = Ok(());
-    let mut hand_on = |rows: &mut LogBatchBuilder| {
-        let (first, last) = (rows.ts.first().copied(), rows.ts.last().copied());
-        if let (Ok(()), Some(first), Some(last)) = (&result, first, last) {
+    let mut hand_on = |rows: &mut SplitRows| {
+        if let (Ok(()), Some((first, last))) = (&result, rows.ts()) {
             let batch = rows.finish().map_err(EncodeError::Merge);
             result = batch.and_then(|batch| take(batch, first, last));
         }

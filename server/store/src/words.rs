@@ -17,9 +17,11 @@ mod build;
 mod filter;
 mod head;
 mod index;
+mod kinds;
 mod need;
 mod regex;
 mod search;
+mod short;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -31,10 +33,14 @@ use arrow::{
     datatypes::{Int64Type, TimestampNanosecondType},
 };
 
+use skep_proto::names::column;
+
 pub(crate) use search::{Found, PartRows, PartWords, Search};
 
 use build::Builder;
 use filter::Strength;
+
+use crate::lines::SplitLines;
 
 /// In the footer: where the index begins, its bytes and their CRC-32C.
 pub(crate) const WORDS_KEY: &str = "skep.words";
@@ -71,7 +77,7 @@ impl WordsWriter {
         Self { builder: Builder::new(strength) }
     }
 
-    /// Adds rows of `(stream_id, ts, line, metadata)`, in the order of the file.
+    /// Adds rows as the file has them.
     ///
     /// # Errors
     /// The file cannot be written. Columns of other types are an `InvalidInput`.
@@ -80,21 +86,18 @@ impl WordsWriter {
         batch: &RecordBatch,
         sink: &mut impl IndexSink,
     ) -> io::Result<()> {
-        let columns = match batch.columns() {
-            [ids, ts, lines, metadata] => Some((ids, ts, lines, metadata)),
-            _ => None,
-        };
-        let columns = columns.and_then(|(ids, ts, lines, metadata)| {
+        let column = |name: &str| batch.column_by_name(name);
+        let columns = || {
             Some((
-                ids.as_primitive_opt::<Int64Type>()?,
-                ts.as_primitive_opt::<TimestampNanosecondType>()?,
-                lines.as_string_opt::<i32>()?,
-                Pairs::new(metadata.as_map_opt()?)?,
+                column(column::STREAM_ID)?.as_primitive_opt::<Int64Type>()?,
+                column(column::TS)?.as_primitive_opt::<TimestampNanosecondType>()?,
+                SplitLines::of(batch)?,
+                Pairs::new(column(column::METADATA)?.as_map_opt()?)?,
             ))
-        });
-        let (ids, ts, lines, metadata) = columns.ok_or(io::ErrorKind::InvalidInput)?;
+        };
+        let (ids, ts, lines, metadata) = columns().ok_or(io::ErrorKind::InvalidInput)?;
         for (row, (id, ts)) in ids.values().iter().zip(ts.values()).enumerate() {
-            self.builder.push(*id, *ts, lines.value(row));
+            self.builder.push(*id, *ts, lines.template(row), |it| lines.value(it, row));
             metadata.visit(row, |name, value| self.builder.pair(name, value));
             if self.builder.is_page_full() {
                 self.end_page(sink)?;

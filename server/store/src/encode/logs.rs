@@ -13,9 +13,8 @@ use parquet::{
 use skep_proto::names::column;
 use skep_wal::Fs;
 
-use super::{Bounds, EncodeError, PartFile, Written, arrow_error, properties, zstd};
+use super::{Bounds, EncodeError, PartFile, Written, properties, zstd};
 use crate::{
-    lines::LineSplitter,
     schema,
     words::{Lifetime, WordsWriter},
 };
@@ -23,16 +22,17 @@ use crate::{
 /// A page is what a search for a word reads at least.
 const PAGE_ROWS: usize = 8_192;
 const ROW_GROUP_ROWS: usize = 131_072;
+/// A merge holds a row group of each of its parts.
+const ROW_GROUP_ROWS_SHORT: usize = 32_768;
 const PAGE_BYTES_MAX: usize = 8 << 20;
 /// Templates of a row group; beyond them they are written out.
 const DICTIONARY_BYTES_MAX: usize = 2 << 20;
 /// Values apart from their templates have few repeats to find: higher levels gain nothing.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Takes batches in the order of the table.
+/// Takes rows as files have them, in the order of the table.
 pub(crate) struct LogWriter {
     file: PartFile,
-    splitter: LineSplitter,
     words: WordsWriter,
     bounds: Bounds,
 }
@@ -44,13 +44,8 @@ impl LogWriter {
         fs: &dyn Fs,
     ) -> Result<Self, EncodeError> {
         let schema = Arc::clone(&schema::LOGS_FILE);
-        let file = PartFile::create(path, schema, log_properties(), fs)?;
-        Ok(Self {
-            file,
-            splitter: LineSplitter::default(),
-            words: WordsWriter::new(lifetime),
-            bounds: Bounds::default(),
-        })
+        let file = PartFile::create(path, schema, log_properties(lifetime), fs)?;
+        Ok(Self { file, words: WordsWriter::new(lifetime), bounds: Bounds::default() })
     }
 
     pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
@@ -66,8 +61,7 @@ impl LogWriter {
         }
         let indexed = self.words.push(batch, &mut self.file);
         indexed.map_err(|error| self.file.io_error(error))?;
-        let batch = self.splitter.split_batch(batch).map_err(arrow_error(self.file.path()))?;
-        self.file.write(&batch)
+        self.file.write(batch)
     }
 
     pub(crate) fn finish(mut self) -> Result<Written, EncodeError> {
@@ -77,10 +71,14 @@ impl LogWriter {
     }
 }
 
-fn log_properties() -> WriterProperties {
+fn log_properties(lifetime: Lifetime) -> WriterProperties {
+    let n_rows = match lifetime {
+        Lifetime::Short => ROW_GROUP_ROWS_SHORT,
+        Lifetime::Long => ROW_GROUP_ROWS,
+    };
     let mut properties = properties(2)
         .set_compression(zstd(ZSTD_LEVEL))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_row_count(Some(n_rows))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_data_page_size_limit(PAGE_BYTES_MAX)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)

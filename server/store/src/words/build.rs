@@ -1,12 +1,13 @@
 //! Making the index while a part is written.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::{
     filter::{self, Strength},
     head::{self, Page, WordRuns},
+    kinds::Kinds,
     text::{Pieces, Text, WORD_LEN_MAX, hash_pair},
 };
 use crate::record::put_varint;
@@ -19,13 +20,14 @@ const NEW_WORDS_PER_PAGE_MAX: usize = 4_096;
 const WORDS_MAX: usize = 1 << 16;
 /// Slots that remember what the page just had; powers of two.
 const N_RECENT_WORDS: usize = 1 << 10;
-const N_RECENT_HASHES: usize = 1 << 14;
+const N_RECENT_HASHES: usize = 1 << 12;
 
 /// Takes a part's rows in order.
 #[derive(Debug)]
 pub(super) struct Builder {
     strength: Strength,
     text: Text,
+    kinds: Kinds,
     page: Collected,
     pages: Vec<Page>,
     n_rows: usize,
@@ -35,7 +37,7 @@ pub(super) struct Builder {
 
 /// What came by in the current page, and the words of all pages.
 #[derive(Debug)]
-struct Collected {
+pub(super) struct Collected {
     numbers: Vec<u64>,
     grams: Vec<u64>,
     recent_hashes: Recent,
@@ -64,7 +66,7 @@ struct Dictionary {
     table: HashTable<usize>,
     entries: Vec<Entry>,
     text: Vec<u8>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
 }
 
 #[derive(Debug)]
@@ -81,33 +83,28 @@ struct Entry {
 
 impl Builder {
     pub(super) fn new(strength: Strength) -> Self {
-        let hasher = RandomState::new();
+        let hasher = DefaultHashBuilder::default();
         // No sender knows it, and so none can make two words that count as one.
         let secret = hasher.hash_one(0);
-        let words =
-            Dictionary { table: HashTable::new(), entries: Vec::new(), text: Vec::new(), hasher };
-        let page = Collected {
-            numbers: Vec::new(),
-            grams: Vec::new(),
-            recent_hashes: Recent(vec![0; N_RECENT_HASHES]),
-            recent_words: Recent(vec![0; N_RECENT_WORDS]),
-            words,
-            page_idx: 0,
-            n_new_words: 0,
-            is_open: false,
-        };
+        let page = Collected::new(hasher);
         let (ids, ts) = (NOTHING, NOTHING);
         let text = Text::with_secret(secret);
-        Self { strength, text, page, pages: Vec::new(), n_rows: 0, ids, ts }
+        let kinds = Kinds::default();
+        Self { strength, text, kinds, page, pages: Vec::new(), n_rows: 0, ids, ts }
     }
 
-    /// Adds one row.
-    pub(super) fn push(&mut self, id: i64, ts: i64, line: &str) {
+    /// Adds one row, its line taken apart.
+    pub(super) fn push<'a>(
+        &mut self,
+        id: i64,
+        ts: i64,
+        template: &str,
+        values: impl Fn(usize) -> &'a str,
+    ) {
         self.n_rows += 1;
         self.ids = (self.ids.0.min(id), self.ids.1.max(id));
         self.ts = (self.ts.0.min(ts), self.ts.1.max(ts));
-        self.text.set(line);
-        self.text.visit(&mut self.page);
+        self.kinds.push(template, values, &mut self.text, &mut self.page);
     }
 
     /// Adds a pair of the row that was just added.
@@ -158,6 +155,21 @@ impl Builder {
 const NOTHING: (i64, i64) = (i64::MAX, i64::MIN);
 
 impl Collected {
+    pub(super) fn new(hasher: DefaultHashBuilder) -> Self {
+        let words =
+            Dictionary { table: HashTable::new(), entries: Vec::new(), text: Vec::new(), hasher };
+        Self {
+            numbers: Vec::new(),
+            grams: Vec::new(),
+            recent_hashes: Recent(vec![0; N_RECENT_HASHES]),
+            recent_words: Recent(vec![0; N_RECENT_WORDS]),
+            words,
+            page_idx: 0,
+            n_new_words: 0,
+            is_open: false,
+        }
+    }
+
     fn reset(&mut self) {
         self.numbers.clear();
         self.grams.clear();
@@ -167,6 +179,32 @@ impl Collected {
         self.n_new_words = 0;
         self.is_open = false;
     }
+
+    pub(super) fn page_idx(&self) -> usize {
+        self.page_idx
+    }
+
+    /// The word's place in the dictionary; none where it was left out.
+    pub(super) fn add_word(&mut self, word: &[u8]) -> Option<usize> {
+        let is_full =
+            self.n_new_words >= NEW_WORDS_PER_PAGE_MAX || self.words.entries.len() >= WORDS_MAX;
+        let found = self.words.place(word, is_full || word.len() > WORD_LEN_MAX);
+        match found {
+            Some((place, is_new)) => {
+                self.n_new_words += usize::from(is_new);
+                self.add_known(place);
+            }
+            None => self.is_open = true,
+        }
+        found.map(|(place, _)| place)
+    }
+
+    /// Adds the page to a word of the dictionary.
+    pub(super) fn add_known(&mut self, place: usize) {
+        if let Some(entry) = self.words.entries.get_mut(place) {
+            entry.add(self.page_idx);
+        }
+    }
 }
 
 impl Pieces for Collected {
@@ -175,50 +213,45 @@ impl Pieces for Collected {
         if self.recent_words.saw(key.wrapping_mul(0x9e37_79b9_7f4a_7c15)) {
             return;
         }
-        let is_full =
-            self.n_new_words >= NEW_WORDS_PER_PAGE_MAX || self.words.entries.len() >= WORDS_MAX;
-        match self.words.entry(word, is_full || word.len() > WORD_LEN_MAX) {
-            Some((entry, is_new)) => {
-                self.n_new_words += usize::from(is_new);
-                entry.add(self.page_idx);
-            }
-            None => self.is_open = true,
-        }
+        self.add_word(word);
     }
 
     fn number(&mut self, hash: u64) {
-        if !self.recent_hashes.saw(hash) {
-            self.numbers.push(hash);
-        }
+        push_unless(&mut self.numbers, hash, self.recent_hashes.saw(hash));
     }
 
     fn gram(&mut self, hash: u64) {
-        if !self.recent_hashes.saw(hash) {
-            self.grams.push(hash);
-        }
+        push_unless(&mut self.grams, hash, self.recent_hashes.saw(hash));
     }
 }
 
+/// Nobody can foresee which hashes were seen: no branch asks.
+fn push_unless(hashes: &mut Vec<u64>, hash: u64, was_seen: bool) {
+    hashes.push(hash);
+    hashes.truncate(hashes.len() - usize::from(was_seen));
+}
+
 impl Dictionary {
-    /// A word's entry and whether it was made now; none if it would have to be made and must not.
-    fn entry(&mut self, word: &[u8], is_full: bool) -> Option<(&mut Entry, bool)> {
+    /// A word's place and whether it was made now; none if it would have to be made and must not.
+    fn place(&mut self, word: &[u8], is_full: bool) -> Option<(usize, bool)> {
         let hash = self.hasher.hash_one(word);
         let Self { table, entries, text, hasher, .. } = self;
         let word_of = |at: usize| {
             entries.get(at).and_then(|it: &Entry| text.get(it.start..it.end)).unwrap_or_default()
         };
         if let Some(&found) = table.find(hash, |it| word_of(*it) == word) {
-            return entries.get_mut(found).map(|it| (it, false));
+            return Some((found, false));
         }
         if is_full {
             return None;
         }
-        table.insert_unique(hash, entries.len(), |it| hasher.hash_one(word_of(*it)));
+        let place = entries.len();
+        table.insert_unique(hash, place, |it| hasher.hash_one(word_of(*it)));
         let start = text.len();
         text.extend(word);
         let end = text.len();
         entries.push(Entry { start, end, runs: Vec::new(), run_end: 0, first: 0, behind: 0 });
-        entries.last_mut().map(|it| (it, true))
+        Some((place, true))
     }
 
     /// Each word and its runs of pages, in order of the words.
@@ -254,5 +287,24 @@ impl Entry {
             put_varint(&mut self.runs, (self.behind - self.first) as u64);
             self.run_end = self.behind;
         }
+    }
+}
+
+#[cfg(test)]
+impl Collected {
+    /// What the page has: words, numbers, grams; each in order, each once.
+    pub(super) fn pieces(&self) -> [std::collections::BTreeSet<Vec<u8>>; 3] {
+        let on_page = |it: &&Entry| it.behind == self.page_idx + 1;
+        let words = self.words.entries.iter().filter(on_page);
+        let bytes = |it: &u64| it.to_le_bytes().to_vec();
+        [
+            words.map(|it| self.words.text[it.start..it.end].to_vec()).collect(),
+            self.numbers.iter().map(bytes).collect(),
+            self.grams.iter().map(bytes).collect(),
+        ]
+    }
+
+    pub(super) fn next_page(&mut self) {
+        self.reset();
     }
 }

@@ -71,7 +71,7 @@ impl Kept {
 }
 
 /// Lines of pieces as logs have them, and of anything.
-fn line() -> impl Strategy<Value = String> {
+pub(super) fn line() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}",
         "[a-f0-9]{1,40}",
@@ -342,7 +342,7 @@ fn a_search_reads_the_pages_that_may_hold_its_text_and_a_merge_changes_no_answer
         a word: pages 2/12, lines 2
         a number: pages 3/12, lines 2
         a trace: pages 1/12, lines 1
-        a part of a trace: pages 1/12, lines 1
+        a part of a trace: pages 3/12, lines 1
         nowhere: pages 0/12, lines 0
         a regex: pages 2/12, lines 2
         one of two: pages 4/12, lines 4

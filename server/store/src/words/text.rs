@@ -4,6 +4,8 @@
 //! the Kelvin sign) are folded too, so that what a case-insensitive regex finds is found here.
 //! Everything else outside ASCII only separates.
 
+use crate::bytes::{Eight, bits, has, padded};
+
 /// Shorter runs of letters are in every page.
 pub(super) const WORD_LEN_MIN: usize = 3;
 /// A longer run of letters is no word anybody looks for by a part of it.
@@ -31,10 +33,6 @@ const SEED_VALUE: u64 = 0x27d4_eb2f_1656_67c5;
 const FACTOR: u64 = 0xa076_1d64_78bd_642f;
 const ORDER_FACTOR: u64 = 0xe703_7ed1_a0b4_28db;
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-const LOW7: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-
 /// What a text is made of.
 pub(super) trait Pieces {
     /// A run of letters, in lower case, and a key that stands for it as long as the secret is kept.
@@ -43,6 +41,29 @@ pub(super) trait Pieces {
     fn number(&mut self, hash: u64);
     /// A part of a long run.
     fn gram(&mut self, hash: u64);
+}
+
+/// Neighbouring bytes of a text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl Run {
+    pub(super) fn len(self) -> usize {
+        self.end - self.start
+    }
+
+    /// The bits of a run in the first 64 bytes.
+    pub(super) fn mask(self) -> u64 {
+        (u64::MAX >> (64 - self.len().clamp(1, 64))) << self.start.min(63)
+    }
+
+    /// Whether it is cut into grams, if a digit is in it.
+    pub(super) fn is_long(self) -> bool {
+        self.len() >= RUN_LEN_MIN
+    }
 }
 
 /// One text, folded, with the class of each of its bytes. Made once, used for many.
@@ -91,11 +112,11 @@ impl Text {
             let (mut letters, mut digits, mut dashes) = (0, 0, 0);
             let mut shift = 0;
             for (chunk, folded) in block.chunks(8).zip(folded.chunks_exact_mut(8)) {
-                let classes = Classes::of(padded(chunk));
-                folded.copy_from_slice(&classes.folded.to_le_bytes());
-                letters |= bits(classes.letters) << shift;
-                digits |= bits(classes.digits) << shift;
-                dashes |= bits(classes.dashes) << shift;
+                let bytes = Eight::of(chunk);
+                folded.copy_from_slice(&bytes.folded().to_le_bytes());
+                letters |= bits(bytes.letters()) << shift;
+                digits |= bits(bytes.between(b'0', b'9')) << shift;
+                dashes |= bits(bytes.is(b'-')) << shift;
                 shift += 8;
             }
             self.letters.push(letters);
@@ -106,6 +127,10 @@ impl Text {
 
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    pub(super) fn secret(&self) -> u64 {
+        self.secret
     }
 
     pub(super) fn slice(&self, start: usize, end: usize) -> &[u8] {
@@ -127,7 +152,7 @@ impl Text {
 
     fn visit_word(&self, start: usize, end: usize, pieces: &mut impl Pieces) {
         if end - start >= WORD_LEN_MIN {
-            pieces.word(self.slice(start, end), self.key(self.secret, start, end));
+            pieces.word(self.slice(start, end), key(&self.bytes, self.secret, Run { start, end }));
         }
     }
 
@@ -157,6 +182,33 @@ impl Text {
     /// Whether a digit stands before or behind.
     pub(super) fn has_digit_beside(&self, start: usize, end: usize) -> bool {
         start.checked_sub(1).is_some_and(|it| has(&self.digits, it)) || has(&self.digits, end)
+    }
+
+    /// Of a template: how many dashes stand before each value. `None` where letters, digits or
+    /// other values go on right before or behind one: it is a part of a longer run then.
+    pub(super) fn dashes_before_values(&self) -> Option<Vec<usize>> {
+        let is_alnum = |at: usize| has(&self.letters, at) || has(&self.digits, at);
+        let text = self.slice(0, self.len);
+        let mut all = Vec::new();
+        let mut after_value = None;
+        let mut at = 0;
+        while let Some(brace) = memchr::memchr2(b'{', b'}', text.get(at..).unwrap_or_default()) {
+            let start = at + brace;
+            at = start + 2;
+            if text.get(start..at) != Some(b"{}") {
+                continue;
+            }
+            let n_dashes = (0..start).rev().take_while(|it| has(&self.dashes, *it)).count();
+            let first = start - n_dashes;
+            let goes_on_before =
+                after_value == Some(first) || first.checked_sub(1).is_some_and(is_alnum);
+            if goes_on_before || is_alnum(at) || has(&self.dashes, at) {
+                return None;
+            }
+            all.push(n_dashes);
+            after_value = Some(at);
+        }
+        Some(all)
     }
 
     /// The runs of letters: start and end.
@@ -192,57 +244,13 @@ impl Text {
 
     /// What stands for the whole number from `start` to `end`, if it is kept.
     pub(super) fn number(&self, start: usize, end: usize) -> Option<u64> {
-        let len = end - start;
         let before = start.checked_sub(1).is_some_and(|it| has(&self.dashes, it));
-        let after = has(&self.dashes, end);
-        let is_left_out = ((before || after) && len >= DASHED_LEN_MIN)
-            || (before && after && len == DASHED_GROUP_LEN);
-        let is_kept = (NUMBER_LEN_MIN..=NUMBER_LEN_MAX).contains(&len) && !is_left_out;
-        is_kept.then(|| mix(self.key(0, start, end) ^ SEED_NUMBER))
+        mixed_number(&self.bytes, Run { start, end }, before, has(&self.dashes, end))
     }
 
     /// The kept grams of a run, a hash each.
-    pub(super) fn grams(&self, start: usize, end: usize, mut visit: impl FnMut(u64)) {
-        let order = |at: usize| (self.gram(at).wrapping_mul(ORDER_FACTOR), at);
-        let Some(last) = end.checked_sub(GRAM_LEN) else { return };
-        let mut kept = None;
-        let mut least = (u64::MAX, start);
-        for from in start..=(last + 1).saturating_sub(WINDOW_GRAMS) {
-            let newest = order(from + WINDOW_GRAMS - 1);
-            if kept.is_none() || least.1 < from {
-                least = (from..from + WINDOW_GRAMS).map(order).min().unwrap_or(newest);
-            } else if newest.0 < least.0 {
-                least = newest;
-            }
-            if kept != Some(least.1) {
-                kept = Some(least.1);
-                visit(mix(self.gram(least.1) ^ SEED_GRAM));
-            }
-        }
-    }
-
-    fn gram(&self, at: usize) -> u64 {
-        self.eight(at) & 0xffff_ffff_ffff
-    }
-
-    /// Differs for different runs of eight bytes or less; for longer ones, very likely.
-    fn key(&self, secret: u64, start: usize, end: usize) -> u64 {
-        let mut key = secret;
-        let mut at = start;
-        while at + 8 < end {
-            key = mix(key ^ self.eight(at) ^ FACTOR);
-            at += 8;
-        }
-        let n_bits = 8 * (end - at).min(8);
-        let rest = self.eight(at) & (u64::MAX >> (64 - n_bits.max(1)));
-        key ^ rest
-    }
-
-    fn eight(&self, at: usize) -> u64 {
-        match self.bytes.get(at..).and_then(|it| it.first_chunk::<8>()) {
-            Some(bytes) => u64::from_le_bytes(*bytes),
-            None => 0,
-        }
+    pub(super) fn grams(&self, start: usize, end: usize, visit: impl FnMut(u64)) {
+        grams(&self.bytes, Run { start, end }, visit);
     }
 
     fn has_digit(&self, start: usize, end: usize) -> bool {
@@ -250,6 +258,55 @@ impl Text {
             return window(&self.digits, start, end) != 0;
         }
         (start..end).any(|it| has(&self.digits, it))
+    }
+}
+
+/// What stands for a run of letters and digits, if it is kept; dashes may stand around it.
+pub(super) fn mixed_number(bytes: &[u8], run: Run, before: bool, after: bool) -> Option<u64> {
+    let is_left_out = ((before || after) && run.len() >= DASHED_LEN_MIN)
+        || (before && after && run.len() == DASHED_GROUP_LEN);
+    let is_kept = (NUMBER_LEN_MIN..=NUMBER_LEN_MAX).contains(&run.len()) && !is_left_out;
+    is_kept.then(|| mix(key(bytes, 0, run) ^ SEED_NUMBER))
+}
+
+/// The kept grams of a run, a hash each.
+pub(super) fn grams(bytes: &[u8], run: Run, mut visit: impl FnMut(u64)) {
+    let gram = |at: usize| eight(bytes, at) & 0xffff_ffff_ffff;
+    let order = |at: usize| (gram(at).wrapping_mul(ORDER_FACTOR), at);
+    let Some(last) = run.end.checked_sub(GRAM_LEN) else { return };
+    let mut kept = None;
+    let mut least = (u64::MAX, run.start);
+    for from in run.start..=(last + 1).saturating_sub(WINDOW_GRAMS) {
+        let newest = order(from + WINDOW_GRAMS - 1);
+        if kept.is_none() || least.1 < from {
+            least = (from..from + WINDOW_GRAMS).map(order).min().unwrap_or(newest);
+        } else if newest.0 < least.0 {
+            least = newest;
+        }
+        if kept != Some(least.1) {
+            kept = Some(least.1);
+            visit(mix(gram(least.1) ^ SEED_GRAM));
+        }
+    }
+}
+
+/// Differs for different runs of eight bytes or less; for longer ones, very likely.
+pub(super) fn key(bytes: &[u8], secret: u64, run: Run) -> u64 {
+    let mut key = secret;
+    let mut at = run.start;
+    while at + 8 < run.end {
+        key = mix(key ^ eight(bytes, at) ^ FACTOR);
+        at += 8;
+    }
+    let n_bits = 8 * (run.end - at).min(8);
+    let rest = eight(bytes, at) & (u64::MAX >> (64 - n_bits.max(1)));
+    key ^ rest
+}
+
+fn eight(bytes: &[u8], at: usize) -> u64 {
+    match bytes.get(at..).and_then(|it| it.first_chunk::<8>()) {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => 0,
     }
 }
 
@@ -273,13 +330,6 @@ fn mix(value: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-fn padded(chunk: &[u8]) -> u64 {
-    if let Some(bytes) = chunk.first_chunk::<8>() {
-        return u64::from_le_bytes(*bytes);
-    }
-    chunk.iter().rev().fold(0, |value, byte| (value << 8) | u64::from(*byte))
-}
-
 /// The bits from `start` to `end`, which are 64 at most.
 fn window(mask: &[u64], start: usize, end: usize) -> u64 {
     let (word, shift) = (start / 64, start % 64);
@@ -289,41 +339,6 @@ fn window(mask: &[u64], start: usize, end: usize) -> u64 {
         _ => 0,
     };
     (low | high) & (u64::MAX >> (64 - (end - start).clamp(1, 64)))
-}
-
-fn has(mask: &[u64], at: usize) -> bool {
-    mask.get(at / 64).is_some_and(|it| (it >> (at % 64)) & 1 == 1)
-}
-
-/// Eight bytes at once: the high bit of each byte says whether it is of the class.
-struct Classes {
-    folded: u64,
-    letters: u64,
-    digits: u64,
-    dashes: u64,
-}
-
-impl Classes {
-    fn of(bytes: u64) -> Self {
-        let ascii = !bytes & HIGH;
-        // The high bit of a sum says whether the byte is at least the one it was made for.
-        let from = |bytes: u64, first: u8| (bytes & LOW7) + ONES * u64::from(0x80 - first);
-        let between =
-            |bytes: u64, first: u8, last: u8| from(bytes, first) & !from(bytes, last + 1) & ascii;
-        let upper = between(bytes, b'A', b'Z');
-        let folded = bytes | (upper >> 2);
-        Self {
-            folded,
-            letters: between(folded, b'a', b'z'),
-            digits: between(folded, b'0', b'9'),
-            dashes: between(folded, b'-', b'-'),
-        }
-    }
-}
-
-/// The high bits of eight bytes, side by side.
-fn bits(classes: u64) -> u64 {
-    ((classes >> 7) & ONES).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 /// Visits the runs of ones: start and end.
