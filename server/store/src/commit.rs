@@ -255,6 +255,12 @@ impl TableLog {
     }
 }
 
+/// For fuzzing: reads a checkpoint and forgets it.
+pub(crate) fn parse_checkpoint(bytes: &[u8]) {
+    drop(checkpoint::Checkpoint::decode(bytes.to_vec()));
+    drop(checkpoint::Checkpoint::decode_rows(bytes.to_vec()));
+}
+
 /// For fuzzing: reads one line and forgets it.
 pub(crate) fn parse_line(line: &[u8]) {
     drop(Action::parse(line));

@@ -139,6 +139,11 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// For fuzzing: an unpacked body as one of each kind.
+    pub(crate) fn of_each_kind(body: &'a [u8]) -> impl Iterator<Item = Self> {
+        [KIND_LOGS, KIND_SAMPLES].map(|kind| Self { kind, body: Cow::Borrowed(body) }).into_iter()
+    }
+
     /// # Errors
     /// A record of another version, or one that does not decompress.
     pub(crate) fn decompress(bytes: &'a [u8]) -> Result<Self, RecordError> {

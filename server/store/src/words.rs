@@ -54,6 +54,12 @@ pub(crate) trait IndexSink {
     fn note(&mut self, key: &str, value: String);
 }
 
+/// For fuzzing: reads an index and forgets it.
+pub(crate) fn parse(bytes: &[u8]) {
+    drop(head::Head::decode(bytes));
+    drop(head::Head::decode_plain(bytes));
+}
+
 /// How long a part will live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {

@@ -6,7 +6,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use skep_receive::{Limits, loki_push, remote_write};
+use skep_receive::{Limits, import, loki_push, remote_write};
 use skep_wal::{AtRecord, Fs as _, RealFs, SegmentSeq, Wal, WalOptions};
 
 /// A name, and what is done with a fuzzer's bytes.
@@ -22,6 +22,11 @@ pub const TARGETS: &[Target] = &[
     ("wal_segment", wal_segment),
     ("wal_record", wal_record),
     ("commit_log", commit_log),
+    ("checkpoint", checkpoint),
+    ("words_index", words_index),
+    ("line_template", line_template),
+    ("import_json_lines", import_json_lines),
+    ("import_text", import_text),
     ("promql", promql),
     ("logql", logql),
 ];
@@ -105,6 +110,37 @@ pub fn wal_record(bytes: &[u8]) {
 
 pub fn commit_log(bytes: &[u8]) {
     skep_store::fuzz::commit_log(bytes);
+}
+
+/// The checksum in it is not looked at: it would let nothing through.
+pub fn checkpoint(bytes: &[u8]) {
+    skep_store::fuzz::checkpoint(bytes);
+}
+
+pub fn words_index(bytes: &[u8]) {
+    skep_store::fuzz::words(bytes);
+}
+
+pub fn line_template(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        skep_store::fuzz::template(text);
+    }
+}
+
+fn import(format: import::Format, bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        drop(import::decode(format, text, 1, &limits()));
+    }
+}
+
+pub fn import_json_lines(bytes: &[u8]) {
+    import(import::Format::JsonLines, bytes);
+}
+
+pub fn import_text(bytes: &[u8]) {
+    let default_ts = skep_proto::TimestampMs(0);
+    import(import::Format::Prometheus { default_ts }, bytes);
+    import(import::Format::OpenMetrics { default_ts }, bytes);
 }
 
 pub fn promql(bytes: &[u8]) {

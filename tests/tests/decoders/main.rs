@@ -67,12 +67,31 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
         "frame" | "wal_segment" => vec![segment()],
         "wal_record" => [1_u8, 2]
             .into_iter()
-            .flat_map(|version| (0..4).map(move |kind| vec![version, kind, 8, 0, 0, 0, 1, 2, 3, 4]))
+            .flat_map(|version| (0..5).map(move |kind| vec![version, kind, 8, 0, 0, 0, 1, 2, 3, 4]))
             .collect(),
         "commit_log" => text(&[
             r#"{"add":{"path":"day=2026-11-22/a.parquet","size":12,"tags":{"skep.day":"20779","skep.rank":"7","skep.level":"0","skep.crc32c":"99","skep.rows":"10","skep.id_min":"1","skep.id_max":"3","skep.ts_min":"1","skep.ts_max":"2"}}}"#,
             r#"{"remove":{"path":"day=2026-11-22/a.parquet"}}"#,
             r#"{"txn":{"appId":"skep-wal-all","version":7}}"#,
+        ]),
+        // What a file of one's own data would have to be is made by the store's tests.
+        "checkpoint" => vec![b"PAR1\x15\x04\x15\0\0\0\0\x04\0\0\0PAR1".to_vec()],
+        // Version 1, a page of ten rows with a filter of one block, two words.
+        "words_index" => vec![
+            [
+                &[1, 7, 4, 1, 10, 2, 0, 4, 9, 1, 40, 99, 0, 9][..],
+                b"\0abc\0def\0",
+                &[2, 0, 1, 2, 0, 1],
+            ]
+            .concat(),
+        ],
+        "line_template" => text(&["a {} b {{\"x\":{}}} {}", "{}{}{}{}{}{}{}{}{}", "{", "}x"]),
+        "import_json_lines" => text(&[
+            r#"{"metric":{"__name__":"up","a":"b"},"values":[1,null,"NaN"],"timestamps":[1790000000000,2,3]}"#,
+        ]),
+        "import_text" => text(&[
+            "# HELP up Whether.\n# TYPE up gauge\nup{a=\"b\\n\",c=\"d\"} 1 1790000000000\nx NaN\n# EOF\n",
+            "x_bucket{le=\"0.1\"} 1 1790000000.5 # {trace=\"a\"} 0.05 1790000000.4\n",
         ]),
         "promql" => text(&[
             "sum by (job) (rate(x{a=~\"b.*\"}[5m] offset 1h)) > bool 1",

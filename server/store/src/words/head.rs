@@ -117,7 +117,11 @@ pub(super) fn encode(
 impl Head {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, HeadError> {
         let bytes = zstd::bulk::decompress(bytes, HEAD_BYTES_MAX).map_err(HeadError::Zstd)?;
-        let rest = &mut bytes.as_slice();
+        Self::decode_plain(&bytes)
+    }
+
+    pub(super) fn decode_plain(mut bytes: &[u8]) -> Result<Self, HeadError> {
+        let rest = &mut bytes;
         let version = take_varint(rest)?;
         if version != VERSION {
             return Err(HeadError::Version(version));
