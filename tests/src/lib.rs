@@ -14,7 +14,7 @@ mod tmpfs;
 pub use agent::Agent;
 pub use client::Client;
 pub use journald::Journald;
-pub use object_storage::{Line, ObjectStorage};
+pub use object_storage::{END_OF_PYTHON, Line, ObjectStorage};
 pub use process::{Deadline, Process, bin_dir, cpu_seconds, is_root, skipped};
 pub use server::Server;
 pub use tmpfs::{Ballast, Tmpfs, disk_bytes};

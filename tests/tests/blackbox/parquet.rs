@@ -6,7 +6,7 @@ use skep_proto::{
     Labels, LogEntry, MetricKind, Sample, TimestampMs, TimestampNs, remote_write::SeriesBatch,
     stale_marker,
 };
-use skep_tests::{Process, Server, skipped};
+use skep_tests::{END_OF_PYTHON, Process, Server, skipped};
 use tokio::process::Command;
 
 const START_S: i64 = 1_790_000_000;
@@ -70,7 +70,7 @@ assert len(old.file_uris()) == told['numOfAddFiles'], (old.file_uris(), told)
 
 async fn run(python: &std::ffi::OsStr, script: &str, dir: &Path) -> anyhow::Result<String> {
     let mut command = Command::new(python);
-    command.args(["-c", script]).arg(dir);
+    command.arg("-c").arg(format!("{script}{END_OF_PYTHON}")).arg(dir);
     let mut process = Process::start("python", &mut command)?;
     process.finish(Duration::from_secs(60)).await?;
     Ok(process.log())
