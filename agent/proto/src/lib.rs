@@ -6,6 +6,7 @@
 mod escape;
 mod fingerprint;
 pub mod frame;
+mod histogram;
 mod index;
 mod labels;
 pub mod loki_push;
@@ -18,6 +19,7 @@ pub mod snappy;
 mod time;
 
 pub use fingerprint::{Fingerprint, HashSecret, KnownSeries, SeriesRef};
+pub use histogram::{CUSTOM_BUCKETS_SCHEMA, HistogramSample, NativeHistogram, ResetHint, Span};
 pub use index::{LabelIndex, SeriesId, StreamId};
 pub use labels::{
     LabelError, Labels, LabelsBuilder, hash_sorted_pairs, is_label_name, is_metric_name,

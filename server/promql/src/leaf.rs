@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use skep_proto::{Labels, Matcher, Sample, TimeRange};
+use skep_proto::{HistogramSample, Labels, Matcher, Sample, TimeRange};
 
 use crate::{Grid, Matrix};
 
@@ -106,6 +106,15 @@ pub struct RawSeries {
     pub samples: Vec<Sample>,
 }
 
+/// A series that has native histograms, with all its samples: floats and histograms in order of time
+/// each, stale markers included, no time stamp in both.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistogramSeries {
+    pub labels: Arc<Labels>,
+    pub samples: Vec<Sample>,
+    pub histograms: Vec<HistogramSample>,
+}
+
 /// Storage as queries see it: one snapshot, which does not change while the query runs.
 #[async_trait]
 pub trait Storage: Send + Sync {
@@ -119,6 +128,16 @@ pub trait Storage: Send + Sync {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<RawSeries>, StorageError>;
+
+    /// Those of the matching series that have native histograms in the range. It costs next to
+    /// nothing where there are none; [`Self::leaf`] and [`Self::raw`] speak of floats only.
+    async fn histograms(
+        &self,
+        _matchers: &[Matcher],
+        _range: TimeRange,
+    ) -> Result<Vec<HistogramSeries>, StorageError> {
+        Ok(Vec::new())
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
