@@ -60,15 +60,14 @@ pub(crate) fn hash_row(batch: &RecordBatch, row: usize) -> Result<u128> {
         hasher.update(text.as_bytes());
     };
     let missing = || internal_datafusion_err!("log rows lack a column");
-    match (batch.column_by_name(column::LINE), SplitLines::of(batch)) {
-        (Some(lines), _) => update(lines.as_string::<i32>().value(row)),
+    if let Some(lines) = batch.column_by_name(column::LINE) {
+        update(lines.as_string::<i32>().value(row));
+    } else {
         // Not the pieces: the same line may have been taken apart in two ways.
-        (None, Some(lines)) => {
-            let mut line = String::new();
-            lines.join(row, &mut line).ok_or_else(no_template)?;
-            update(&line);
-        }
-        (None, None) => return Err(missing()),
+        let mut line = String::new();
+        let lines = SplitLines::of(batch).ok_or_else(missing)?;
+        lines.join(row, &mut line).ok_or_else(no_template)?;
+        update(&line);
     }
     let metadata = batch.column_by_name(column::METADATA).ok_or_else(missing)?;
     let entries = metadata.as_map().value(row);

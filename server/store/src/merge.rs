@@ -408,16 +408,13 @@ impl Merge {
     }
 
     fn take_batch(&mut self) -> Result<Option<RecordBatch>> {
-        if self.slices.is_empty() {
-            return Ok(None);
-        }
+        let Some(schema) = self.slices.first().map(RecordBatch::schema) else { return Ok(None) };
         // A long run is handed on without a copy.
         let n_short = self.slices.iter().take_while(|it| it.num_rows() < SLICE_ROWS_MIN).count();
         let taken: Vec<_> = self.slices.drain(..n_short.max(1)).collect();
         let batch = match taken.as_slice() {
             [one] => one.clone(),
-            many @ [first, ..] => concat_batches(&first.schema(), many)?,
-            [] => return Ok(None),
+            many => concat_batches(&schema, many)?,
         };
         self.n_rows -= batch.num_rows();
         Ok(Some(batch))

@@ -1,5 +1,4 @@
 //! `{"streams": [{"stream": {"host": "a"}, "values": [["1700000000000000000", "line", {"k": "v"}]]}]}`.
-
 //!
 //! What a body becomes in memory is many times its text, so that streams, entries and fields are
 //! counted as they are read: a body over a bound is refused where it passes it.
@@ -22,7 +21,7 @@ use crate::{BadData, Error, Limits, TooLarge};
 pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>, Error> {
     let reading = RefCell::new(Reading { counts: Counts::new(limits), over: None });
     let mut deserializer = serde_json::Deserializer::from_slice(plain);
-    let push = Push(&reading).deserialize(&mut deserializer);
+    let push = Map(Push(&reading)).deserialize(&mut deserializer);
     if let Some(over) = reading.into_inner().over {
         return Err(over.into());
     }
@@ -67,18 +66,32 @@ impl<'l> Reading<'l> {
     }
 }
 
+/// An object, read by a visitor.
+struct Map<V>(V);
+
+impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Map<V> {
+    type Value = V::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self.0)
+    }
+}
+
+/// An array, read by a visitor.
+struct Seq<V>(V);
+
+impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seq<V> {
+    type Value = V::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self.0)
+    }
+}
+
 type Stream<'a> = (Vec<Pair<'a>>, Vec<Option<LogRow<'a>>>);
 
 /// The request: an object with an array of streams.
 struct Push<'r, 'l>(&'r RefCell<Reading<'l>>);
-
-impl<'de> DeserializeSeed<'de> for Push<'_, '_> {
-    type Value = Vec<Stream<'de>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
 
 impl<'de> Visitor<'de> for Push<'_, '_> {
     type Value = Vec<Stream<'de>>;
@@ -91,8 +104,8 @@ impl<'de> Visitor<'de> for Push<'_, '_> {
         let mut streams = None;
         while let Some(Text(name)) = map.next_key()? {
             if name == "streams" && streams.is_none() {
-                let each = || OneStream(self.0);
-                streams = Some(map.next_value_seed(Array(each, "an array of streams"))?);
+                let each = || Map(OneStream(self.0));
+                streams = Some(map.next_value_seed(Seq(Array(each, "an array of streams")))?);
             } else if name == "streams" {
                 return Err(A::Error::duplicate_field("streams"));
             } else {
@@ -105,14 +118,6 @@ impl<'de> Visitor<'de> for Push<'_, '_> {
 
 /// An array whose elements are made by seeds, and what it is called where there is none.
 struct Array<F>(F, &'static str);
-
-impl<'de, S: DeserializeSeed<'de>, F: FnMut() -> S> DeserializeSeed<'de> for Array<F> {
-    type Value = Vec<S::Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
 
 impl<'de, S: DeserializeSeed<'de>, F: FnMut() -> S> Visitor<'de> for Array<F> {
     type Value = Vec<S::Value>;
@@ -133,15 +138,6 @@ impl<'de, S: DeserializeSeed<'de>, F: FnMut() -> S> Visitor<'de> for Array<F> {
 /// An object of labels and entries.
 struct OneStream<'r, 'l>(&'r RefCell<Reading<'l>>);
 
-impl<'de> DeserializeSeed<'de> for OneStream<'_, '_> {
-    type Value = Stream<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        self.0.borrow_mut().count(Counts::stream)?;
-        deserializer.deserialize_map(self)
-    }
-}
-
 impl<'de> Visitor<'de> for OneStream<'_, '_> {
     type Value = Stream<'de>;
 
@@ -150,13 +146,16 @@ impl<'de> Visitor<'de> for OneStream<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        self.0.borrow_mut().count(Counts::stream)?;
         let (mut labels, mut entries) = (None, None);
         while let Some(Text(name)) = map.next_key()? {
             match &*name {
-                "stream" if labels.is_none() => labels = Some(map.next_value_seed(Pairs(self.0))?),
+                "stream" if labels.is_none() => {
+                    labels = Some(map.next_value_seed(Map(Pairs(self.0)))?);
+                }
                 "values" if entries.is_none() => {
-                    let each = || Entry(self.0);
-                    entries = Some(map.next_value_seed(Array(each, "an array of entries"))?);
+                    let each = || Seq(Entry(self.0));
+                    entries = Some(map.next_value_seed(Seq(Array(each, "an array of entries")))?);
                 }
                 "stream" => return Err(A::Error::duplicate_field("stream")),
                 "values" => return Err(A::Error::duplicate_field("values")),
@@ -173,15 +172,6 @@ impl<'de> Visitor<'de> for OneStream<'_, '_> {
 /// An array of timestamp, line and, if any, metadata.
 struct Entry<'r, 'l>(&'r RefCell<Reading<'l>>);
 
-impl<'de> DeserializeSeed<'de> for Entry<'_, '_> {
-    type Value = Option<LogRow<'de>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        self.0.borrow_mut().count(Counts::entry)?;
-        deserializer.deserialize_seq(self)
-    }
-}
-
 impl<'de> Visitor<'de> for Entry<'_, '_> {
     type Value = Option<LogRow<'de>>;
 
@@ -190,10 +180,11 @@ impl<'de> Visitor<'de> for Entry<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        self.0.borrow_mut().count(Counts::entry)?;
         let Text(ts) = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
         let ts = TimestampNs(parse_ts(&ts).map_err(A::Error::custom)?);
         let Text(line) = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(1, &self))?;
-        let metadata = seq.next_element_seed(Pairs(self.0))?.unwrap_or_default();
+        let metadata = seq.next_element_seed(Map(Pairs(self.0)))?.unwrap_or_default();
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Some(LogRow { ts, line, metadata }))
     }
@@ -201,14 +192,6 @@ impl<'de> Visitor<'de> for Entry<'_, '_> {
 
 /// An object of strings.
 struct Pairs<'r, 'l>(&'r RefCell<Reading<'l>>);
-
-impl<'de> DeserializeSeed<'de> for Pairs<'_, '_> {
-    type Value = Vec<Pair<'de>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
 
 impl<'de> Visitor<'de> for Pairs<'_, '_> {
     type Value = Vec<Pair<'de>>;

@@ -358,10 +358,26 @@ fn crashes_after(n_operations: usize, seed: u64) -> bool {
     drop(log);
     disk.crash().unwrap();
     disk.set_faults(Faults::default());
+    let context = format!("after {n_operations} operations, seed {seed}");
+    let open = || open_on(Arc::new(disk.clone()), dir.path(), per_checkpoint).unwrap();
+    assert_goes_on(open, n_before, is_acked, &context);
+    let n_files = u64::try_from(log_files(dir.path()).len()).unwrap();
+    assert!(n_files <= 3 * per_checkpoint + 5, "{context}: {:?}", log_files(dir.path()));
+    has_crashed
+}
+
+/// Of a log that was stopped in the commit after `n_before` others: it has all that were
+/// acknowledged, and takes more.
+fn assert_goes_on(
+    mut open: impl FnMut() -> TableLog,
+    n_before: u64,
+    is_acked: bool,
+    context: &str,
+) {
     // Twice: the first start may have had to write something.
     for n_start in 0..2 {
-        let mut log = open_on(Arc::new(disk.clone()), dir.path(), per_checkpoint).unwrap();
-        let context = format!("start {n_start} after {n_operations} operations, seed {seed}");
+        let context = format!("start {n_start} {context}");
+        let mut log = open();
         assert_eq!(log.n_damaged_checkpoints(), 0, "{context}");
         let n_commits = log.covered().table;
         assert!(n_commits == n_before + 1 || !is_acked && n_commits == n_before, "{context}");
@@ -371,12 +387,9 @@ fn crashes_after(n_operations: usize, seed: u64) -> bool {
                 log.commit(commit_of(n), NOW_MS).unwrap();
             }
             drop(log);
-            assert_holds(&open(dir.path(), per_checkpoint).unwrap(), n_commits + 9);
-            let n_files = u64::try_from(log_files(dir.path()).len()).unwrap();
-            assert!(n_files <= 3 * per_checkpoint + 5, "{context}: {:?}", log_files(dir.path()));
+            assert_holds(&open(), n_commits + 9);
         }
     }
-    has_crashed
 }
 
 #[test]
@@ -413,24 +426,13 @@ fn loses_the_network_after(n_requests: usize, seed: u64) -> bool {
     let is_acked = log.commit(commit_of(n_before), NOW_MS).is_ok();
     let has_crashed = objects.faults().is_away;
     drop(log);
-    for n_start in 0..2 {
+    let open = || {
         let list_lag = random.below(8);
         objects.set_faults(ObjectFaults { list_lag, ..ObjectFaults::default() });
-        let context = format!("start {n_start} after {n_requests} requests, seed {seed}");
-        let mut log = open_objects(&objects, dir.path(), per_checkpoint).unwrap();
-        assert_eq!(log.n_damaged_checkpoints(), 0, "{context}");
-        let n_commits = log.covered().table;
-        assert!(n_commits == n_before + 1 || !is_acked && n_commits == n_before, "{context}");
-        assert_holds(&log, n_commits);
-        if n_start == 1 {
-            for n in n_commits..n_commits + 9 {
-                log.commit(commit_of(n), NOW_MS).unwrap();
-            }
-            drop(log);
-            let log = open_objects(&objects, dir.path(), per_checkpoint).unwrap();
-            assert_holds(&log, n_commits + 9);
-        }
-    }
+        open_objects(&objects, dir.path(), per_checkpoint).unwrap()
+    };
+    let context = format!("after {n_requests} requests, seed {seed}");
+    assert_goes_on(open, n_before, is_acked, &context);
     has_crashed
 }
 

@@ -1,7 +1,7 @@
 //! A short text cut into pieces without leaving the processor's registers: the values of lines are
 //! short, and almost all of what is cut.
 
-use super::text::{Pieces, Run, WORD_LEN_MIN, grams, key, mixed_number};
+use super::text::{Pieces, Run, WORD_LEN_MIN, grams, has_run_of_16, is_hex, key, mixed_number};
 use crate::bytes::{Eight, bits};
 
 /// Longer texts are a [`super::text::Text`].
@@ -39,20 +39,15 @@ pub(super) fn visit(text: &[u8], secret: u64, pieces: &mut impl Pieces) {
         }
         let mut inner = letters & mask;
         while let Some(run) = next_run(&mut inner) {
-            let is_hex = |it: &u8| (b'a'..=b'f').contains(it);
             if run.len() >= WORD_LEN_MIN
-                && !bytes.get(run.start..run.end).unwrap_or_default().iter().all(is_hex)
+                && !is_hex(bytes.get(run.start..run.end).unwrap_or_default())
             {
                 word(&bytes, secret, run, pieces);
             }
         }
     }
     let joined = alnum | dashes;
-    let mut long = joined & (joined >> 1);
-    long &= long >> 2;
-    long &= long >> 4;
-    long &= long >> 8;
-    if long != 0 {
+    if has_run_of_16(std::iter::once(joined)) {
         let mut rest = joined;
         while let Some(run) = next_run(&mut rest) {
             if run.is_long() && digits & run.mask() != 0 {

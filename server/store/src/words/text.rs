@@ -176,7 +176,7 @@ impl Text {
 
     /// Whether letters could be part of a hexadecimal number: beside a digit they are no word.
     pub(super) fn is_hex(&self, start: usize, end: usize) -> bool {
-        self.slice(start, end).iter().all(|it| (b'a'..=b'f').contains(it))
+        is_hex(self.slice(start, end))
     }
 
     /// Whether a digit stands before or behind.
@@ -370,8 +370,13 @@ fn runs(mask: impl Iterator<Item = u64>, len: usize, mut visit: impl FnMut(usize
     }
 }
 
+/// Whether folded letters are only those of hexadecimal numbers.
+pub(super) fn is_hex(letters: &[u8]) -> bool {
+    letters.iter().all(|it| (b'a'..=b'f').contains(it))
+}
+
 /// Whether sixteen ones stand side by side somewhere: what most texts do not have.
-fn has_run_of_16(mut mask: impl Iterator<Item = u64>) -> bool {
+pub(super) fn has_run_of_16(mut mask: impl Iterator<Item = u64>) -> bool {
     const _: () = assert!(RUN_LEN_MIN == 16);
     let mut here = mask.next().unwrap_or(0);
     loop {
