@@ -86,10 +86,7 @@ impl Eval<'_> {
             MetricExpr::Literal(value) => Value::Scalar(*value),
             MetricExpr::Vector(value) => Value::Matrix(Matrix {
                 grid: self.grid,
-                rows: vec![Row {
-                    labels: Arc::default(),
-                    values: vec![*value; self.grid.n_steps()],
-                }],
+                rows: vec![Row::floats(Arc::default(), vec![*value; self.grid.n_steps()])],
             }),
             MetricExpr::Range(range) => {
                 Value::Matrix(self.range(range, range.grouping.as_ref()).await?)
@@ -161,10 +158,7 @@ impl Eval<'_> {
             Value::Matrix(matrix) => Ok(matrix),
             Value::Scalar(value) => Ok(Matrix {
                 grid: self.grid,
-                rows: vec![Row {
-                    labels: Arc::default(),
-                    values: vec![value; self.grid.n_steps()],
-                }],
+                rows: vec![Row::floats(Arc::default(), vec![value; self.grid.n_steps()])],
             }),
             Value::Streams(_) => Ok(Matrix::empty(self.grid)),
         }

@@ -263,7 +263,7 @@ impl RangeCollector {
             if let Some(kind) = series.fatal_error {
                 return Err(QueryError::Pipeline { kind, labels: series.labels.to_string() });
             }
-            rows.push(Row { labels: series.labels, values });
+            rows.push(Row::floats(series.labels, values));
         }
         if matches!(self.kind, Kind::Absent) {
             rows = absent_rows(&rows, &self.matchers, grid);
@@ -407,5 +407,5 @@ fn absent_rows(present: &[Row], matchers: &[Matcher], grid: Grid) -> Vec<Row> {
         }
     }
     labels.remove(LOG_ERROR).remove(LOG_ERROR_DETAILS);
-    vec![Row { labels: Arc::new(labels.build()), values }]
+    vec![Row::floats(Arc::new(labels.build()), values)]
 }

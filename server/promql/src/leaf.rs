@@ -104,6 +104,15 @@ pub enum Grouping {
 pub struct RawSeries {
     pub labels: Arc<Labels>,
     pub samples: Vec<Sample>,
+    /// In order of time, at other times than the samples.
+    pub histograms: Vec<HistogramSample>,
+}
+
+impl RawSeries {
+    /// A series without histograms.
+    pub fn floats(labels: Arc<Labels>, samples: Vec<Sample>) -> Self {
+        Self { labels, samples, histograms: Vec::new() }
+    }
 }
 
 /// A series that has native histograms, with all its samples: floats and histograms in order of time

@@ -23,6 +23,6 @@ pub use eval::{EvalError, EvalOptions, Value, eval};
 pub use leaf::{
     Fused, FusedOp, Grouping, HistogramSeries, Leaf, RawSeries, Storage, StorageError, Window,
 };
-pub use matrix::{Grid, GridError, Matrix, Row, absent, is_absent};
+pub use matrix::{Grid, GridError, Histograms, Matrix, Row, absent, is_absent};
 pub use parse::{ParseError, ParseOptions, parse, parse_selector, parse_with};
 pub use print::format_query;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skep_proto::{Labels, TimestampMs};
+use skep_proto::{Labels, NativeHistogram, TimestampMs};
 
 /// The times a query is evaluated at: `start`, `start + step`, … up to `end` included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,11 +109,42 @@ pub fn is_absent(value: f64) -> bool {
     value.to_bits() == ABSENT_BITS
 }
 
+/// The native histograms of a row, one entry a step; `None` where there is a float or nothing.
+pub type Histograms = Vec<Option<Arc<NativeHistogram>>>;
+
 /// One series of a result: a value or [`absent`] for each step of the grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     pub labels: Arc<Labels>,
+    /// One a step, absent where there is a histogram.
     pub values: Vec<f64>,
+    /// Only where the row has a histogram at one step at least.
+    pub histograms: Option<Histograms>,
+}
+
+impl Row {
+    /// A row without histograms.
+    pub fn floats(labels: Arc<Labels>, values: Vec<f64>) -> Self {
+        Self { labels, values, histograms: None }
+    }
+
+    /// A row that may have histograms. `histograms` is as long as `values`, and never has an entry
+    /// where `values` has one.
+    pub fn mixed(labels: Arc<Labels>, values: Vec<f64>, histograms: Histograms) -> Self {
+        let has_any = histograms.iter().any(Option::is_some);
+        Self { labels, values, histograms: has_any.then_some(histograms) }
+    }
+
+    /// The histogram at a step.
+    pub fn histogram(&self, step_idx: usize) -> Option<&Arc<NativeHistogram>> {
+        self.histograms.as_ref()?.get(step_idx)?.as_ref()
+    }
+
+    /// Whether there is a float or a histogram at a step.
+    pub fn is_present(&self, step_idx: usize) -> bool {
+        self.values.get(step_idx).is_some_and(|it| !is_absent(*it))
+            || self.histogram(step_idx).is_some()
+    }
 }
 
 /// A vector over a grid. Rows have distinct label sets, except where a node documents otherwise.

@@ -73,7 +73,7 @@ impl Engine {
         Ok(match self.logql(&expr, (start, end), grid, options).await? {
             Value::Scalar(value) => Value::Matrix(Matrix {
                 grid,
-                rows: vec![Row { labels: Arc::default(), values: vec![value; grid.n_steps()] }],
+                rows: vec![Row::floats(Arc::default(), vec![value; grid.n_steps()])],
             }),
             value => value,
         })

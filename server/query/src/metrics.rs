@@ -236,7 +236,7 @@ impl Storage for MetricStorage {
                     .zip(values)
                     .map(|(&ts, &value)| Sample { ts: TimestampMs(ts), value })
                     .collect();
-                Some(RawSeries { labels: Arc::clone(labels), samples })
+                Some(RawSeries::floats(Arc::clone(labels), samples))
             })
             .collect())
     }
@@ -282,7 +282,7 @@ impl MetricStorage {
         };
         let rows = rows_of(&batches)
             .filter_map(|(key, values)| {
-                Some(Row { labels: Arc::clone(label_of(key)?), values: values.to_vec() })
+                Some(Row::floats(Arc::clone(label_of(key)?), values.to_vec()))
             })
             .collect();
         Ok(Matrix { grid: leaf.grid, rows })
@@ -298,7 +298,7 @@ impl MetricStorage {
             cells.add(*group_idx, &row.values);
         }
         let rows = groups.labels.into_iter().zip(cells.rows());
-        let rows = rows.map(|(labels, values)| Row { labels, values: values.collect() });
+        let rows = rows.map(|(labels, values)| Row::floats(labels, values.collect()));
         let has_value = |it: &Row| it.values.iter().any(|it| !is_absent(*it));
         Matrix { grid: matrix.grid, rows: rows.filter(has_value).collect() }
     }

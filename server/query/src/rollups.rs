@@ -138,7 +138,7 @@ fn joined(grid: Grid, first: Vec<Row>, others: Vec<Row>, n_first: usize) -> Matr
         }
     }
     let mut rows: Vec<Row> =
-        rows.into_iter().map(|(labels, values)| Row { labels, values }).collect();
+        rows.into_iter().map(|(labels, values)| Row::floats(labels, values)).collect();
     rows.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
     Matrix { grid, rows }
 }

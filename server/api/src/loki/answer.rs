@@ -158,7 +158,7 @@ fn push_vector(out: &mut String, Matrix { grid, rows }: &Matrix) {
 }
 
 fn push_matrix(out: &mut String, Matrix { grid, rows }: &Matrix) {
-    push_list(out, ARRAY, rows, |out, Row { labels, values }| {
+    push_list(out, ARRAY, rows, |out, Row { labels, values, .. }| {
         out.push_str("{\"metric\":");
         push_labels(out, labels);
         out.push_str(",\"values\":");

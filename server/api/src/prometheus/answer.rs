@@ -105,12 +105,12 @@ fn push_result(out: &mut String, value: &Value, shape: Shape) {
         }
         (Value::Vector(matrix), Shape::Instant(_)) => push_vector(out, matrix),
         (Value::Vector(Matrix { grid, rows }), Shape::Range) => {
-            push_list(out, ARRAY, rows, |out, Row { labels, values }| {
+            push_list(out, ARRAY, rows, |out, Row { labels, values, .. }| {
                 push_series(out, labels, points(grid, values));
             });
         }
         (Value::Raw(series), _) => push_list(out, ARRAY, series, |out, series| {
-            let RawSeries { labels, samples } = series;
+            let RawSeries { labels, samples, .. } = series;
             push_series(out, labels, samples.iter().map(|it| (it.ts, it.value)));
         }),
         (Value::String(text), Shape::Instant(at)) => {

@@ -182,7 +182,7 @@ impl Eval<'_> {
             }
         }
         let mut rows: Vec<Row> =
-            rows.into_iter().map(|(labels, values)| Row { labels, values }).collect();
+            rows.into_iter().map(|(labels, values)| Row::floats(labels, values)).collect();
         rows.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(Matrix { grid, rows })
     }
@@ -308,7 +308,7 @@ impl Eval<'_> {
         if values.iter().all(|it| is_absent(*it)) {
             return Ok(Matrix::empty(grid));
         }
-        let row = Row { labels: Arc::new(promised_labels(arg)), values };
+        let row = Row::floats(Arc::new(promised_labels(arg)), values);
         Ok(Matrix { grid, rows: vec![row] })
     }
 }
@@ -328,7 +328,7 @@ fn map(mut input: Matrix, f: impl Fn(usize, f64) -> f64) -> Result<Matrix, Vecto
 
 /// One row without labels.
 fn constant(grid: Grid, values: Vec<f64>) -> Matrix {
-    Matrix { grid, rows: vec![Row { labels: Arc::new(Labels::default()), values }] }
+    Matrix { grid, rows: vec![Row::floats(Arc::new(Labels::default()), values)] }
 }
 
 /// The value of the only row at each step, else NaN.

@@ -100,7 +100,7 @@ impl Eval<'_> {
                         fraction(at_step(&lower, step_idx), at_step(&upper, step_idx), &mut buckets)
                     })
                     .collect();
-                Row { labels: Arc::new(histogram.labels.clone()), values }
+                Row::floats(Arc::new(histogram.labels.clone()), values)
             })
             .filter(has_values)
             .collect();
@@ -143,7 +143,7 @@ impl Eval<'_> {
         histograms
             .iter()
             .zip(columns)
-            .map(|(histogram, values)| Row { labels: Arc::new(histogram.labels.clone()), values })
+            .map(|(histogram, values)| Row::floats(Arc::new(histogram.labels.clone()), values))
             .filter(has_values)
             .collect()
     }
@@ -244,7 +244,7 @@ fn by_quantile(row: &Row, label: &str, quantiles: &[f64]) -> Vec<Row> {
                 let mut labels = row.labels.to_builder();
                 labels.set(label, &format_float(q));
                 let values = vec![absent(); row.values.len()];
-                rows.push((q.to_bits(), Row { labels: Arc::new(labels.build()), values }));
+                rows.push((q.to_bits(), Row::floats(Arc::new(labels.build()), values)));
                 rows.len() - 1
             }
         };

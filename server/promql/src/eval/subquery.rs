@@ -65,7 +65,7 @@ impl Eval<'_> {
                 let (ts, values) = present(&inner.matrix.grid, row);
                 let mut out = vec![absent(); lens.grid.n_steps()];
                 window.apply(&ts, &values, &lens.grid, inner.window_ms, &mut out);
-                Row { labels: Arc::clone(&row.labels), values: out }
+                Row::floats(Arc::clone(&row.labels), out)
             })
             .filter(has_values)
             .collect();
@@ -90,7 +90,7 @@ impl Eval<'_> {
                     .zip(values)
                     .map(|(ts, value)| Sample { ts: TimestampMs(ts), value })
                     .collect();
-                RawSeries { labels: Arc::clone(&row.labels), samples }
+                RawSeries::floats(Arc::clone(&row.labels), samples)
             })
             .filter(|it| !it.samples.is_empty())
             .collect();

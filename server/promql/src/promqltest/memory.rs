@@ -81,7 +81,7 @@ impl Storage for Memory {
             .map(|it| {
                 let mut out = vec![absent(); leaf.grid.n_steps()];
                 leaf.window.apply(&it.ts, &it.values, &leaf.grid, leaf.window_ms, &mut out);
-                Row { labels: Arc::clone(&it.labels), values: out }
+                Row::floats(Arc::clone(&it.labels), out)
             })
             .filter(has_values)
             .collect();
@@ -101,6 +101,7 @@ impl Storage for Memory {
             .matching(matchers)
             .map(|it| RawSeries {
                 labels: Arc::clone(&it.labels),
+                histograms: Vec::new(),
                 samples: it
                     .ts
                     .iter()

@@ -195,7 +195,7 @@ pub fn aggregate(input: &Matrix, aggregation: &Aggregation, grouping: &Grouping)
     }
     let rows = groups
         .into_iter()
-        .map(|(labels, accumulator)| Row { labels: Arc::new(labels), values: accumulator.finish() })
+        .map(|(labels, accumulator)| Row::floats(Arc::new(labels), accumulator.finish()))
         .collect();
     Matrix { grid: input.grid, rows }
 }
@@ -234,7 +234,7 @@ pub fn count_values(
         .into_iter()
         .filter_map(|labels| {
             let values = counts.remove(&labels)?;
-            Some(Row { labels: Arc::new(labels), values })
+            Some(Row::floats(Arc::new(labels), values))
         })
         .collect();
     Ok(Matrix { grid: input.grid, rows: merge_same_labels(rows)? })

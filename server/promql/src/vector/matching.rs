@@ -95,7 +95,7 @@ impl Results {
         let next = self.rows.len();
         let idx = *self.idx_of.entry(Arc::clone(&labels)).or_insert(next);
         if idx == next {
-            self.rows.push(Row { labels, values: vec![absent(); n_steps] });
+            self.rows.push(Row::floats(labels, vec![absent(); n_steps]));
         }
         self.last = Some((pair, idx));
         self.rows.get_mut(idx)

@@ -62,7 +62,7 @@ pub fn rank(input: Matrix, ranking: &Ranking, grouping: &Grouping) -> Matrix {
         .rows
         .into_iter()
         .zip(kept)
-        .map(|(row, values)| Some(Row { labels: row.labels, values }))
+        .map(|(row, values)| Some(Row::floats(row.labels, values)))
         .collect();
     let rows = order
         .into_iter()

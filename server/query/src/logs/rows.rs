@@ -131,10 +131,8 @@ pub(super) fn matrix_rows(batch: &RecordBatch) -> Vec<Row> {
                 builder.set(name, value);
             }
             let values = values.as_list::<i32>().value(row);
-            Row {
-                labels: Arc::new(builder.build()),
-                values: values.as_primitive::<Float64Type>().values().to_vec(),
-            }
+            let values = values.as_primitive::<Float64Type>().values().to_vec();
+            Row::floats(Arc::new(builder.build()), values)
         })
         .collect()
 }

@@ -266,7 +266,7 @@ proptest! {
     fn a_leaf_over_a_table_is_the_same_as_over_vectors(data in data(), leaf in leaf()) {
         let matrix = block_on(data.storage(&Limits::default()).leaf(&leaf)).unwrap();
         let rows: BTreeMap<Labels, Vec<f64>> =
-            matrix.rows.iter().map(|Row { labels, values }| (Labels::clone(labels), values.clone())).collect();
+            matrix.rows.iter().map(|Row { labels, values, .. }| (Labels::clone(labels), values.clone())).collect();
         prop_assert_eq!(rows.len(), matrix.rows.len(), "each label set once");
         let expected = data.expected(&leaf);
         prop_assert_eq!(rows.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
@@ -291,7 +291,7 @@ proptest! {
             .collect();
         let found: Vec<_> = found
             .into_iter()
-            .map(|RawSeries { labels, samples }| {
+            .map(|RawSeries { labels, samples, .. }| {
                 (labels, samples.iter().map(|it| (it.ts.0, it.value.to_bits())).collect::<Vec<_>>())
             })
             .collect();
