@@ -14,6 +14,7 @@ use skep_proto::{LabelIndex, Labels, Matcher, SeriesId, StreamId, TimeRange};
 
 mod forget;
 mod ids;
+mod list;
 mod select;
 mod spellings;
 
@@ -307,47 +308,16 @@ impl IndexSnapshot {
 
     /// In order of id.
     pub(crate) fn select_entries(&self, matchers: &[Matcher], range: TimeRange) -> Vec<Arc<Entry>> {
-        let days = (day_of_ms(range.start.0), day_of_ms(range.end.0));
-        let mut entries = self.index.inner().select(matchers, self.n_entries);
-        entries.retain(|it| it.is_active(days));
+        let mut entries = self.select_unordered(matchers, range);
         entries.sort_unstable_by_key(|it| it.id);
         entries
     }
 
-    /// Names that a matching label set has, in order, `limit` at most.
-    pub(crate) fn label_names(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        limit: usize,
-    ) -> Vec<String> {
-        let mut names = BTreeSet::new();
-        for entry in self.select_entries(matchers, range) {
-            for (name, _) in entry.labels.iter() {
-                if !names.contains(name) {
-                    names.insert(name.to_owned());
-                }
-            }
-        }
-        names.into_iter().take(limit).collect()
-    }
-
-    /// Values of one label among the matching label sets, in order, `limit` at most.
-    pub(crate) fn label_values(
-        &self,
-        name: &str,
-        matchers: &[Matcher],
-        range: TimeRange,
-        limit: usize,
-    ) -> Vec<String> {
-        let mut values = BTreeSet::new();
-        for entry in self.select_entries(matchers, range) {
-            let value = entry.labels.get(name);
-            if !value.is_empty() && !values.contains(value) {
-                values.insert(value.to_owned());
-            }
-        }
-        values.into_iter().take(limit).collect()
+    fn select_unordered(&self, matchers: &[Matcher], range: TimeRange) -> Vec<Arc<Entry>> {
+        let days = (day_of_ms(range.start.0), day_of_ms(range.end.0));
+        let mut entries = self.index.inner().select(matchers, self.n_entries);
+        entries.retain(|it| it.is_active(days));
+        entries
     }
 }
 
