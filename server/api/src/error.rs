@@ -194,7 +194,8 @@ impl IntoResponse for LokiError {
     }
 }
 
-/// An error of a write: its message as text, and when to come again.
+/// An error of a write, of a federation or of a remote read: its message as text, and when to
+/// come again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WriteError(pub(crate) ApiError);
 

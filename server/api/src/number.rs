@@ -11,6 +11,10 @@ pub(crate) fn push_value(out: &mut String, value: f64) {
     if value == 0.0 || !value.is_finite() || (1e-6..1e21).contains(&magnitude) {
         return push_positional(out, value);
     }
+    push_with_exponent(out, value);
+}
+
+fn push_with_exponent(out: &mut String, value: f64) {
     let start = out.len();
     push(out, format_args!("{value:e}"));
     // Go writes two digits of exponent at least, and its sign.
@@ -21,6 +25,16 @@ pub(crate) fn push_value(out: &mut String, value: f64) {
     let exponent = out.split_off(exponent_at);
     let (sign, digits) = exponent.strip_prefix('-').map_or(('+', &*exponent), |it| ('-', it));
     push(out, format_args!("{sign}{digits:0>2}"));
+}
+
+/// A sample's value as in Prometheus' text format: Go's `%g`, with an exponent below 1e-4 and from
+/// 1e6 on.
+pub(crate) fn push_exposed(out: &mut String, value: f64) {
+    let magnitude = value.abs();
+    if value == 0.0 || !value.is_finite() || (1e-4..1e6).contains(&magnitude) {
+        return push_positional(out, value);
+    }
+    push_with_exponent(out, value);
 }
 
 /// As in Loki's JSON: never an exponent.
@@ -84,6 +98,23 @@ mod tests {
             (f64::NEG_INFINITY, "-Inf"),
         ] {
             assert_eq!(print(value), expected);
+        }
+    }
+
+    #[test]
+    fn exposed_values_have_exponents_from_a_million_on() {
+        for (value, expected) in [
+            (12.0, "12"),
+            (999_999.5, "999999.5"),
+            (1e6, "1e+06"),
+            (123_456_789.0, "1.23456789e+08"),
+            (0.000_1, "0.0001"),
+            (0.000_05, "5e-05"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            let mut out = String::new();
+            push_exposed(&mut out, value);
+            assert_eq!(out, expected);
         }
     }
 

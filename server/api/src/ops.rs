@@ -19,7 +19,7 @@ use crate::{
 pub(crate) fn router() -> Router<Arc<Api>> {
     Router::new()
         .route("/-/healthy", get(healthy))
-        .route("/-/ready", get(async || text("Skep is ready.\n")))
+        .route("/-/ready", get(async || text("Prometheus Server is Ready.\n")))
         .route("/-/flush", post(flush))
         .route("/-/compact", post(compact))
         .route("/metrics", get(metrics))
@@ -30,7 +30,8 @@ async fn healthy(State(api): State<Arc<Api>>) -> Response {
     if api.store.is_disk_full() {
         return text("Skep answers queries, but the disk is full: writes are refused with 507.\n");
     }
-    text("Skep is healthy.\n")
+    // Scripts look for these words.
+    text("Prometheus Server is Healthy.\n")
 }
 
 /// Writes what is in memory to parts; answers once queries read it from there.

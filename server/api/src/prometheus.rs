@@ -4,6 +4,8 @@ mod admin;
 mod answer;
 mod exemplars;
 mod export;
+mod exposition;
+mod federate;
 mod format;
 mod import;
 mod labels;
@@ -12,6 +14,8 @@ mod params;
 mod query;
 mod rules;
 mod status;
+mod tree;
+mod unknown;
 mod write;
 
 use std::sync::Arc;
@@ -25,7 +29,7 @@ use http::{StatusCode, header::CONTENT_TYPE};
 
 use crate::Api;
 
-/// `/api/v1/*`, remote-write included.
+/// `/api/v1/*`, remote-write included, and `/federate`.
 pub(crate) fn router() -> Router<Arc<Api>> {
     Router::new()
         .route("/api/v1/query", get(query::instant).post(query::instant))
@@ -63,7 +67,9 @@ pub(crate) fn router() -> Router<Arc<Api>> {
             "/api/v1/admin/tsdb/clean_tombstones",
             post(admin::clean_tombstones).put(admin::clean_tombstones),
         )
+        .route("/federate", get(federate::federate))
         .method_not_allowed_fallback(method_not_allowed)
+        .fallback(unknown::unknown)
 }
 
 async fn method_not_allowed() -> Response {

@@ -1,11 +1,14 @@
 //! The contract of each endpoint, asked of real routers over a real store.
 
 mod admin;
+mod federate;
 mod files;
 mod loki;
+mod paths;
 mod prometheus;
 mod spellings;
 mod sql;
+mod tree;
 
 use std::sync::Arc;
 

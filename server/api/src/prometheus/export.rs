@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use skep_proto::{Labels, is_stale_marker, names::METRIC_NAME};
+use skep_proto::{is_stale_marker, names::METRIC_NAME};
 use skep_query::SampleRun;
 use skep_store::Metadata;
 
-use super::{labels::selectors, params::listing_range};
+use super::{
+    exposition::{is_plain, push_series},
+    labels::selectors,
+    params::listing_range,
+};
 use crate::{
     Api,
     error::ApiError,
@@ -111,7 +115,8 @@ fn push_json(out: &mut String, run: &SampleRun) {
 /// Text knows no stale markers: they are left out.
 fn push_text(out: &mut String, run: &SampleRun, format: Format) {
     let mut series = String::new();
-    push_series(&mut series, &run.labels);
+    let others = run.labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+    push_series(&mut series, run.labels.metric_name(), others);
     for (ts, value) in run.ts_ms.iter().zip(&run.values).filter(|it| !is_stale_marker(*it.1)) {
         out.push_str(&series);
         out.push(' ');
@@ -136,53 +141,4 @@ fn push_about(out: &mut String, metric: &str, about: Option<&Metadata>) {
         kind => kind,
     };
     out.push_str(&format!("# TYPE {metric} {kind}\n"));
-}
-
-/// Names beyond the old alphabet are quoted, as Prometheus 3 does.
-fn push_series(out: &mut String, labels: &Labels) {
-    let metric = labels.metric_name();
-    let others = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
-    let is_plain_metric = is_plain(metric);
-    if is_plain_metric {
-        out.push_str(metric);
-        if labels.len() == 1 {
-            return;
-        }
-    }
-    out.push('{');
-    let mut is_first = is_plain_metric;
-    if !is_plain_metric {
-        push_escaped(out, metric);
-    }
-    for (name, value) in others {
-        out.push_str(if is_first { "" } else { "," });
-        is_first = false;
-        if is_plain(name) {
-            out.push_str(name);
-        } else {
-            push_escaped(out, name);
-        }
-        out.push('=');
-        push_escaped(out, value);
-    }
-    out.push('}');
-}
-
-fn is_plain(name: &str) -> bool {
-    let is_start = |it: char| it.is_ascii_alphabetic() || it == '_' || it == ':';
-    name.starts_with(is_start) && name.chars().all(|it| is_start(it) || it.is_ascii_digit())
-}
-
-/// The format knows three escapes.
-fn push_escaped(out: &mut String, text: &str) {
-    out.push('"');
-    for it in text.chars() {
-        match it {
-            '\\' => out.push_str("\\\\"),
-            '"' => out.push_str("\\\""),
-            '\n' => out.push_str("\\n"),
-            it => out.push(it),
-        }
-    }
-    out.push('"');
 }

@@ -1,9 +1,9 @@
-//! Query texts printed in Prometheus' own layout.
+//! Query texts, printed in Prometheus' own layout or taken apart.
 
 use axum::response::Response;
 use skep_promql::ParseOptions;
 
-use super::answer;
+use super::{answer, tree::tree};
 use crate::{error::ApiError, json::push_string, params::Params};
 
 pub(super) async fn format_query(params: Params) -> Result<Response, ApiError> {
@@ -15,8 +15,7 @@ pub(super) async fn format_query(params: Params) -> Result<Response, ApiError> {
 }
 
 pub(super) async fn parse_query(params: Params) -> Result<Response, ApiError> {
-    skep_promql::parse(params.get("query")).map_err(|error| ApiError::invalid("query", error))?;
-    Err(ApiError::not_implemented(
-        "parse_query: the tree as JSON is not supported yet; /api/v1/format_query prints the query",
-    ))
+    let expr = skep_promql::parse(params.get("query"))
+        .map_err(|error| ApiError::invalid("query", error))?;
+    Ok(answer::data(&tree(&expr).to_string()))
 }

@@ -9,6 +9,7 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
+use http::{Method, Uri};
 use skep_promql::parse_selector;
 use skep_proto::{Labels, Matcher, SeriesId, TimeRange};
 use skep_store::LabelsOf;
@@ -16,6 +17,7 @@ use skep_store::LabelsOf;
 use super::{
     answer::{TRUNCATED, with_notes},
     params::{limit, listing_range},
+    unknown::unknown,
 };
 use crate::{
     Api,
@@ -54,8 +56,13 @@ pub(super) async fn names(
 pub(super) async fn values(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
+    (method, url): (Method, Uri),
     params: Params,
 ) -> Result<Response, ApiError> {
+    // `label//values`.
+    if name.is_empty() {
+        return Ok(unknown(method, url).await);
+    }
     let name = label_name::unescape(&name);
     listing(&params, |matchers, range, limit| {
         api.store.snapshot().label_values(LabelsOf::Series, &name, matchers, range, limit)

@@ -166,7 +166,7 @@ async fn faults_are_told_in_prometheus_words() {
             rules?type=bogus
               400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"type\": not supported value \"bogus\""}
             parse_query?query=up
-              501 {"status":"error","errorType":"internal","error":"parse_query: the tree as JSON is not supported yet; /api/v1/format_query prints the query"}
+              200 {"status":"success","data":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"up"}],"name":"up","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"}}
         "#]],
     )
     .await;
@@ -264,7 +264,7 @@ async fn the_server_counts_what_it_answers() {
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }
-    assert_eq!(server.get("/-/ready").await.text(), "200 Skep is ready.");
+    assert_eq!(server.get("/-/ready").await.text(), "200 Prometheus Server is Ready.");
 }
 
 /// The store's lines, without the sizes: compressed files are of no fixed size.
