@@ -12,6 +12,7 @@ mod labels;
 pub mod loki_push;
 mod matcher;
 pub mod names;
+pub mod remote_read;
 pub mod remote_write;
 mod rows;
 mod sample;

@@ -12,6 +12,7 @@ mod labels;
 mod metadata;
 mod params;
 mod query;
+mod read;
 mod rules;
 mod status;
 mod tree;
@@ -29,7 +30,7 @@ use http::{StatusCode, header::CONTENT_TYPE};
 
 use crate::Api;
 
-/// `/api/v1/*`, remote-write included, and `/federate`.
+/// `/api/v1/*`, remote write and read included, and `/federate`.
 pub(crate) fn router() -> Router<Arc<Api>> {
     Router::new()
         .route("/api/v1/query", get(query::instant).post(query::instant))
@@ -54,6 +55,7 @@ pub(crate) fn router() -> Router<Arc<Api>> {
         .route("/api/v1/status/flags", get(status::flags))
         .route("/api/v1/status/config", get(status::config))
         .route("/api/v1/status/tsdb", get(status::tsdb))
+        .route("/api/v1/read", post(read::read))
         .route("/api/v1/write", post(write::write))
         .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
         .route("/api/v1/export", get(export::export).post(export::export))

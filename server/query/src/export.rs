@@ -18,9 +18,9 @@ use datafusion::{
 };
 use futures::StreamExt as _;
 use skep_promql::StorageError;
-use skep_proto::{Labels, LogEntry, Matcher, TimeRange, TimestampNs, names::column};
+use skep_proto::{Labels, LogEntry, Matcher, SeriesId, TimeRange, TimestampNs, names::column};
 
-use crate::{Engine, QuerySession, id_filter::id_filter, session::storage_error};
+use crate::{Engine, QuerySession, Snapshot, id_filter::id_filter, session::storage_error};
 
 /// Series that one scan reads: enough that a part is opened seldom, few enough to list.
 const SERIES_PER_SCAN: usize = 1_000;
@@ -74,7 +74,21 @@ impl Engine {
     ) -> Result<Export, StorageError> {
         let snapshot = self.snapshot();
         let select = |it: &Vec<Matcher>| snapshot.series.select(it, range);
-        let labels = selectors.iter().flat_map(select).map(|(id, it)| (id.0, it)).collect();
+        let series: Vec<_> = selectors.iter().flat_map(select).collect();
+        self.export_series(&snapshot, &series, range)
+    }
+
+    /// The samples of these series.
+    ///
+    /// # Errors
+    /// They are more than the limit.
+    pub(crate) fn export_series(
+        &self,
+        snapshot: &Snapshot,
+        series: &[(SeriesId, Arc<Labels>)],
+        range: TimeRange,
+    ) -> Result<Export, StorageError> {
+        let labels = series.iter().map(|(id, it)| (id.0, Arc::clone(it))).collect();
         let at = |ms| ScalarValue::TimestampMillisecond(Some(ms), Some("UTC".into()));
         let ts = (at(range.start.0), at(range.end.0));
         self.export(Arc::clone(&snapshot.samples), column::SERIES_ID, labels, ts)

@@ -1,9 +1,11 @@
 //! Clients that exist: promtool asks, Prometheus sends.
 
-use std::{fs, net::TcpListener, time::Duration};
+use std::{fs, net::TcpListener, path::Path, time::Duration};
 
 use anyhow::Context as _;
-use skep_proto::{Labels, MetricKind, Sample, TimestampMs, remote_write::SeriesBatch};
+use skep_proto::{
+    Clock as _, Labels, MetricKind, Sample, SystemClock, TimestampMs, remote_write::SeriesBatch,
+};
 use skep_tests::{Deadline, Process, Server};
 use tokio::process::Command;
 
@@ -79,31 +81,47 @@ async fn promtool_queries_over_the_front() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn prometheus_sends_what_it_scrapes() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    let server = Server::start(dir.path(), "").await?;
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let token_file = dir.path().join("sender-token");
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// What a block of Prometheus' configuration says of the server's login.
+fn login(dir: &Path, server: &Server) -> anyhow::Result<String> {
+    let token_file = dir.join("sender-token");
     fs::write(&token_file, server.token())?;
-    let config = format!(
-        "global: {{ scrape_interval: 1s }}\n\
-         scrape_configs:\n  - job_name: self\n    static_configs: [{{ targets: ['127.0.0.1:{port}'] }}]\n\
-         remote_write:\n  - url: {url}/api/v1/write\n    authorization: {{ credentials_file: {token} }}\n    \
-         tls_config: {{ ca_file: {ca} }}\n    queue_config: {{ batch_send_deadline: 1s }}\n    \
-         metadata_config: {{ send_interval: 5s }}\n",
-        url = server.url(),
-        token = token_file.display(),
-        ca = server.ca_file().display(),
-    );
-    let path = dir.path().join("prometheus.yml");
+    let (token, ca) = (token_file.display(), server.ca_file());
+    let ca = ca.display();
+    Ok(format!(
+        "authorization: {{ credentials_file: {token} }}\n    tls_config: {{ ca_file: {ca} }}"
+    ))
+}
+
+fn prometheus(dir: &Path, port: u16, config: &str) -> anyhow::Result<Process> {
+    let path = dir.join("prometheus.yml");
     fs::write(&path, config)?;
     let mut command = Command::new("prometheus");
     command
         .arg(format!("--config.file={}", path.display()))
-        .arg(format!("--storage.tsdb.path={}", dir.path().join("tsdb").display()))
+        .arg(format!("--storage.tsdb.path={}", dir.join("tsdb").display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let prometheus = Process::start("prometheus", &mut command)?;
+    Process::start("prometheus", &mut command)
+}
+
+#[tokio::test]
+async fn prometheus_sends_what_it_scrapes() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let server = Server::start(dir.path(), "").await?;
+    let port = free_port()?;
+    let config = format!(
+        "global: {{ scrape_interval: 1s }}\n\
+         scrape_configs:\n  - job_name: self\n    static_configs: [{{ targets: ['127.0.0.1:{port}'] }}]\n\
+         remote_write:\n  - url: {url}/api/v1/write\n    {login}\n    \
+         queue_config: {{ batch_send_deadline: 1s }}\n    \
+         metadata_config: {{ send_interval: 5s }}\n",
+        url = server.url(),
+        login = login(dir.path(), &server)?,
+    );
+    let prometheus = prometheus(dir.path(), port, &config)?;
     let client = server.client()?;
     let query = r#"sum(rate(prometheus_tsdb_head_samples_appended_total{job="self"}[30s])) > 0"#;
     let result = Deadline::within(Duration::from_secs(60))
@@ -118,5 +136,63 @@ async fn prometheus_sends_what_it_scrapes() -> anyhow::Result<()> {
         })
         .await?;
     assert_eq!(metadata, "gauge");
+    Ok(())
+}
+
+/// By remote read it evaluates what we have, and it scrapes `/federate`.
+#[tokio::test]
+async fn prometheus_reads_and_federates_what_we_have() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let server = Server::start(dir.path(), "").await?;
+    let now_s = SystemClock.now().to_ms().0 / 1_000;
+    let n_samples: i32 = 300;
+    let series = |name: &str, per_step: f64| SeriesBatch {
+        labels: Labels::from_pairs([("__name__", name), ("mode", "user")]).unwrap(),
+        samples: (1 - n_samples..=0)
+            .map(|n| Sample {
+                ts: TimestampMs((now_s + i64::from(n) * 10) * 1_000),
+                value: 1.5e6 + f64::from(n) * per_step,
+            })
+            .collect(),
+        kind: MetricKind::Counter,
+        help: "Busy.".into(),
+    };
+    let client = server.client()?;
+    assert!(client.write(&[series("cpu_total", 10.0), series("other", 0.1)]).await?.is_success());
+    let port = free_port()?;
+    let login = login(dir.path(), &server)?;
+    let address = server.url().replacen("https://", "", 1);
+    let config = format!(
+        "global: {{ scrape_interval: 1s }}\n\
+         remote_read:\n  - url: {url}/api/v1/read\n    read_recent: true\n    {login}\n\
+         scrape_configs:\n  - job_name: ours\n    scheme: https\n    metrics_path: /federate\n    \
+         honor_labels: true\n    params: {{ 'match[]': ['other'] }}\n    \
+         static_configs: [{{ targets: ['{address}'] }}]\n    {login}\n    \
+         metric_relabel_configs: [{{ target_label: __name__, replacement: federated }}]\n",
+        url = server.url(),
+    );
+    let prometheus = prometheus(dir.path(), port, &config)?;
+    let ask = async |query: &str| {
+        let mut command = Command::new("promtool");
+        let url = format!("http://127.0.0.1:{port}");
+        command.args(["query", "instant", "--time", &now_s.to_string(), &url, query]);
+        let mut process = Process::start("promtool", &mut command)?;
+        process.finish(LONG).await?;
+        Ok::<_, anyhow::Error>(Some(process.log()).filter(|it| !it.is_empty()))
+    };
+    let expected = [
+        ("cpu_total", format!("cpu_total{{mode=\"user\"}} => 1500000 @[{now_s}]")),
+        ("rate(cpu_total[40m])", format!("{{mode=\"user\"}} => 1 @[{now_s}]")),
+        ("count_over_time(other[1h])", format!("{{mode=\"user\"}} => {n_samples} @[{now_s}]")),
+    ];
+    for (query, expected) in expected {
+        let found =
+            Deadline::within(LONG).until(query, || async { Ok(ask(query).await.ok().flatten()) });
+        assert_eq!(found.await.with_context(|| prometheus.log())?, expected);
+    }
+    let query = r#"federated{instance="",mode="user"}"#;
+    let found = Deadline::within(LONG).until(query, || ask(query)).await;
+    let expected = format!("federated{{job=\"ours\", mode=\"user\"}} => 1500000 @[{now_s}]");
+    assert_eq!(found.with_context(|| prometheus.log())?, expected);
     Ok(())
 }
