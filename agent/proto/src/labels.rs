@@ -163,6 +163,17 @@ impl LabelsBuilder {
         self
     }
 
+    /// Keeps the labels whose names these are.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        self.pairs.retain(|(name, _)| keep(name));
+    }
+
+    /// In no order; those that are set to nothing are not there.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        pairs.filter(|(_, value)| !value.is_empty())
+    }
+
     pub fn get(&self, name: &str) -> &str {
         self.pairs.iter().find(|(it, _)| it.as_ref() == name).map_or("", |(_, value)| value)
     }

@@ -6,7 +6,7 @@ mod text;
 
 use skep_proto::{Sample, SampleRows, TimestampMs, names::METRIC_NAME};
 
-use crate::{Limits, Reason, Refused, reason::Fault};
+use crate::{Limits, Reason, Refused, exposition, exposition::Syntax, reason::Fault};
 
 /// How the lines of a file are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct Decoded {
 enum LineFault {
     #[error("expected {expected} at byte {at}")]
     Syntax { expected: &'static str, at: usize },
+    #[error(transparent)]
+    Exposition(#[from] exposition::Fault),
     #[error("{n_values} values and {n_timestamps} timestamps")]
     Lengths { n_values: usize, n_timestamps: usize },
     #[error("no {0}")]
@@ -65,9 +67,10 @@ struct AtLine {
 impl Fault for AtLine {
     fn reason(&self) -> Reason {
         match self.fault {
-            LineFault::Syntax { .. } | LineFault::Lengths { .. } | LineFault::Missing(_) => {
-                Reason::Line
-            }
+            LineFault::Syntax { .. }
+            | LineFault::Exposition(_)
+            | LineFault::Lengths { .. }
+            | LineFault::Missing(_) => Reason::Line,
             LineFault::NoName => Reason::InvalidLabels,
             LineFault::Duplicate(_) => Reason::DuplicateLabels,
             LineFault::TooManyLabels(_) => Reason::TooManyLabels,
@@ -96,8 +99,8 @@ pub fn decode(format: Format, block: &str, first_line: usize, limits: &Limits) -
     for (at, line) in block.lines().enumerate() {
         let read = match format {
             Format::JsonLines => json_lines::read(line),
-            Format::Prometheus { default_ts } => text::read(line, default_ts, text::Unit::Ms),
-            Format::OpenMetrics { default_ts } => text::read(line, default_ts, text::Unit::Seconds),
+            Format::Prometheus { default_ts } => text::read(line, default_ts, Syntax::Text),
+            Format::OpenMetrics { default_ts } => text::read(line, default_ts, Syntax::OpenMetrics),
         };
         match read.and_then(|it| it.map(|it| it.checked(limits)).transpose()) {
             Ok(Some(series)) if series.samples.is_empty() => {}

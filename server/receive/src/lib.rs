@@ -10,6 +10,7 @@
 
 mod body;
 mod error;
+pub mod exposition;
 pub mod import;
 mod limits;
 pub mod loki_push;

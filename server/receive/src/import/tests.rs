@@ -58,11 +58,11 @@ fn text_is_read_as_prometheus_and_openmetrics_write_it() {
             [("__name__", "up")] 1@9
             [("__name__", "up"), ("host", "a"), ("le", "+Inf")] inf@1700000000123 NaN@1700000000124
             [("__name__", "my.metric"), ("a b", "\"x\\y\n")] 1000@9
-            line 7: expected a string in quotes at byte 8
-            line 8: expected } or , at byte 12
-            line 9: expected a value at byte 3
+            line 7: expected label value, got "}" while parsing: "up{host=}"
+            line 8: expected label name or right brace, got "" while parsing: "up{host=\"a\" 1"
+            line 9: expected value after metric, got "one" while parsing: "up one"
             line 10: a series without a metric name
-            line 11: expected a time stamp at byte 6"#]],
+            line 11: expected timestamp or new record, got "x" while parsing: "up 1 x""#]],
     );
     check(
         Format::OpenMetrics { default_ts },
