@@ -7,12 +7,26 @@ use time::{Date, OffsetDateTime};
 /// The Julian day of 1970-01-01.
 const EPOCH_JULIAN_DAY: i32 = 2_440_588;
 pub(crate) const MS_PER_DAY: i64 = 86_400_000;
+pub(crate) const MS_PER_HOUR: i64 = 3_600_000;
+const HOURS_PER_DAY: i32 = 24;
 pub(crate) const NS_PER_MS: i64 = 1_000_000;
 
 /// The day of a time stamp, in days since the epoch; saturates far beyond any calendar.
 pub(crate) fn day_of_ms(ts: i64) -> i32 {
     let day = ts.div_euclid(MS_PER_DAY);
     i32::try_from(day).unwrap_or(if day < 0 { i32::MIN } else { i32::MAX })
+}
+
+/// The hour of a time stamp, in hours since the epoch; saturates as [`day_of_ms`] does.
+pub(crate) fn hour_of_ms(ts: i64) -> i32 {
+    let hour = ts.div_euclid(MS_PER_HOUR);
+    i32::try_from(hour).unwrap_or(if hour < 0 { i32::MIN } else { i32::MAX })
+}
+
+/// The first and the last hour of a day.
+pub(crate) fn hours_of_day(day: i32) -> (i32, i32) {
+    let first = day.saturating_mul(HOURS_PER_DAY);
+    (first, first.saturating_add(HOURS_PER_DAY - 1))
 }
 
 /// The first millisecond of a day.
@@ -50,6 +64,16 @@ pub(crate) fn days_of_ms(ts: impl Iterator<Item = i64>) -> BTreeSet<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hours_are_of_their_day() {
+        for ts in [0, -1, 1, 1_795_341_600_123, MS_PER_DAY - 1, -MS_PER_DAY] {
+            let (first, last) = hours_of_day(day_of_ms(ts));
+            assert!((first..=last).contains(&hour_of_ms(ts)), "{ts}");
+            assert_eq!(i64::from(first) * MS_PER_HOUR, start_ms(day_of_ms(ts)));
+        }
+        assert_eq!((hour_of_ms(i64::MIN), hour_of_ms(i64::MAX)), (i32::MIN, i32::MAX));
+    }
 
     #[test]
     fn days_and_times_are_written_as_dates() {

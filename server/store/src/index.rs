@@ -1,4 +1,4 @@
-//! Label sets to ids and back: who has which labels, and on which days they had data.
+//! Label sets to ids and back: who has which labels, and when they had data.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -23,7 +23,10 @@ use ids::{IdAllocator, source_of};
 pub use spellings::KnownSpellings;
 pub(crate) use spellings::Spellings;
 
-use crate::{day::day_of_ms, retention::Periods};
+use crate::{
+    day::{hour_of_ms, hours_of_day},
+    retention::Periods,
+};
 
 const N_SHARDS: usize = 16;
 
@@ -47,8 +50,9 @@ pub(crate) struct Entry {
     ordinal: u32,
     /// The log segment that holds its registration, by the store's count; 0 for none.
     registered_in: AtomicU64,
-    first_day: AtomicI32,
-    last_day: AtomicI32,
+    /// Hours of rows that came since the start; of older rows and of lines, all of their day's.
+    first_hour: AtomicI32,
+    last_hour: AtomicI32,
 }
 
 #[derive(Debug)]
@@ -71,20 +75,27 @@ struct Bits(Vec<u64>);
 impl Entry {
     /// Notes that the set has data on this day. Cheap when it is known.
     pub(crate) fn mark_day(&self, day: i32) {
-        if day < self.first_day.load(Ordering::Relaxed) {
-            self.first_day.fetch_min(day, Ordering::Relaxed);
+        let (first, last) = hours_of_day(day);
+        self.mark_hour(first);
+        self.mark_hour(last);
+    }
+
+    /// As [`Self::mark_day`], of an hour.
+    pub(crate) fn mark_hour(&self, hour: i32) {
+        if hour < self.first_hour.load(Ordering::Relaxed) {
+            self.first_hour.fetch_min(hour, Ordering::Relaxed);
         }
-        if day > self.last_day.load(Ordering::Relaxed) {
-            self.last_day.fetch_max(day, Ordering::Relaxed);
+        if hour > self.last_hour.load(Ordering::Relaxed) {
+            self.last_hour.fetch_max(hour, Ordering::Relaxed);
         }
     }
 
-    /// Whether the set may have data in these days.
-    fn is_active(&self, days: (i32, i32)) -> bool {
+    /// Whether the set may have data in these hours.
+    fn is_active(&self, hours: (i32, i32)) -> bool {
         let (first, last) =
-            (self.first_day.load(Ordering::Relaxed), self.last_day.load(Ordering::Relaxed));
-        // Without any day the first is after the last.
-        first <= last && first <= days.1 && days.0 <= last
+            (self.first_hour.load(Ordering::Relaxed), self.last_hour.load(Ordering::Relaxed));
+        // Without any hour the first is after the last.
+        first <= last && first <= hours.1 && hours.0 <= last
     }
 
     /// Its place in the index: label sets are numbered as they come.
@@ -268,8 +279,8 @@ impl Inner {
             hash,
             ordinal,
             registered_in: AtomicU64::new(0),
-            first_day: AtomicI32::new(i32::MAX),
-            last_day: AtomicI32::new(i32::MIN),
+            first_hour: AtomicI32::new(i32::MAX),
+            last_hour: AtomicI32::new(i32::MIN),
         });
         self.entries.push(Some(Arc::clone(&entry)));
         self.n_live += 1;
@@ -314,11 +325,15 @@ impl IndexSnapshot {
     }
 
     fn select_unordered(&self, matchers: &[Matcher], range: TimeRange) -> Vec<Arc<Entry>> {
-        let days = (day_of_ms(range.start.0), day_of_ms(range.end.0));
+        let hours = hours_of(range);
         let mut entries = self.index.inner().select(matchers, self.n_entries);
-        entries.retain(|it| it.is_active(days));
+        entries.retain(|it| it.is_active(hours));
         entries
     }
+}
+
+fn hours_of(range: TimeRange) -> (i32, i32) {
+    (hour_of_ms(range.start.0), hour_of_ms(range.end.0))
 }
 
 /// [`IndexSnapshot`] with the id type of its table.

@@ -109,6 +109,28 @@ async fn listings_come_from_the_index() {
     .await;
 }
 
+/// The index knows the hours of what came since the start.
+#[tokio::test]
+async fn listings_of_other_hours_leave_a_series_out() {
+    check(
+        "series?match[]=memory_bytes&start=@600&end=@700
+         series?match[]=memory_bytes&start=@3600&end=@7000
+         label/core/values?start=@3600&end=@7000
+         labels?start=@3600&end=@7000",
+        expect![[r#"
+            series?match[]=memory_bytes&start=@600&end=@700
+              200 {"status":"success","data":[{"__name__":"memory_bytes","host":"a"}]}
+            series?match[]=memory_bytes&start=@3600&end=@7000
+              200 {"status":"success","data":[]}
+            label/core/values?start=@3600&end=@7000
+              200 {"status":"success","data":[]}
+            labels?start=@3600&end=@7000
+              200 {"status":"success","data":[]}
+        "#]],
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn faults_are_told_in_prometheus_words() {
     check(

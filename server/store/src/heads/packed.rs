@@ -48,8 +48,8 @@ struct Before {
     bits: u64,
     /// From the time stamp before it.
     delta: i32,
-    /// See [`Slot::day`].
-    day: i32,
+    /// See [`Slot::hour`].
+    hour: i32,
 }
 
 /// Where full tails go. It grows without moving what it holds.
@@ -61,7 +61,7 @@ const BLOCKS_PER_CHUNK: usize = 512;
 impl Default for Slot {
     fn default() -> Self {
         Self {
-            before: Before { day: i32::MIN, ..Before::default() },
+            before: Before { hour: i32::MIN, ..Before::default() },
             blocks: 0,
             n_tail: 0,
             tail: [0; TAIL_BYTES],
@@ -70,13 +70,13 @@ impl Default for Slot {
 }
 
 impl Slot {
-    /// The last day that a sample had, [`i32::MIN`] before the first; whoever appends keeps it.
-    pub(super) fn day(&self) -> i32 {
-        self.before.day
+    /// The last hour that a sample had, [`i32::MIN`] before the first; whoever appends keeps it.
+    pub(super) fn hour(&self) -> i32 {
+        self.before.hour
     }
 
-    pub(super) fn set_day(&mut self, day: i32) {
-        self.before.day = day;
+    pub(super) fn set_hour(&mut self, hour: i32) {
+        self.before.hour = hour;
     }
 
     #[inline]
@@ -127,7 +127,7 @@ impl Before {
     fn advance(&mut self, ts: i64, bits: u64) {
         // A gap too long to expect once more.
         let delta = i32::try_from(ts.wrapping_sub(self.ts)).unwrap_or(0);
-        *self = Self { ts, bits, delta, day: self.day };
+        *self = Self { ts, bits, delta, hour: self.hour };
     }
 
     /// How many bytes of the scratch say it.

@@ -17,7 +17,7 @@ use hashbrown::HashTable;
 
 use super::packed::{Blocks, Slot};
 use crate::{
-    day::{MS_PER_DAY, day_of_ms, start_ms},
+    day::{MS_PER_HOUR, day_of_ms, hour_of_ms},
     filter::RowFilter,
     index::{Entry, Index},
     shared::Shared,
@@ -184,18 +184,19 @@ impl SampleHeads {
         let Page { slots, blocks } = &mut *page;
         let n_bytes_before = blocks.n_bytes();
         let mut n_samples_all = 0;
-        let mut today = Today::of(0);
+        let mut now = Hour::of(0);
+        let mut day = None;
         for (columns, run) in runs {
             let mut samples = columns.samples_of(run);
             for (number, n_samples) in columns.series_of(run) {
                 let Some(slot) = slots.get_mut(number as usize % PAGE_SLOTS) else { break };
                 for (ts, bits) in samples.by_ref().take(n_samples as usize) {
-                    if !today.contains(ts) {
-                        today = Today::of(ts);
+                    if !now.contains(ts) {
+                        now = Hour::of(ts);
                     }
-                    if slot.day() != today.day {
-                        slot.set_day(today.day);
-                        self.note_day(today.day, directory.entries.get(number as usize));
+                    if slot.hour() != now.hour {
+                        slot.set_hour(now.hour);
+                        self.note_hour(now, &mut day, directory.entries.get(number as usize));
                     }
                     slot.push(ts, bits, blocks);
                 }
@@ -206,10 +207,14 @@ impl SampleHeads {
         self.n_samples.fetch_add(n_samples_all, Ordering::Relaxed);
     }
 
-    fn note_day(&self, day: i32, entry: Option<&Arc<Entry>>) {
-        lock(&self.days).insert(day);
+    /// `known_day` is in the days already.
+    fn note_hour(&self, now: Hour, known_day: &mut Option<i32>, entry: Option<&Arc<Entry>>) {
+        let day = day_of_ms(now.start_ms);
+        if known_day.replace(day) != Some(day) {
+            lock(&self.days).insert(day);
+        }
         if let Some(entry) = entry {
-            entry.mark_day(day);
+            entry.mark_hour(now.hour);
         }
     }
 
@@ -270,21 +275,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("nothing panics while it holds a head")
 }
 
-/// Samples of a request are of one day, nearly always: a comparison instead of a division.
+/// Samples of a request are of one hour, nearly always: a comparison instead of a division.
 #[derive(Debug, Clone, Copy)]
-struct Today {
-    day: i32,
+struct Hour {
+    hour: i32,
     start_ms: i64,
 }
 
-impl Today {
+impl Hour {
     fn of(ts: i64) -> Self {
-        let day = day_of_ms(ts);
-        Self { day, start_ms: start_ms(day) }
+        let hour = hour_of_ms(ts);
+        Self { hour, start_ms: i64::from(hour).saturating_mul(MS_PER_HOUR) }
     }
 
     fn contains(self, ts: i64) -> bool {
-        (0..MS_PER_DAY).contains(&ts.wrapping_sub(self.start_ms))
+        (0..MS_PER_HOUR).contains(&ts.wrapping_sub(self.start_ms))
     }
 }
 
@@ -399,7 +404,7 @@ mod tests {
     use skep_proto::Labels;
 
     use super::*;
-    use crate::index::IdOrder;
+    use crate::{day::MS_PER_DAY, index::IdOrder};
 
     /// Appends to the series of each name and tells which of them are not registered.
     fn append(

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{Bits, Entry, Index, Inner};
+use crate::day::hours_of_day;
 
 impl Index {
     /// Forgets that the chosen ids have a row in this day's table.
@@ -104,10 +105,11 @@ impl Inner {
 
 impl Entry {
     fn set_days(&self, days: &[i32]) {
-        let first = days.iter().copied().min().unwrap_or(i32::MAX);
-        let last = days.iter().copied().max().unwrap_or(i32::MIN);
-        self.first_day.store(first, Ordering::Relaxed);
-        self.last_day.store(last, Ordering::Relaxed);
+        let hours = days.iter().map(|it| hours_of_day(*it));
+        let first = hours.clone().map(|(first, _)| first).min().unwrap_or(i32::MAX);
+        let last = hours.map(|(_, last)| last).max().unwrap_or(i32::MIN);
+        self.first_hour.store(first, Ordering::Relaxed);
+        self.last_hour.store(last, Ordering::Relaxed);
     }
 }
 

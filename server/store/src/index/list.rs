@@ -5,8 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use skep_proto::{Matcher, TimeRange};
 
-use super::{Entry, IndexSnapshot, Inner};
-use crate::day::day_of_ms;
+use super::{Entry, IndexSnapshot, Inner, hours_of};
 
 impl IndexSnapshot {
     /// Names that a matching label set has, in order, `limit` at most.
@@ -51,12 +50,12 @@ impl IndexSnapshot {
 
     /// Whether one of these ordinals may have data in the range.
     fn has_any(&self, inner: &Inner, range: TimeRange) -> impl Fn(&[u32]) -> bool {
-        let days = (day_of_ms(range.start.0), day_of_ms(range.end.0));
+        let hours = hours_of(range);
         let entry = |it: &u32| -> Option<&Arc<Entry>> { inner.entries.get(*it as usize)?.as_ref() };
         move |ordinals| {
             // The newest are the likeliest to be there still.
             let ordinals = ordinals.iter().rev().filter(|it| **it < self.n_entries);
-            ordinals.filter_map(entry).any(|it| it.is_active(days))
+            ordinals.filter_map(entry).any(|it| it.is_active(hours))
         }
     }
 }
