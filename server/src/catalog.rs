@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use skep_proto::TimestampMs;
-use skep_query::{Catalog, Rollup, RollupTables, RollupTier, Rollups, Snapshot, TableProvider};
+use skep_proto::{TimeRange, TimestampMs};
+use skep_query::{
+    Catalog, Changes, Rollup, RollupTables, RollupTier, Rollups, Snapshot, TableProvider,
+};
 use skep_store::Store;
 
 #[derive(Debug)]
@@ -19,6 +21,20 @@ impl Catalog for StoreCatalog {
             logs: snapshot.logs(),
             rollups: Some(Arc::new(StoreRollups(snapshot))),
         }
+    }
+
+    fn changes(&self) -> Option<&dyn Changes> {
+        Some(self)
+    }
+}
+
+impl Changes for StoreCatalog {
+    fn version(&self) -> u64 {
+        self.0.sample_changes().version()
+    }
+
+    fn first_since(&self, version: u64, range: TimeRange) -> Option<TimestampMs> {
+        self.0.sample_changes().first_since(version, range)
     }
 }
 
@@ -54,5 +70,7 @@ impl RollupTables for StoreTier {
     }
 }
 
+#[cfg(test)]
+mod kept_answers_tests;
 #[cfg(test)]
 mod tests;

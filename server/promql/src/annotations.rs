@@ -36,6 +36,12 @@ impl Annotations {
         (limited(&self.warnings, n_max, "warning"), limited(&self.infos, n_max, "info"))
     }
 
+    /// Takes those of another part of the same query.
+    pub fn append(&mut self, mut other: Self) {
+        self.warnings.append(&mut other.warnings);
+        self.infos.append(&mut other.infos);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.warnings.is_empty() && self.infos.is_empty()
     }

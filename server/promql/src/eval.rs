@@ -35,7 +35,7 @@ pub enum Value {
     Raw(Vec<RawSeries>),
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum EvalError {
     /// The query is valid but Skep cannot answer it; names the construct.
     #[error("not supported: {0}")]

@@ -149,7 +149,7 @@ pub trait Storage: Send + Sync {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
     /// The message names the limit and the setting that moves it.
     #[error("{0}")]
@@ -159,5 +159,5 @@ pub enum StorageError {
     #[error("query was canceled")]
     Canceled,
     #[error("storage failed")]
-    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Internal(#[source] Arc<dyn std::error::Error + Send + Sync>),
 }

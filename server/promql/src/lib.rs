@@ -14,6 +14,7 @@ pub mod parse;
 mod print;
 pub mod promqltest;
 pub mod quantile;
+mod reach;
 pub mod vector;
 pub mod window;
 
@@ -26,3 +27,4 @@ pub use leaf::{
 pub use matrix::{Grid, GridError, Histograms, Matrix, Row, absent, is_absent};
 pub use parse::{ParseError, ParseOptions, parse, parse_selector, parse_with};
 pub use print::format_query;
+pub use reach::{Reach, reach};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skep_proto::{Labels, NativeHistogram, TimestampMs};
 
 /// The times a query is evaluated at: `start`, `start + step`, … up to `end` included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Grid {
     start: TimestampMs,
     step_ms: i64,

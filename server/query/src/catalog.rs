@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use datafusion::catalog::TableProvider;
-use skep_proto::{LabelIndex, SeriesId, StreamId, TimestampMs};
+use skep_proto::{LabelIndex, SeriesId, StreamId, TimeRange, TimestampMs};
 
 /// The tables at one moment. Nothing in it changes while a query holds it.
 ///
@@ -70,4 +70,21 @@ pub trait RollupTables: Send + Sync + fmt::Debug {
 /// Where snapshots come from. Everything acknowledged before the call is in the snapshot.
 pub trait Catalog: Send + Sync + fmt::Debug {
     fn snapshot(&self) -> Snapshot;
+
+    /// What of the samples changed since when; `None` where that is not known, and so no answer is
+    /// kept.
+    fn changes(&self) -> Option<&dyn Changes> {
+        None
+    }
+}
+
+/// Tells whether an answer from before still holds.
+pub trait Changes: Send + Sync {
+    /// Grows with each write. Read before a snapshot is taken: what the snapshot lacks has a later
+    /// version.
+    fn version(&self) -> u64;
+
+    /// The earliest time in `range` of what was written since `version`, or one before it; `None`
+    /// where nothing was.
+    fn first_since(&self, version: u64, range: TimeRange) -> Option<TimestampMs>;
 }

@@ -1,4 +1,4 @@
-//! What one query may cost. Each limit names the setting that moves it.
+//! What one query may cost, and what it takes for granted. Each names the setting that moves it.
 
 use std::time::Duration;
 
@@ -19,12 +19,18 @@ pub struct Limits {
     /// `query.spill_total`: bytes that sorts and joins of all SQL queries may have in temporary
     /// files together.
     pub spill_bytes_total: u64,
+    /// `query.result_cache`: bytes of answers to range queries that are kept; 0 keeps none.
+    pub result_cache_bytes: usize,
     /// `query.timeout`: the longest a query may run, whatever its `timeout` parameter says.
     pub timeout: Duration,
     /// `query.lines_max`: log lines one query may return.
     pub n_lines_max: usize,
     /// `query.log_series_max`: series one LogQL metric query may answer with.
     pub n_log_series_max: usize,
+    /// `query.lookback`: how old a sample an instant selector may take.
+    pub lookback: Duration,
+    /// `query.evaluation_interval`: the step of subqueries that give none.
+    pub evaluation_interval: Duration,
 }
 
 impl Default for Limits {
@@ -36,10 +42,14 @@ impl Default for Limits {
             memory_bytes_max: 512 << 20,
             memory_bytes_total: 1 << 30,
             spill_bytes_total: 4 << 30,
+            result_cache_bytes: 64 << 20,
             timeout: Duration::from_mins(2),
             n_lines_max: 5_000,
             // Loki's `max_query_series`.
             n_log_series_max: 500,
+            // Prometheus' `--query.lookback-delta` and `global.evaluation_interval`.
+            lookback: Duration::from_mins(5),
+            evaluation_interval: Duration::from_mins(1),
         }
     }
 }

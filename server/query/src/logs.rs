@@ -100,7 +100,7 @@ impl LogStorage {
             DataFusionError::Context(_, inner) => self.failed(*inner),
             DataFusionError::External(inner) => match inner.downcast::<QueryError>() {
                 Ok(error) => *error,
-                Err(other) => StorageError::Internal(other).into(),
+                Err(other) => StorageError::Internal(Arc::from(other)).into(),
             },
             other => storage_error(other, &self.session.limits).into(),
         }

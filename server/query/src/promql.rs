@@ -1,27 +1,49 @@
 //! PromQL: text to answer over one snapshot.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use skep_promql::{
-    Annotations, EvalError, EvalOptions, Grid, ParseError, ParseOptions, StorageError, Value, eval,
-    parse,
+    Annotations, EvalError, EvalOptions, Expr, Grid, ParseError, ParseOptions, StorageError, Value,
+    eval, parse, reach,
 };
 use skep_proto::TimestampMs;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Engine, Explanation, metrics::MetricStorage};
+use crate::{
+    Changes, Engine, Explanation,
+    metrics::MetricStorage,
+    results::{Key, Results},
+};
 
 /// What a request may ask for beside query and times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct PromqlOptions {
     /// Shortens [`crate::Limits::timeout`], never lengthens it.
     pub timeout: Option<Duration>,
-    /// Prometheus' default is 5 minutes.
+    /// [`crate::Limits::lookback`], if left out.
     pub lookback_ms: Option<i64>,
+    /// Takes nothing from answers that are kept or at work, so that its statistics are of all it
+    /// needs.
+    pub is_fresh: bool,
 }
 
+/// A question as far as its answer depends on it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Asked {
+    query: String,
+    grid: Grid,
+    options: PromqlOptions,
+    is_instant: bool,
+    /// Of the changes when it was asked: what is acknowledged by then is in the answer.
+    version: Option<u64>,
+}
+
+/// An answer that several may wait for.
+pub(crate) type Told = Result<Arc<PromqlAnswer>, PromqlError>;
+
 /// A query's result and what it took.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PromqlAnswer {
     pub value: Value,
     pub annotations: Annotations,
@@ -36,7 +58,7 @@ pub struct PromqlStats {
     pub eval_time: Duration,
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum PromqlError {
     #[error(transparent)]
     Parse(#[from] ParseError),
@@ -55,8 +77,7 @@ impl Engine {
         at: TimestampMs,
         options: PromqlOptions,
     ) -> Result<PromqlAnswer, PromqlError> {
-        let run = Run::new(self, options, true, false);
-        run.answer(query, Grid::instant(at)).await
+        self.promql(query, Grid::instant(at), options, true).await
     }
 
     /// A query at every step of a grid.
@@ -69,8 +90,38 @@ impl Engine {
         grid: Grid,
         options: PromqlOptions,
     ) -> Result<PromqlAnswer, PromqlError> {
-        let run = Run::new(self, options, false, false);
-        run.answer(query, grid).await
+        self.promql(query, grid, options, false).await
+    }
+
+    async fn promql(
+        &self,
+        query: &str,
+        grid: Grid,
+        options: PromqlOptions,
+        is_instant: bool,
+    ) -> Result<PromqlAnswer, PromqlError> {
+        let version = self.changes().filter(|_| !options.is_fresh).map(Changes::version);
+        let asked = Asked { query: query.to_owned(), grid, options, is_instant, version };
+        if version.is_none() {
+            return self.answer(&asked).await;
+        }
+        let flight = self.metrics.flights.join(asked.clone(), || {
+            let engine = self.clone();
+            async move { engine.answer(&asked).await.map(Arc::new) }.boxed()
+        });
+        flight.await.map(Arc::unwrap_or_clone)
+    }
+
+    async fn answer(&self, asked: &Asked) -> Result<PromqlAnswer, PromqlError> {
+        let Asked { query, grid, options, is_instant, version } = asked;
+        let run = Run::new(self, *options, *is_instant, false);
+        match (*version, self.changes()) {
+            (Some(version), Some(changes)) if !is_instant => {
+                let cache = Cached { results: &self.metrics.results, changes, version };
+                run.answer_from(&cache, query, *grid).await
+            }
+            _ => run.answer(query, *grid).await,
+        }
     }
 
     /// Runs the query and tells what each leaf did; an instant query where the grid has one step.
@@ -104,13 +155,13 @@ impl Run {
     fn new(engine: &Engine, options: PromqlOptions, is_instant: bool, explain: bool) -> Self {
         let session = engine.begin(options.timeout);
         let deadline = session.deadline;
-        let defaults = EvalOptions::default();
+        let limits = engine.limits();
         let options = EvalOptions {
-            lookback_ms: options.lookback_ms.unwrap_or(defaults.lookback_ms),
-            n_values_max: usize::try_from(engine.limits().n_samples_max).unwrap_or(usize::MAX),
+            lookback_ms: options.lookback_ms.unwrap_or(millis(limits.lookback)),
+            default_step_ms: millis(limits.evaluation_interval),
+            n_values_max: usize::try_from(limits.n_samples_max).unwrap_or(usize::MAX),
             deadline: Some(deadline),
             is_instant,
-            ..defaults
         };
         Self { storage: MetricStorage::new(engine.snapshot(), session, explain), options, deadline }
     }
@@ -119,15 +170,93 @@ impl Run {
         let started = Instant::now();
         let expr = parse(query)?;
         let parsed = Instant::now();
-        let running = eval(query, &expr, grid, &self.storage, &self.options);
-        let (value, annotations) = timeout_at(self.deadline, running)
+        let evaluated = self.eval(query, &expr, grid).await?;
+        Ok(self.told(evaluated, started, parsed))
+    }
+
+    /// As [`Self::answer`], at steps that are not known yet.
+    async fn answer_from(
+        &self,
+        cache: &Cached<'_>,
+        query: &str,
+        grid: Grid,
+    ) -> Result<PromqlAnswer, PromqlError> {
+        let started = Instant::now();
+        let expr = parse(query)?;
+        let parsed = Instant::now();
+        let lookback_ms = self.options.lookback_ms;
+        let Some(reach) = reach(&expr, lookback_ms) else {
+            return Ok(self.told(self.eval(query, &expr, grid).await?, started, parsed));
+        };
+        let key = Key::new(query, lookback_ms, &grid);
+        let Some(known) = cache.results.known(&key, &grid, reach, cache.changes) else {
+            let evaluated = self.eval(query, &expr, grid).await?;
+            cache.keep(key, &evaluated);
+            return Ok(self.told(evaluated, started, parsed));
+        };
+        let (mut others, mut annotations) = (Vec::new(), Annotations::default());
+        for steps in known.unknown(&grid) {
+            let start = steps.start;
+            let (value, told) = self.eval(query, &expr, grid.part(steps)).await?;
+            annotations.append(told);
+            if let Value::Vector(matrix) = value {
+                others.push((start, matrix));
+            }
+        }
+        let is_new = !others.is_empty();
+        let evaluated = (Value::Vector(known.joined(grid, others)), annotations);
+        if is_new {
+            cache.keep(key, &evaluated);
+        }
+        Ok(self.told(evaluated, started, parsed))
+    }
+
+    async fn eval(
+        &self,
+        query: &str,
+        expr: &Expr,
+        grid: Grid,
+    ) -> Result<(Value, Annotations), EvalError> {
+        let running = eval(query, expr, grid, &self.storage, &self.options);
+        timeout_at(self.deadline, running)
             .await
-            .map_err(|_elapsed| EvalError::Storage(StorageError::Timeout))??;
+            .map_err(|_elapsed| EvalError::Storage(StorageError::Timeout))?
+    }
+
+    fn told(
+        &self,
+        (value, annotations): (Value, Annotations),
+        started: Instant,
+        parsed: Instant,
+    ) -> PromqlAnswer {
         let stats = PromqlStats {
             n_samples: self.storage.n_samples(),
             parse_time: parsed - started,
             eval_time: parsed.elapsed(),
         };
-        Ok(PromqlAnswer { value, annotations, stats })
+        PromqlAnswer { value, annotations, stats }
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Answers from before, and how to tell whether they hold.
+struct Cached<'a> {
+    results: &'a Results,
+    changes: &'a dyn Changes,
+    /// From before the snapshot.
+    version: u64,
+}
+
+impl Cached<'_> {
+    /// What has something to tell beside its values is computed each time.
+    fn keep(&self, key: Key, (value, annotations): &(Value, Annotations)) {
+        if let Value::Vector(matrix) = value
+            && annotations.is_empty()
+        {
+            self.results.keep(key, self.version, matrix);
+        }
     }
 }

@@ -183,6 +183,6 @@ pub(crate) fn storage_error(error: DataFusionError, limits: &Limits) -> StorageE
                 limits.memory_bytes_total
             ))
         }
-        _ => StorageError::Internal(Box::new(error)),
+        _ => StorageError::Internal(Arc::new(error)),
     }
 }

@@ -22,6 +22,7 @@ const HEADS_SHARE: u64 = 4;
 const QUERIES_SHARE: u64 = 4;
 const LOG_SHARE: u64 = 16;
 const CACHE_SHARE: u64 = 16;
+const RESULTS_SHARE: u64 = 32;
 const WRITES_SHARE: u64 = 8;
 /// Of the heads: a flush begins, so that writes go on while it runs.
 const FLUSH_SHARE: usize = 4;
@@ -42,6 +43,7 @@ pub(super) struct Shares {
     queries: u64,
     log_queue: u64,
     cache: u64,
+    results: u64,
     writes: u64,
 }
 
@@ -71,6 +73,7 @@ impl Shares {
             queries: limit / QUERIES_SHARE,
             log_queue: limit / LOG_SHARE,
             cache: limit / CACHE_SHARE,
+            results: limit / RESULTS_SHARE,
             writes: limit / WRITES_SHARE,
         }
     }
@@ -88,6 +91,7 @@ impl Shares {
     pub(super) fn lower_queries(&self, limits: &mut Limits) {
         limits.memory_bytes_total = limits.memory_bytes_total.min(to_usize(self.queries));
         limits.memory_bytes_max = limits.memory_bytes_max.min(limits.memory_bytes_total);
+        limits.result_cache_bytes = limits.result_cache_bytes.min(to_usize(self.results));
     }
 
     /// As [`Self::lower_store`]: writes at work at once.
@@ -121,6 +125,7 @@ impl Shares {
             ("log", store.log_queue_bytes as u64),
             ("cache", store.sample_cache_bytes as u64),
             ("queries", queries.memory_bytes_total as u64),
+            ("results", queries.result_cache_bytes as u64),
         ]
     }
 }

@@ -21,7 +21,10 @@ pub(super) struct RawQuery {
     memory_max: Option<String>,
     memory_total: Option<String>,
     spill_total: Option<String>,
+    result_cache: Option<String>,
     timeout: Option<String>,
+    lookback: Option<String>,
+    evaluation_interval: Option<String>,
     lines_max: Option<usize>,
 }
 
@@ -54,8 +57,23 @@ impl RawQuery {
         if let Some(it) = &self.spill_total {
             limits.spill_bytes_total = bytes("query.spill_total", it)? as u64;
         }
-        if let Some(it) = &self.timeout {
-            limits.timeout = positive_duration("query.timeout", it)?;
+        match self.result_cache.as_deref() {
+            Some("off") => limits.result_cache_bytes = 0,
+            Some(it) => limits.result_cache_bytes = bytes("query.result_cache", it)?,
+            None => {}
+        }
+        for (key, text, limit) in [
+            ("query.timeout", &self.timeout, &mut limits.timeout),
+            ("query.lookback", &self.lookback, &mut limits.lookback),
+            (
+                "query.evaluation_interval",
+                &self.evaluation_interval,
+                &mut limits.evaluation_interval,
+            ),
+        ] {
+            if let Some(it) = text {
+                *limit = positive_duration(key, it)?;
+            }
         }
         Ok(limits)
     }

@@ -158,6 +158,10 @@ impl PreparedSamples<'_> {
             store.wal.append(self.record).await.map_err(AppendError::from)?;
             heads.append(&columns);
             heads.set_registered(&self.registered);
+            let ts = &columns.ts;
+            if let Some((min, max)) = ts.iter().copied().min().zip(ts.iter().copied().max()) {
+                store.changes.note(min, max);
+            }
             drop(self.epoch);
             store.ask_for_flush_if_due();
         }

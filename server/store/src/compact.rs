@@ -265,6 +265,9 @@ impl Store {
             parts.extend(new);
             parts.sort_by_key(|it| it.info.rank);
         }
+        if operation == "DELETE" {
+            self.changes.note_all();
+        }
         // A crash must not bring back a commit that names files which are gone.
         log.sync()?;
         old.iter().for_each(|it| it.mark_removed());

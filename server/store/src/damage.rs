@@ -286,6 +286,7 @@ impl Store {
                     self.figures.n_damaged_parts.fetch_add(1, Ordering::Relaxed);
                 }
                 self.with_parts(table, |parts| parts.retain(|it| !Arc::ptr_eq(it, &part)));
+                self.changes.note_all();
             }
             self.note_disk_bytes(tables.size_bytes());
         }
@@ -307,6 +308,7 @@ impl Store {
                 }
             }
             self.view().tiers.retain(|it| !Arc::ptr_eq(&it.1, &part));
+            self.changes.note_all();
         }
         self.note_disk_bytes(tables.size_bytes());
         Ok(())

@@ -264,6 +264,7 @@ impl Store {
         self.deletes_held().masks.push(Arc::clone(mask));
         let parts = self.parts_under(mask).into_iter().chain(self.rollups_under(mask));
         parts.for_each(|it| it.hide(mask));
+        self.changes.note_all();
     }
 
     /// The live parts that a mask is about.

@@ -311,6 +311,8 @@ impl Store {
         };
         let old = view.tiers.extract_if(.., is_gone).map(|it| it.1).collect();
         view.tiers.extend(new.into_iter().map(|it| (tier, it)));
+        drop(view);
+        self.changes.note_all();
         old
     }
 

@@ -11,6 +11,7 @@ mod append;
 #[cfg(test)]
 mod append_tests;
 mod bytes;
+mod changes;
 mod commit;
 mod compact;
 mod config;
@@ -68,6 +69,7 @@ mod view;
 mod words;
 
 pub use append::PreparedSamples;
+pub use changes::Changes;
 pub use commit::{ActionError, CheckpointError, CommitError};
 pub use config::StoreConfig;
 pub use delete::{DeleteError, DeleteInfo};

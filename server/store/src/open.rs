@@ -14,6 +14,7 @@ use skep_wal::{Fs, RealFs, Replay, SegmentSeq, Wal, WalOptions};
 use tokio::sync::{Notify, RwLock};
 
 use crate::{
+    changes::Changes,
     commit::{CommitError, Covered, TableLog, TableSchema},
     config::StoreConfig,
     damage::{self, DAMAGED_DIR},
@@ -120,6 +121,7 @@ impl Store {
             streams,
             view: Mutex::new(view),
             metadata,
+            changes: Changes::default(),
             sample_cache: Arc::new(Cache::new(config.sample_cache_bytes)),
             tables: Arc::new(tokio::sync::Mutex::new(tables)),
             compaction: tokio::sync::Mutex::new(()),

@@ -15,6 +15,7 @@ use skep_wal::{Fs, Wal};
 use tokio::sync::{Notify, RwLock};
 
 use crate::{
+    changes::Changes,
     config::StoreConfig,
     day::NS_PER_MS,
     delete::Deletes,
@@ -48,6 +49,8 @@ pub struct Store {
     pub(crate) streams: Arc<Index>,
     pub(crate) view: Mutex<View>,
     pub(crate) metadata: Mutex<Arc<BTreeMap<String, Metadata>>>,
+    /// When samples of which times were last written.
+    pub(crate) changes: Changes,
     /// What queries lately read of the parts of samples.
     pub(crate) sample_cache: Arc<Cache>,
     /// Whoever commits holds it.
@@ -159,6 +162,11 @@ impl Store {
         drop(epoch);
         self.ask_for_flush_if_due();
         Ok(counted(&self.figures.n_entries_rejected, intake.appended))
+    }
+
+    /// What of the samples changed since when.
+    pub fn sample_changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// The store as it is now.

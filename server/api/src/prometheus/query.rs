@@ -61,7 +61,9 @@ pub(super) async fn explain(
 }
 
 fn options(params: &Params) -> Result<PromqlOptions, ApiError> {
-    Ok(PromqlOptions { timeout: timeout(params)?, lookback_ms: lookback_ms(params)? })
+    // `nocache` as VictoriaMetrics has it.
+    let is_fresh = params.given("stats").is_some() || params.given("nocache").is_some();
+    Ok(PromqlOptions { timeout: timeout(params)?, lookback_ms: lookback_ms(params)?, is_fresh })
 }
 
 fn grid(params: &Params) -> Result<Grid, ApiError> {
