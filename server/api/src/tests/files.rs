@@ -138,7 +138,7 @@ async fn bad_lines_are_named_and_the_others_stored() {
         /api/v1/import
           400 {"status":"error","errorType":"bad_data","error":"line 2: expected { at byte 0"}
         /api/v1/import/prometheus
-          400 {"status":"error","errorType":"bad_data","error":"line 2: expected = at byte 4"}
+          400 {"status":"error","errorType":"bad_data","error":"line 2: expected label name or right brace, got \"\" while parsing: \"b{ 2\""}
         /api/v1/import/prometheus?timestamp=x
           400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"timestamp\": \"x\": invalid digit found in string"}
         /loki/api/v1/import
