@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skep_promql::StorageError;
+use skep_promql::{ParseOptions, StorageError};
 
 /// Bounds of one query; all of them settings of `[query]` in the server's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub struct Limits {
     pub lookback: Duration,
     /// `query.evaluation_interval`: the step of subqueries that give none.
     pub evaluation_interval: Duration,
+    /// `query.experimental`: whether what Prometheus has behind `promql-experimental-functions` and
+    /// its like is answered.
+    pub is_experimental: bool,
 }
 
 impl Default for Limits {
@@ -50,11 +53,17 @@ impl Default for Limits {
             // Prometheus' `--query.lookback-delta` and `global.evaluation_interval`.
             lookback: Duration::from_mins(5),
             evaluation_interval: Duration::from_mins(1),
+            is_experimental: true,
         }
     }
 }
 
 impl Limits {
+    /// How PromQL is read.
+    pub fn parse_options(&self) -> ParseOptions {
+        ParseOptions { experimental: self.is_experimental }
+    }
+
     pub(crate) fn check_series(&self, n_series: usize) -> Result<(), StorageError> {
         if n_series <= self.n_series_max {
             return Ok(());

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures::FutureExt as _;
 use skep_promql::{
     Annotations, EvalError, EvalOptions, Expr, Grid, ParseError, ParseOptions, StorageError, Value,
-    eval, parse, reach,
+    eval, parse_with, reach,
 };
 use skep_proto::TimestampMs;
 use tokio::time::{Instant, timeout_at};
@@ -137,7 +137,7 @@ impl Engine {
         let run = Run::new(self, options, grid.n_steps() == 1, true);
         let answer = run.answer(query, grid).await?;
         Ok(Explanation {
-            tree: skep_promql::format_query(query, ParseOptions::default())?,
+            tree: skep_promql::format_query(query, self.limits().parse_options())?,
             leaves: run.storage.take_plans().await,
             n_samples: answer.stats.n_samples,
         })
@@ -148,6 +148,7 @@ impl Engine {
 struct Run {
     storage: MetricStorage,
     options: EvalOptions,
+    parse_options: ParseOptions,
     deadline: Instant,
 }
 
@@ -163,12 +164,13 @@ impl Run {
             deadline: Some(deadline),
             is_instant,
         };
-        Self { storage: MetricStorage::new(engine.snapshot(), session, explain), options, deadline }
+        let storage = MetricStorage::new(engine.snapshot(), session, explain);
+        Self { storage, options, parse_options: limits.parse_options(), deadline }
     }
 
     async fn answer(&self, query: &str, grid: Grid) -> Result<PromqlAnswer, PromqlError> {
         let started = Instant::now();
-        let expr = parse(query)?;
+        let expr = parse_with(query, self.parse_options)?;
         let parsed = Instant::now();
         let evaluated = self.eval(query, &expr, grid).await?;
         Ok(self.told(evaluated, started, parsed))
@@ -182,7 +184,7 @@ impl Run {
         grid: Grid,
     ) -> Result<PromqlAnswer, PromqlError> {
         let started = Instant::now();
-        let expr = parse(query)?;
+        let expr = parse_with(query, self.parse_options)?;
         let parsed = Instant::now();
         let lookback_ms = self.options.lookback_ms;
         let Some(reach) = reach(&expr, lookback_ms) else {

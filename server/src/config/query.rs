@@ -25,6 +25,7 @@ pub(super) struct RawQuery {
     timeout: Option<String>,
     lookback: Option<String>,
     evaluation_interval: Option<String>,
+    experimental: Option<bool>,
     lines_max: Option<usize>,
 }
 
@@ -74,6 +75,9 @@ impl RawQuery {
             if let Some(it) = text {
                 *limit = positive_duration(key, it)?;
             }
+        }
+        if let Some(it) = self.experimental {
+            limits.is_experimental = it;
         }
         Ok(limits)
     }

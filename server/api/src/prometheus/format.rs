@@ -1,21 +1,30 @@
 //! Query texts, printed in Prometheus' own layout or taken apart.
 
-use axum::response::Response;
-use skep_promql::ParseOptions;
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
 
 use super::{answer, tree::tree};
-use crate::{error::ApiError, json::push_string, params::Params};
+use crate::{Api, error::ApiError, json::push_string, params::Params};
 
-pub(super) async fn format_query(params: Params) -> Result<Response, ApiError> {
-    let text = skep_promql::format_query(params.get("query"), ParseOptions::default())
+pub(super) async fn format_query(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let options = api.engine.limits().parse_options();
+    let text = skep_promql::format_query(params.get("query"), options)
         .map_err(|error| ApiError::invalid("query", error))?;
     let mut body = String::new();
     push_string(&mut body, &text);
     Ok(answer::data(&body))
 }
 
-pub(super) async fn parse_query(params: Params) -> Result<Response, ApiError> {
-    let expr = skep_promql::parse(params.get("query"))
+pub(super) async fn parse_query(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let options = api.engine.limits().parse_options();
+    let expr = skep_promql::parse_with(params.get("query"), options)
         .map_err(|error| ApiError::invalid("query", error))?;
     Ok(answer::data(&tree(&expr).to_string()))
 }
