@@ -268,7 +268,6 @@ impl From<skep_promql::EvalError> for ApiError {
     fn from(error: skep_promql::EvalError) -> Self {
         use skep_promql::EvalError;
         match error {
-            EvalError::Unsupported(_) => Self::bad_data(error.to_string()),
             EvalError::BadQuery(message) => Self::invalid("query", message),
             EvalError::Vector(_) | EvalError::Execution(_) | EvalError::Samples { .. } => {
                 Self::new(Kind::Execution, error.to_string())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use skep_promql::{
     Grid, Grouping, Matrix, Row, absent,
+    annotations::Notes,
     vector::{Aggregation, Ranking, VectorError, aggregate, merge_same_labels, rank},
 };
 use skep_proto::{Labels, TimestampNs};
@@ -146,8 +147,10 @@ impl Eval<'_> {
             VectorOp::Stdvar => aggregate(&inner, &Aggregation::Stdvar, grouping),
             VectorOp::Count => aggregate(&inner, &Aggregation::Count, grouping),
             // An exact answer is a good approximation.
-            VectorOp::Topk | VectorOp::ApproxTopk => rank(inner, &Ranking::Top(k()), grouping),
-            VectorOp::Bottomk => rank(inner, &Ranking::Bottom(k()), grouping),
+            VectorOp::Topk | VectorOp::ApproxTopk => {
+                rank(inner, &Ranking::Top(k()), grouping, &mut Notes::new())
+            }
+            VectorOp::Bottomk => rank(inner, &Ranking::Bottom(k()), grouping, &mut Notes::new()),
             VectorOp::Sort => sorted(inner, false),
             VectorOp::SortDesc => sorted(inner, true),
         })

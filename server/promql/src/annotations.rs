@@ -1,6 +1,10 @@
 //! What a query wants its reader to know beside its result: warnings and infos.
 
-use std::collections::BTreeSet;
+mod note;
+
+use std::collections::BTreeMap;
+
+pub use note::{Note, Notes, Operation};
 
 use skep_proto::TimestampMs;
 
@@ -15,20 +19,24 @@ use crate::{
 /// Bounds the texts kept of each kind: a selector can match any number of metric names.
 const N_TEXTS_MAX: usize = 1000;
 
-/// Each text once, sorted.
+/// Each text once, sorted, with where in the query it is about: the last place of those that have
+/// the same to say, as in Prometheus.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Annotations {
-    warnings: BTreeSet<String>,
-    infos: BTreeSet<String>,
+    warnings: Texts,
+    infos: Texts,
 }
+
+/// What is said once, to where it was said and how it reads with that.
+type Texts = BTreeMap<String, (usize, String)>;
 
 impl Annotations {
     pub fn warnings(&self) -> impl Iterator<Item = &str> {
-        self.warnings.iter().map(String::as_str)
+        self.warnings.values().map(|(_, text)| text.as_str())
     }
 
     pub fn infos(&self) -> impl Iterator<Item = &str> {
-        self.infos.iter().map(String::as_str)
+        self.infos.values().map(|(_, text)| text.as_str())
     }
 
     /// Warnings and infos for an answer, at most `n_max` of each and then how many more there are.
@@ -47,13 +55,19 @@ impl Annotations {
     }
 
     fn warn(&mut self, query: &str, at: Span, text: &str) {
-        insert(&mut self.warnings, || {
-            format!("PromQL warning: {text} ({})", position(query, at.start))
-        });
+        insert(&mut self.warnings, query, at, format!("PromQL warning: {text}"));
     }
 
     fn info(&mut self, query: &str, at: Span, text: &str) {
-        insert(&mut self.infos, || format!("PromQL info: {text} ({})", position(query, at.start)));
+        insert(&mut self.infos, query, at, format!("PromQL info: {text}"));
+    }
+
+    pub(crate) fn note(&mut self, query: &str, at: Span, note: &Note) {
+        if note.is_info() {
+            self.info(query, at, &note.text());
+        } else {
+            self.warn(query, at, &note.text());
+        }
     }
 
     pub(crate) fn invalid_quantile(&mut self, query: &str, at: Span, q: f64) {
@@ -121,14 +135,19 @@ impl Annotations {
     }
 }
 
-fn insert(texts: &mut BTreeSet<String>, text: impl FnOnce() -> String) {
-    if texts.len() < N_TEXTS_MAX {
-        texts.insert(text());
+fn insert(texts: &mut Texts, query: &str, at: Span, text: String) {
+    let is_later = match texts.get(&text) {
+        Some((held, _)) => *held < at.start,
+        None => texts.len() < N_TEXTS_MAX,
+    };
+    if is_later {
+        let shown = format!("{text} ({})", position(query, at.start));
+        texts.insert(text, (at.start, shown));
     }
 }
 
-fn limited(texts: &BTreeSet<String>, n_max: usize, kind: &str) -> Vec<String> {
-    let mut shown: Vec<String> = texts.iter().take(n_max).cloned().collect();
+fn limited(texts: &Texts, n_max: usize, kind: &str) -> Vec<String> {
+    let mut shown: Vec<String> = texts.values().take(n_max).map(|(_, text)| text.clone()).collect();
     if let Some(n_more @ 1..) = texts.len().checked_sub(n_max) {
         shown.push(format!("{n_more} more {kind} annotations omitted"));
     }

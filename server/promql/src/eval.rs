@@ -3,21 +3,25 @@
 mod aggregate;
 mod binary;
 mod call;
+mod counted;
 mod duration;
 mod histogram;
+mod info;
 mod label;
+mod mixed;
 mod select;
 mod sort;
 mod subquery;
 
-use std::{collections::HashSet, sync::Mutex};
+use std::sync::Mutex;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use skep_proto::TimestampMs;
 
 use crate::{
-    Annotations, Expr, Grid, Matrix, RawSeries, Storage, StorageError, ast::ValueType,
-    vector::VectorError,
+    Annotations, Expr, Grid, Matrix, RawSeries, Storage, StorageError,
+    ast::{Span, ValueType},
+    vector::{VectorError, without_names},
 };
 
 /// What a query gives.
@@ -37,9 +41,6 @@ pub enum Value {
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EvalError {
-    /// The query is valid but Skep cannot answer it; names the construct.
-    #[error("not supported: {0}")]
-    Unsupported(String),
     /// The query makes no sense for this kind of request.
     #[error("{0}")]
     BadQuery(String),
@@ -62,7 +63,7 @@ pub enum EvalError {
 impl EvalError {
     /// Whether the query is to blame, whatever the data; otherwise its execution went wrong.
     pub fn is_bad_query(&self) -> bool {
-        matches!(self, Self::Unsupported(_) | Self::BadQuery(_))
+        matches!(self, Self::BadQuery(_))
     }
 }
 
@@ -108,6 +109,7 @@ pub async fn eval(
         storage,
         options,
         outer: grid,
+        counted: counted::selectors(expr),
         annotations: Mutex::new(Annotations::default()),
     };
     let value = match (expr.value_type(), options.is_instant) {
@@ -166,6 +168,8 @@ struct Eval<'a> {
     options: &'a EvalOptions,
     /// The grid of the whole query, which `start()`, `end()` and `step()` speak of.
     outer: Grid,
+    /// The selectors of whose histograms only count and sum are asked for.
+    counted: Vec<Span>,
     /// Guarded because sides of an operator are evaluated together; never held across an await.
     annotations: Mutex<Annotations>,
 }
@@ -232,13 +236,10 @@ impl<'a> Eval<'a> {
         if n > max { Err(EvalError::Samples { n, max }) } else { Ok(()) }
     }
 
-    /// Range results are sorted by labels; an instant one keeps its order. No two rows are equal.
+    /// Labels that no longer hold go away. Range results are sorted by labels; an instant one keeps
+    /// its order. No two rows are equal.
     fn finish(&self, mut matrix: Matrix) -> Result<Matrix, EvalError> {
-        let mut seen = HashSet::with_capacity(matrix.rows.len());
-        if !matrix.rows.iter().all(|it| seen.insert(&it.labels)) {
-            return Err(VectorError::SameLabels.into());
-        }
-        drop(seen);
+        matrix.rows = without_names(matrix.rows)?;
         if !self.options.is_instant {
             matrix.rows.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         }

@@ -6,7 +6,11 @@ pub(crate) mod histogram;
 pub(crate) mod math;
 mod window_param;
 
-use crate::{ast::ValueType, leaf::Window};
+use crate::{
+    ast::ValueType,
+    leaf::Window,
+    native::{Histogram, variance},
+};
 
 /// One function of the language.
 #[derive(Debug)]
@@ -51,11 +55,6 @@ impl Function {
     const fn experimental(self) -> Self {
         Self { experimental: true, ..self }
     }
-
-    /// Whether evaluating it can succeed at all; otherwise the query is refused.
-    pub fn is_supported(&self) -> bool {
-        !matches!(self.run, Run::Unsupported)
-    }
 }
 
 /// How a function is evaluated.
@@ -70,9 +69,8 @@ pub(crate) enum Run {
     /// Value by value, each a time in seconds; the time of the step where no vector is given.
     Date(fn(i64) -> i64),
     Special(Special),
-    /// Looks at native histograms only, and there are none yet: gives nothing.
-    NativeHistogram,
-    Unsupported,
+    /// A number of each native histogram; floats are left out.
+    OfHistogram(fn(&Histogram) -> f64),
 }
 
 /// Functions with an evaluation of their own.
@@ -100,6 +98,8 @@ pub(crate) enum Special {
     HistogramQuantile,
     HistogramQuantiles,
     HistogramFraction,
+    Info,
+    StartTimestamp,
 }
 
 /// The function of that name.
@@ -140,18 +140,18 @@ pub static FUNCTIONS: &[Function] = &[
     Function::new("exp", &[VECTOR], VECTOR, Run::Map(f64::exp), "e to the power"),
     Function::new("first_over_time", &[MATRIX], VECTOR, Run::Window(|_| Window::FirstOverTime), "oldest sample"),
     Function::new("floor", &[VECTOR], VECTOR, Run::Map(f64::floor), "next integer down"),
-    Function::new("histogram_avg", &[VECTOR], VECTOR, Run::NativeHistogram, "mean of native histograms"),
-    Function::new("histogram_count", &[VECTOR], VECTOR, Run::NativeHistogram, "observations of native histograms"),
+    Function::new("histogram_avg", &[VECTOR], VECTOR, Run::OfHistogram(|it| it.sum / it.count), "mean of native histograms"),
+    Function::new("histogram_count", &[VECTOR], VECTOR, Run::OfHistogram(|it| it.count), "observations of native histograms"),
     Function::new("histogram_fraction", &[SCALAR, SCALAR, VECTOR], VECTOR, Run::Special(Special::HistogramFraction), "share of observations between two bounds"),
     Function::new("histogram_quantile", &[SCALAR, VECTOR], VECTOR, Run::Special(Special::HistogramQuantile), "quantile of histogram buckets"),
     Function::new("histogram_quantiles", &[VECTOR, STRING, SCALAR, SCALAR], VECTOR, Run::Special(Special::HistogramQuantiles), "several quantiles of histogram buckets").variadic(9).experimental(),
-    Function::new("histogram_stddev", &[VECTOR], VECTOR, Run::NativeHistogram, "standard deviation of native histograms"),
-    Function::new("histogram_stdvar", &[VECTOR], VECTOR, Run::NativeHistogram, "variance of native histograms"),
-    Function::new("histogram_sum", &[VECTOR], VECTOR, Run::NativeHistogram, "sum of native histograms"),
+    Function::new("histogram_stddev", &[VECTOR], VECTOR, Run::OfHistogram(|it| variance(it).sqrt()), "standard deviation of native histograms"),
+    Function::new("histogram_stdvar", &[VECTOR], VECTOR, Run::OfHistogram(variance), "variance of native histograms"),
+    Function::new("histogram_sum", &[VECTOR], VECTOR, Run::OfHistogram(|it| it.sum), "sum of native histograms"),
     Function::new("hour", &[VECTOR], VECTOR, Run::Date(date::hour), "hour of the day").variadic(1),
     Function::new("idelta", &[MATRIX], VECTOR, Run::Window(|_| Window::Idelta), "difference of the last two samples"),
     Function::new("increase", &[MATRIX], VECTOR, Run::Window(|_| Window::Increase), "growth of a counter over the range, extrapolated"),
-    Function::new("info", &[VECTOR, VECTOR], VECTOR, Run::Unsupported, "adds labels of info metrics").variadic(1).experimental(),
+    Function::new("info", &[VECTOR, VECTOR], VECTOR, Run::Special(Special::Info), "adds labels of info metrics").variadic(1).experimental(),
     Function::new("irate", &[MATRIX], VECTOR, Run::Window(|_| Window::Irate), "growth of a counter per second by the last two samples"),
     Function::new("label_join", &[VECTOR, STRING, STRING, STRING], VECTOR, Run::Special(Special::LabelJoin), "joins labels to a new one").variadic(-1),
     Function::new("label_replace", &[VECTOR, STRING, STRING, STRING, STRING], VECTOR, Run::Special(Special::LabelReplace), "sets a label by a pattern on another"),
@@ -185,7 +185,7 @@ pub static FUNCTIONS: &[Function] = &[
     Function::new("sort_desc", &[VECTOR], VECTOR, Run::Special(Special::SortDesc), "by value, falling (instant queries)"),
     Function::new("sqrt", &[VECTOR], VECTOR, Run::Map(f64::sqrt), "square root"),
     Function::new("start", &[], SCALAR, Run::Special(Special::Start), "first time of the query").experimental(),
-    Function::new("start_timestamp", &[VECTOR], VECTOR, Run::Unsupported, "start time of each sample").experimental(),
+    Function::new("start_timestamp", &[VECTOR], VECTOR, Run::Special(Special::StartTimestamp), "start time of each sample").experimental(),
     Function::new("stddev_over_time", &[MATRIX], VECTOR, Run::Window(|_| Window::StddevOverTime), "standard deviation"),
     Function::new("stdvar_over_time", &[MATRIX], VECTOR, Run::Window(|_| Window::StdvarOverTime), "variance"),
     Function::new("step", &[], SCALAR, Run::Special(Special::Step), "step of the query in seconds").experimental(),

@@ -27,6 +27,16 @@ impl Kahan {
     pub fn total(&self) -> f64 {
         self.sum + self.compensation
     }
+
+    /// The sum so far, and its compensation.
+    pub(crate) fn parts(self) -> [f64; 2] {
+        [self.sum, self.compensation]
+    }
+
+    /// Both parts changed alike.
+    pub(crate) fn each(self, change: impl Fn(f64) -> f64) -> Self {
+        Self { sum: change(self.sum), compensation: change(self.compensation) }
+    }
 }
 
 impl FromIterator<f64> for Kahan {

@@ -9,6 +9,7 @@ pub mod kahan;
 pub mod leaf;
 mod lex;
 pub mod matrix;
+pub mod native;
 pub mod number;
 pub mod parse;
 mod print;

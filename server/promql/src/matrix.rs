@@ -120,19 +120,44 @@ pub struct Row {
     pub values: Vec<f64>,
     /// Only where the row has a histogram at one step at least.
     pub histograms: Option<Histograms>,
+    /// The values are no longer what the metric's name, type and unit say: the labels that say so go
+    /// away at the end of the query, and tell rows apart until then.
+    pub drops_name: bool,
 }
 
 impl Row {
     /// A row without histograms.
     pub fn floats(labels: Arc<Labels>, values: Vec<f64>) -> Self {
-        Self { labels, values, histograms: None }
+        Self { labels, values, histograms: None, drops_name: false }
     }
 
     /// A row that may have histograms. `histograms` is as long as `values`, and never has an entry
     /// where `values` has one.
     pub fn mixed(labels: Arc<Labels>, values: Vec<f64>, histograms: Histograms) -> Self {
         let has_any = histograms.iter().any(Option::is_some);
-        Self { labels, values, histograms: has_any.then_some(histograms) }
+        let histograms = has_any.then_some(histograms);
+        Self { labels, values, histograms, drops_name: false }
+    }
+
+    /// Whether there is a float or a histogram at any step.
+    pub fn has_values(&self) -> bool {
+        self.histograms.is_some() || self.values.iter().any(|it| !is_absent(*it))
+    }
+
+    /// Nothing more at this step.
+    pub(crate) fn blank(&mut self, step_idx: usize) {
+        if let Some(value) = self.values.get_mut(step_idx) {
+            *value = absent();
+        }
+        if let Some(slot) = self.histograms.as_mut().and_then(|it| it.get_mut(step_idx)) {
+            *slot = None;
+        }
+    }
+
+    /// No histograms rather than a list of none.
+    pub(crate) fn tidied(mut self) -> Self {
+        self.histograms = self.histograms.filter(|it| it.iter().any(Option::is_some));
+        self
     }
 
     /// The histogram at a step.
@@ -157,5 +182,9 @@ pub struct Matrix {
 impl Matrix {
     pub fn empty(grid: Grid) -> Self {
         Self { grid, rows: Vec::new() }
+    }
+
+    pub fn has_histograms(&self) -> bool {
+        self.rows.iter().any(|it| it.histograms.is_some())
     }
 }

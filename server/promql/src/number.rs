@@ -19,6 +19,13 @@ pub(crate) fn format_go(value: f64) -> String {
     with_go_exponent(&format!("{value:e}"))
 }
 
+/// As in `OpenMetrics`: always with a decimal point or an exponent.
+pub(crate) fn format_open_metrics(value: f64) -> String {
+    let text = format_go(value);
+    let is_whole = value.is_finite() && !text.contains(['e', '.']);
+    if is_whole { text + ".0" } else { text }
+}
+
 /// `1e5` as Go writes it: `1e+05`.
 fn with_go_exponent(text: &str) -> String {
     match text.split_once('e') {

@@ -118,7 +118,7 @@ impl fmt::Display for NumberLiteral {
 }
 
 /// Bytes that are no UTF-8 are shown as escapes.
-fn write_bytes(out: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+pub(crate) fn write_bytes(out: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
     out.write_char('"')?;
     for chunk in bytes.utf8_chunks() {
         let quoted = quote(chunk.valid());

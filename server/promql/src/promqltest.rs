@@ -4,13 +4,21 @@
 //! and lists what it must give, `expect` lines say what else must hold, `clear` empties the store.
 
 mod check;
+mod histogram;
 mod memory;
+mod nhcb;
 mod script;
+mod series;
+mod tags;
+
+use std::collections::BTreeSet;
 
 use crate::{EvalOptions, ParseOptions, Value, eval, parse_with};
 
 pub use memory::Memory;
-pub use script::{ScriptError, parse_series};
+pub use script::ScriptError;
+pub use series::{Item, Series, parse_series};
+pub use tags::Tag;
 
 use script::{At, Command, Eval};
 
@@ -21,8 +29,8 @@ pub struct Outcome {
     pub query: String,
     /// What went wrong, if anything did.
     pub failure: Option<String>,
-    /// The samples or the expected values hold native histograms.
-    pub has_histograms: bool,
+    /// What of the language the case needs.
+    pub tags: BTreeSet<Tag>,
 }
 
 /// Runs every command of a file.
@@ -31,18 +39,19 @@ pub struct Outcome {
 /// A line that is no command, or a series that cannot be read.
 pub async fn run(text: &str) -> Result<Vec<Outcome>, ScriptError> {
     let mut memory = Memory::default();
-    let mut has_histograms = false;
+    let mut block = tags::Block::default();
     let mut outcomes = Vec::new();
     for command in script::parse(text)? {
         match command {
             Command::Clear => {
                 memory = Memory::default();
-                has_histograms = false;
+                block = tags::Block::default();
             }
-            Command::Load { step_ms, series } => {
-                for it in series {
-                    has_histograms |= it.has_histograms;
-                    memory.append(it.labels, step_ms, &it.values);
+            Command::Load { step_ms, series, with_nhcb } => {
+                let native = if with_nhcb { nhcb::converted(&series) } else { Vec::new() };
+                for it in series.iter().chain(&native) {
+                    block.loaded(it);
+                    memory.append_items(it.labels.clone(), step_ms, &it.values);
                 }
             }
             Command::Eval(it) => {
@@ -51,7 +60,7 @@ pub async fn run(text: &str) -> Result<Vec<Outcome>, ScriptError> {
                     line: it.line,
                     query: it.query.clone(),
                     failure,
-                    has_histograms: has_histograms || it.expects_histograms(),
+                    tags: block.tags(&it),
                 });
             }
         }

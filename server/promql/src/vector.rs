@@ -2,7 +2,9 @@
 //! PromQL and LogQL metric queries share them.
 
 mod aggregate;
+mod aggregate_mixed;
 mod binary;
+mod cell;
 mod grouping;
 mod matching;
 mod rank;
@@ -10,16 +12,19 @@ mod set;
 
 use std::{collections::HashMap, sync::Arc};
 
-use skep_proto::Labels;
+use skep_proto::{Labels, names::METRIC_NAME};
 
-use crate::matrix::{Row, is_absent};
+use crate::matrix::Row;
 
 pub use aggregate::{Accumulator, Aggregation, aggregate, count_values};
+pub use aggregate_mixed::aggregate_mixed;
 pub use binary::{ScalarSide, apply_op, compare, drops_name, scalar_scalar, vector_scalar};
 pub use grouping::group_labels;
 pub use matching::vector_vector;
 pub use rank::{Ranking, rank};
 pub use set::set_operation;
+
+pub(crate) use cell::{Cell, Operand};
 
 /// What Prometheus calls an execution error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +52,8 @@ pub enum VectorError {
     ParamUnderflow(String),
     #[error("Ratio value is NaN")]
     RatioNan,
-    #[error("invalid label name {0:?}")]
+    /// The name in quotes, as Go writes them.
+    #[error("invalid label name {0}")]
     LabelName(String),
 }
 
@@ -59,41 +65,57 @@ pub fn merge_same_labels(rows: Vec<Row>) -> Result<Vec<Row>, VectorError> {
     let mut seen: HashMap<Arc<Labels>, usize> = HashMap::with_capacity(rows.len());
     let mut merged: Vec<Row> = Vec::with_capacity(rows.len());
     for row in rows {
-        if row.values.iter().all(|it| is_absent(*it)) {
+        if !row.has_values() {
             continue;
         }
         let next = merged.len();
         let idx = *seen.entry(Arc::clone(&row.labels)).or_insert(next);
         match merged.get_mut(idx) {
             None => merged.push(row),
-            Some(held) => {
-                for (held, new) in held.values.iter_mut().zip(row.values) {
-                    match (is_absent(*held), is_absent(new)) {
-                        (_, true) => {}
-                        (true, false) => *held = new,
-                        (false, false) => return Err(VectorError::SameLabels),
-                    }
-                }
-            }
+            Some(held) => merge(held, &row)?,
         }
     }
     Ok(merged)
 }
 
-/// Takes the metric name from every row.
+fn merge(held: &mut Row, new: &Row) -> Result<(), VectorError> {
+    for step_idx in 0..new.values.len() {
+        match (Cell::at(new, step_idx), held.is_present(step_idx)) {
+            (None, _) => {}
+            (Some(value), false) => value.put(held, step_idx),
+            (Some(_), true) => return Err(VectorError::SameLabels),
+        }
+    }
+    Ok(())
+}
+
+/// Rows whose values are no longer what the metric's name says.
+pub fn marked(mut rows: Vec<Row>) -> Vec<Row> {
+    for row in &mut rows {
+        row.drops_name = true;
+    }
+    rows
+}
+
+/// Takes name, type and unit from the marked rows.
 ///
 /// # Errors
-/// Rows that only their names told apart, both with a value at one step.
+/// Rows that become equal, both with a value at one step.
 pub fn without_names(mut rows: Vec<Row>) -> Result<Vec<Row>, VectorError> {
-    for row in &mut rows {
-        if !row.labels.metric_name().is_empty() {
-            row.labels = Arc::new(row.labels.without_name());
+    for row in rows.iter_mut().filter(|it| it.drops_name) {
+        row.drops_name = false;
+        if row.labels.iter().any(|(name, _)| is_metadata(name)) {
+            row.labels = Arc::new(without_metadata(&row.labels));
         }
     }
     merge_same_labels(rows)
 }
 
-/// Whether a row has a value at any step.
-pub fn has_values(row: &Row) -> bool {
-    row.values.iter().any(|it| !is_absent(*it))
+/// The labels that say what a metric measures.
+fn is_metadata(label: &str) -> bool {
+    [METRIC_NAME, "__type__", "__unit__"].contains(&label)
+}
+
+pub(crate) fn without_metadata(labels: &Labels) -> Labels {
+    labels.keep(|it| !is_metadata(it))
 }

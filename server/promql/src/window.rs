@@ -4,6 +4,8 @@
 //! The window of step `t` is `(t - window_ms, t]`. The order of floating-point operations is
 //! Prometheus', so that results are equal to the last bit.
 
+pub(crate) mod extended;
+pub(crate) mod mixed;
 mod over_time;
 mod rate;
 mod regression;

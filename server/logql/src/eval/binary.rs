@@ -2,6 +2,7 @@
 
 use skep_promql::{
     Matrix,
+    annotations::Notes,
     ast::{BinaryOp as PromOp, Cardinality, Matching as PromMatching},
     vector::{ScalarSide, set_operation, vector_scalar, vector_vector},
 };
@@ -15,23 +16,26 @@ use crate::{
 
 pub(super) fn apply(binary: &Binary, left: Value, right: Value) -> Result<Value, QueryError> {
     let (op, is_bool) = (prom_op(binary.op), binary.return_bool);
+    // Logs have no histograms, of which alone there would be something to tell.
+    let notes = &mut Notes::new();
     match (left, right) {
         (Value::Scalar(left), Value::Scalar(right)) => {
             return Ok(Value::Scalar(fold(binary.op, left, right)));
         }
         (Value::Matrix(left), Value::Scalar(right)) => {
             let right = divisor(binary.op, right);
-            vector_scalar(op, is_bool, left, &[right], ScalarSide::Right)
+            Ok(vector_scalar(op, is_bool, left, &[right], ScalarSide::Right, notes))
         }
         (Value::Scalar(left), Value::Matrix(right)) => {
             let right = divisors(binary.op, right);
-            vector_scalar(op, is_bool, right, &[left], ScalarSide::Left)
+            Ok(vector_scalar(op, is_bool, right, &[left], ScalarSide::Left, notes))
         }
         (Value::Matrix(left), Value::Matrix(right)) if binary.op.is_set() => {
             set_operation(op, &matching(binary), left, right)
         }
         (Value::Matrix(left), Value::Matrix(right)) => {
-            vector_vector(op, is_bool, &matching(binary), &left, &divisors(binary.op, right))
+            let right = divisors(binary.op, right);
+            vector_vector(op, is_bool, &matching(binary), &left, &right, notes)
         }
         (Value::Streams(_), _) | (_, Value::Streams(_)) => {
             return Err(QueryError::BadRequest("an operand is a log query".to_owned()));

@@ -2,11 +2,16 @@
 
 use skep_proto::names::METRIC_NAME;
 
-use super::{Eval, EvalError, select::fixed_name};
+use super::{
+    Eval, EvalError,
+    select::{Look, fixed_name},
+};
 use crate::{
-    Expr, Fused, FusedOp, Grid, Grouping, Matrix, Window,
-    ast::{Aggregate, AggregateOp, Span},
+    Expr, Fused, FusedOp, Grid, Grouping, Matrix, Row, Window,
+    annotations::Notes,
+    ast::{Aggregate, AggregateOp, Span, StringLiteral},
     functions::Run,
+    print::write_bytes,
     vector::{self, Aggregation, Ranking, VectorError},
 };
 
@@ -34,7 +39,10 @@ impl Eval<'_> {
             AggregateOp::Group => Aggregation::Group,
         };
         let input = self.vector(&it.expr, grid).await?;
-        Ok(vector::aggregate(&input, &aggregation, &it.grouping))
+        let mut notes = Notes::new();
+        let matrix = vector::aggregate_mixed(&input, &aggregation, &it.grouping, &mut notes);
+        self.note(&notes, it.expr.span());
+        Ok(matrix)
     }
 
     /// The aggregation done by the leaf below, if there is one right below.
@@ -46,8 +54,11 @@ impl Eval<'_> {
     ) -> Result<Option<Matrix>, EvalError> {
         let fused = Some(Fused { op, grouping: it.grouping.clone() });
         match it.expr.unwrapped() {
+            Expr::Vector(selector) if selector.modifiers.extended.is_some() => Ok(None),
             Expr::Vector(selector) => {
-                self.instant_leaf(selector, Window::Last, fused, grid).await.map(Some)
+                let look = Look::new(selector, Window::Last, selector.span);
+                let look = Look { fused, aggregated: it.expr.span(), ..look };
+                self.instant_leaf(look, grid).await.map(Some)
             }
             Expr::Call(call) => {
                 let Run::Window(make) = call.function.run else {
@@ -63,7 +74,7 @@ impl Eval<'_> {
                 let Some(name) = fixed_name(&matrix.selector) else {
                     return Ok(None);
                 };
-                if call.args.len() != 1 {
+                if call.args.len() != 1 || matrix.selector.modifiers.extended.is_some() {
                     return Ok(None);
                 }
                 let window = make(Vec::new());
@@ -71,11 +82,13 @@ impl Eval<'_> {
                 if groups_by_name(&it.grouping) && !keeps_name {
                     return Ok(None);
                 }
-                let matrix_out = self.range_leaf(matrix, window.clone(), fused, grid).await?;
-                if !matrix_out.rows.is_empty() {
+                let look = Look::new(&matrix.selector, window.clone(), matrix.span);
+                let look = Look { fused, aggregated: it.expr.span(), ..look };
+                let found = self.range_leaf(look, &matrix.range, grid).await?;
+                if found.rows.iter().any(has_floats) {
                     self.annotate_counter(&window, name, matrix.span);
                 }
-                Ok(Some(matrix_out))
+                Ok(Some(found))
             }
             _ => Ok(None),
         }
@@ -118,7 +131,15 @@ impl Eval<'_> {
 
     async fn count_values(&self, it: &Aggregate, grid: Grid) -> Result<Matrix, EvalError> {
         let label = match &it.param {
-            Some(param) => self.string(param, grid).await?,
+            Some(param) => {
+                if let Expr::String(StringLiteral { bytes: Some(bytes), .. }) = param.unwrapped() {
+                    let mut name = String::new();
+                    return Err(match write_bytes(&mut name, bytes) {
+                        Ok(()) | Err(_) => VectorError::LabelName(name).into(),
+                    });
+                }
+                self.string(param, grid).await?
+            }
             None => String::new(),
         };
         let input = self.vector(&it.expr, grid).await?;
@@ -152,8 +173,15 @@ impl Eval<'_> {
             }
         };
         let input = self.vector(&it.expr, grid).await?;
-        Ok(vector::rank(input, &ranking, &it.grouping))
+        let mut notes = Notes::new();
+        let matrix = vector::rank(input, &ranking, &it.grouping, &mut notes);
+        self.note(&notes, it.span);
+        Ok(matrix)
     }
+}
+
+pub(super) fn has_floats(row: &Row) -> bool {
+    row.values.iter().any(|it| !crate::is_absent(*it))
 }
 
 fn fused_op(op: AggregateOp) -> Option<FusedOp> {

@@ -1,12 +1,16 @@
 //! Operators: both sides are asked for at once.
 
+use std::sync::Arc;
+
 use futures::stream::{self, StreamExt as _};
 
 use super::{Eval, EvalError, Node};
 use crate::{
-    Expr, Grid, Matrix,
+    Expr, Grid, Matrix, Row,
+    annotations::Notes,
     ast::{Binary, Unary},
     matrix::is_absent,
+    native::Histogram,
     vector::{self, ScalarSide},
 };
 
@@ -22,12 +26,10 @@ impl Eval<'_> {
         Ok(match node {
             Node::Scalar(values) => Node::Scalar(values.into_iter().map(|it| -it).collect()),
             Node::Vector(mut matrix) => {
-                for value in matrix.rows.iter_mut().flat_map(|it| &mut it.values) {
-                    if !is_absent(*value) {
-                        *value = -*value;
-                    }
+                for row in &mut matrix.rows {
+                    negate(row);
                 }
-                matrix.rows = vector::without_names(matrix.rows)?;
+                matrix.rows = vector::marked(matrix.rows);
                 Node::Vector(matrix)
             }
             Node::String(it) => Node::String(it),
@@ -56,7 +58,9 @@ impl Eval<'_> {
             chain = match (chain, links.as_slice().first()) {
                 (None, _) => Some(node),
                 (Some(lhs), Some(link)) => {
-                    let folded = fold(link, lhs, node)?;
+                    let mut notes = Notes::new();
+                    let folded = fold(link, lhs, node, &mut notes)?;
+                    self.note(&notes, link.lhs.span());
                     links.next();
                     if let Node::Vector(it) = &folded {
                         self.check_size(it.rows.len(), grid.n_steps())?;
@@ -70,14 +74,21 @@ impl Eval<'_> {
     }
 }
 
-/// `lhs op rhs` at every step.
-fn fold(it: &Binary, lhs: Node, rhs: Node) -> Result<Node, EvalError> {
-    if it.op.is_trim() {
-        return Err(EvalError::Unsupported(format!(
-            "operator {} (native histograms)",
-            it.op.name()
-        )));
+fn negate(row: &mut Row) {
+    for value in &mut row.values {
+        if !is_absent(*value) {
+            *value = -*value;
+        }
     }
+    for it in row.histograms.iter_mut().flatten().flatten() {
+        let mut negative = Histogram::from(&**it);
+        negative.scale(-1.0);
+        *it = Arc::new(negative.build());
+    }
+}
+
+/// `lhs op rhs` at every step.
+fn fold(it: &Binary, lhs: Node, rhs: Node, notes: &mut Notes) -> Result<Node, EvalError> {
     Ok(match (lhs, rhs) {
         (Node::Scalar(lhs), Node::Scalar(rhs)) => {
             Node::Scalar(vector::scalar_scalar(it.op, &lhs, &rhs))
@@ -88,15 +99,18 @@ fn fold(it: &Binary, lhs: Node, rhs: Node) -> Result<Node, EvalError> {
             lhs,
             &rhs,
             ScalarSide::Right,
-        )?),
+            notes,
+        )),
         (Node::Scalar(lhs), Node::Vector(rhs)) => {
-            Node::Vector(vector::vector_scalar(it.op, it.return_bool, rhs, &lhs, ScalarSide::Left)?)
+            let (op, side) = (it.op, ScalarSide::Left);
+            Node::Vector(vector::vector_scalar(op, it.return_bool, rhs, &lhs, side, notes))
         }
         (Node::Vector(lhs), Node::Vector(rhs)) if it.op.is_set() => {
             Node::Vector(vector::set_operation(it.op, &it.matching, lhs, rhs)?)
         }
         (Node::Vector(lhs), Node::Vector(rhs)) => {
-            Node::Vector(vector::vector_vector(it.op, it.return_bool, &it.matching, &lhs, &rhs)?)
+            let (op, matching) = (it.op, &it.matching);
+            Node::Vector(vector::vector_vector(op, it.return_bool, matching, &lhs, &rhs, notes)?)
         }
         _ => {
             return Err(EvalError::BadQuery(

@@ -5,13 +5,19 @@ use std::sync::Arc;
 use futures::future::FutureExt as _;
 use skep_proto::Labels;
 
-use super::{Eval, EvalError, Node, seconds, select::promised_labels};
+use super::{
+    Eval, EvalError, Node,
+    aggregate::has_floats,
+    seconds,
+    select::{Look, no_range_vector, promised_labels},
+};
 use crate::{
     Expr, Grid, Matrix, Row, Window,
-    ast::{Call, ValueType},
+    ast::{Call, Extended, Span, ValueType},
     functions::{Run, Special, math},
     matrix::{absent, is_absent},
-    vector::{VectorError, without_names},
+    native::Histogram,
+    vector::marked,
 };
 
 impl Eval<'_> {
@@ -22,18 +28,14 @@ impl Eval<'_> {
             }
             Run::Map(f) => {
                 let input = self.argument(call, 0, grid).await?;
-                Ok(Node::Vector(map(input, |_, value| f(value))?))
+                Ok(Node::Vector(map(input, |_, value| f(value))))
             }
             Run::MapWith(f) => self.map_with(call, f, grid).boxed().await,
             Run::Date(f) => self.date(call, f, grid).boxed().await,
             Run::Special(special) => self.special(call, special, grid).boxed().await,
-            Run::NativeHistogram => {
-                // There are no native histograms, so every element is one to skip.
-                self.argument(call, 0, grid).await?;
-                Ok(Node::Vector(Matrix::empty(grid)))
-            }
-            Run::Unsupported => {
-                Err(EvalError::Unsupported(format!("function {}()", call.function.name)))
+            Run::OfHistogram(f) => {
+                let input = self.argument(call, 0, grid).await?;
+                Ok(Node::Vector(of_histograms(input, f)))
             }
         }
     }
@@ -94,14 +96,15 @@ impl Eval<'_> {
         let Some(range) = call.args.iter().find(|it| it.value_type() == ValueType::Matrix) else {
             return Ok(Matrix::empty(grid));
         };
-        let mut matrix = self.window(range, window.clone(), grid).await?;
-        for row in &matrix.rows {
+        check_extended(call, range, &window)?;
+        let span = call.args.first().map_or(call.span, Expr::span);
+        let mut matrix = self.window(range, window.clone(), span, grid).await?;
+        for row in matrix.rows.iter().filter(|it| has_floats(it)) {
             self.annotate_counter(&window, row.labels.metric_name(), range.span());
         }
-        if matches!(window, Window::LastOverTime | Window::FirstOverTime) {
-            return Ok(matrix);
+        if !matches!(window, Window::LastOverTime | Window::FirstOverTime) {
+            matrix.rows = marked(matrix.rows);
         }
-        matrix.rows = distinct_without_names(matrix.rows)?;
         Ok(matrix)
     }
 
@@ -129,26 +132,23 @@ impl Eval<'_> {
         Ok(())
     }
 
-    /// A window function over a range vector, with the metric names of its rows.
+    /// A window function over a range vector, with the metric names of its rows; `span` is where
+    /// notes on the samples stand.
     pub(super) async fn window(
         &self,
         range: &Expr,
         window: Window,
+        span: Span,
         grid: Grid,
     ) -> Result<Matrix, EvalError> {
         let modifiers = match range.unwrapped() {
             Expr::Matrix(it) => &it.selector.modifiers,
             Expr::Subquery(it) => &it.modifiers,
-            other => {
-                return Err(EvalError::Unsupported(format!(
-                    "a range vector from {}",
-                    other.value_type().documented()
-                )));
-            }
+            other => return Err(no_range_vector(other)),
         };
         let lens = self.lens(modifiers, grid)?;
         if lens.is_fixed && grid.n_steps() > 1 && !is_constant(&window) {
-            return self.window_by_steps(range, &window, grid).await;
+            return self.window_by_steps(range, &window, span, grid).await;
         }
         let window = match window {
             Window::PredictLinear { ahead_seconds } => {
@@ -157,8 +157,11 @@ impl Eval<'_> {
             other => other,
         };
         match range.unwrapped() {
-            Expr::Matrix(it) => self.range_leaf(it, window, None, grid).await,
-            Expr::Subquery(it) => self.subquery_window(it, &window, grid).await,
+            Expr::Matrix(it) => {
+                let look = Look::new(&it.selector, window, span);
+                self.range_leaf(look, &it.range, grid).await
+            }
+            Expr::Subquery(it) => self.subquery_window(it, &window, span, grid).await,
             _ => Ok(Matrix::empty(grid)),
         }
     }
@@ -168,21 +171,27 @@ impl Eval<'_> {
         &self,
         range: &Expr,
         window: &Window,
+        span: Span,
         grid: Grid,
     ) -> Result<Matrix, EvalError> {
-        let mut rows = std::collections::HashMap::<Arc<Labels>, Vec<f64>>::new();
+        let mut rows = std::collections::HashMap::<Arc<Labels>, Row>::new();
         for (step_idx, at) in grid.steps().enumerate() {
-            let look = Box::pin(self.window(range, of_step(window, step_idx), Grid::instant(at)));
+            let (window, grid_of_step) = (of_step(window, step_idx), Grid::instant(at));
+            let look = Box::pin(self.window(range, window, span, grid_of_step));
             for row in look.await?.rows {
-                let values =
-                    rows.entry(row.labels).or_insert_with(|| vec![absent(); grid.n_steps()]);
-                if let (Some(slot), Some(value)) = (values.get_mut(step_idx), row.values.first()) {
+                let held = rows.entry(Arc::clone(&row.labels)).or_insert_with(|| {
+                    let values = vec![absent(); grid.n_steps()];
+                    Row { drops_name: row.drops_name, ..Row::floats(row.labels, values) }
+                });
+                // Windows with parameters give floats only.
+                if let (Some(slot), Some(value)) =
+                    (held.values.get_mut(step_idx), row.values.first())
+                {
                     *slot = *value;
                 }
             }
         }
-        let mut rows: Vec<Row> =
-            rows.into_iter().map(|(labels, values)| Row::floats(labels, values)).collect();
+        let mut rows: Vec<Row> = rows.into_values().collect();
         rows.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(Matrix { grid, rows })
     }
@@ -199,9 +208,8 @@ impl Eval<'_> {
         for step_idx in 0..grid.n_steps() {
             by_step.push(scalars.iter().filter_map(|it| it.get(step_idx)).copied().collect());
         }
-        let mut matrix = map(input, |step_idx, value| {
-            by_step.get(step_idx).map_or(f64::NAN, |it| f(value, it))
-        })?;
+        let mut matrix =
+            map(input, |step_idx, value| by_step.get(step_idx).map_or(f64::NAN, |it| f(value, it)));
         if call.function.name == "clamp" {
             // Bounds that cross leave nothing.
             for row in &mut matrix.rows {
@@ -211,7 +219,7 @@ impl Eval<'_> {
                     }
                 }
             }
-            matrix.rows.retain(crate::vector::has_values);
+            matrix.rows.retain(Row::has_values);
         }
         Ok(Node::Vector(matrix))
     }
@@ -227,7 +235,7 @@ impl Eval<'_> {
         let matrix = map(input, |_, value| {
             // Beyond this, a year no longer fits; Go's result is arbitrary there.
             if value.is_finite() && value.abs() < 1e15 { f(value as i64) as f64 } else { f64::NAN }
-        })?;
+        });
         Ok(Node::Vector(matrix))
     }
 
@@ -271,6 +279,12 @@ impl Eval<'_> {
             Special::HistogramFraction => {
                 Ok(Node::Vector(self.histogram_fraction(call, grid).await?))
             }
+            Special::Info => Ok(Node::Vector(self.info(call, grid).await?)),
+            Special::StartTimestamp => {
+                // Samples are stored without start times, for which Prometheus gives nothing.
+                self.argument(call, 0, grid).await?;
+                Ok(Node::Vector(Matrix::empty(grid)))
+            }
         }
     }
 
@@ -279,13 +293,19 @@ impl Eval<'_> {
             return Ok(Matrix::empty(grid));
         };
         let mut matrix = match arg.unwrapped() {
-            Expr::Vector(it) => self.instant_leaf(it, Window::LastTimestamp, None, grid).await?,
+            Expr::Vector(it) => {
+                let look = Look::new(it, Window::LastTimestamp, it.span);
+                self.instant_leaf(look, grid).await?
+            }
             _ => {
-                let input = self.vector(arg, grid).await?;
-                return Ok(map(input, |step_idx, _| seconds(grid.at(step_idx)))?);
+                let mut input = self.vector(arg, grid).await?;
+                for row in &mut input.rows {
+                    present_as(row, |step_idx| seconds(grid.at(step_idx)));
+                }
+                input
             }
         };
-        matrix.rows = without_names(matrix.rows)?;
+        matrix.rows = marked(matrix.rows);
         Ok(matrix)
     }
 
@@ -294,13 +314,16 @@ impl Eval<'_> {
             return Ok(Matrix::empty(grid));
         };
         let input = match special {
-            Special::AbsentOverTime => self.window(arg, Window::PresentOverTime, grid).await?,
+            Special::AbsentOverTime => {
+                check_extended(call, arg, &Window::PresentOverTime)?;
+                self.window(arg, Window::PresentOverTime, arg.span(), grid).await?
+            }
             _ => self.vector(arg, grid).await?,
         };
         let mut values = vec![1.0; grid.n_steps()];
         for row in &input.rows {
-            for (slot, value) in values.iter_mut().zip(&row.values) {
-                if !is_absent(*value) {
+            for (step_idx, slot) in values.iter_mut().enumerate() {
+                if row.is_present(step_idx) {
                     *slot = absent();
                 }
             }
@@ -313,8 +336,66 @@ impl Eval<'_> {
     }
 }
 
-/// Every value through `f`, metric names dropped.
-fn map(mut input: Matrix, f: impl Fn(usize, f64) -> f64) -> Result<Matrix, VectorError> {
+/// Modifiers of a range that the function cannot have.
+fn check_extended(call: &Call, range: &Expr, window: &Window) -> Result<(), EvalError> {
+    let Expr::Matrix(it) = range.unwrapped() else {
+        return Ok(());
+    };
+    let Some(extended) = it.selector.modifiers.extended else {
+        return Ok(());
+    };
+    let Some(fit) = window.unfit_for(extended) else {
+        return Ok(());
+    };
+    let modifier = if extended == Extended::Anchored { "anchored" } else { "smoothed" };
+    Err(EvalError::Execution(format!(
+        "{modifier} modifier can only be used with: {fit} - not with {}",
+        call.function.name
+    )))
+}
+
+/// Something else wherever a row has a value.
+fn present_as(row: &mut Row, value: impl Fn(usize) -> f64) {
+    for step_idx in 0..row.values.len() {
+        if row.is_present(step_idx)
+            && let Some(slot) = row.values.get_mut(step_idx)
+        {
+            *slot = value(step_idx);
+        }
+    }
+    row.histograms = None;
+}
+
+/// A number of each histogram, names dropped; floats are left out.
+fn of_histograms(mut input: Matrix, f: fn(&Histogram) -> f64) -> Matrix {
+    for row in &mut input.rows {
+        let histograms = row.histograms.take().unwrap_or_default();
+        row.values = vec![absent(); row.values.len()];
+        for (slot, histogram) in row.values.iter_mut().zip(histograms) {
+            if let Some(it) = histogram {
+                *slot = f(&Histogram::from(&*it));
+            }
+        }
+    }
+    input.rows.retain(Row::has_values);
+    input.rows = marked(input.rows);
+    input
+}
+
+/// The floats of a vector.
+pub(super) fn without_histograms(mut input: Matrix) -> Matrix {
+    if input.has_histograms() {
+        for row in &mut input.rows {
+            row.histograms = None;
+        }
+        input.rows.retain(Row::has_values);
+    }
+    input
+}
+
+/// Every float through `f`, metric names dropped; histograms are left out.
+fn map(input: Matrix, f: impl Fn(usize, f64) -> f64) -> Matrix {
+    let mut input = without_histograms(input);
     for row in &mut input.rows {
         for (step_idx, value) in row.values.iter_mut().enumerate() {
             if !is_absent(*value) {
@@ -322,8 +403,8 @@ fn map(mut input: Matrix, f: impl Fn(usize, f64) -> f64) -> Result<Matrix, Vecto
             }
         }
     }
-    input.rows = without_names(input.rows)?;
-    Ok(input)
+    input.rows = marked(input.rows);
+    input
 }
 
 /// One row without labels.
@@ -346,20 +427,6 @@ fn only_value(input: &Matrix) -> Vec<f64> {
             }
         })
         .collect()
-}
-
-/// Range functions refuse rows that become equal, at whatever step they have values.
-fn distinct_without_names(mut rows: Vec<Row>) -> Result<Vec<Row>, VectorError> {
-    let mut seen = std::collections::HashSet::with_capacity(rows.len());
-    for row in &mut rows {
-        if !row.labels.metric_name().is_empty() {
-            row.labels = Arc::new(row.labels.without_name());
-        }
-        if !seen.insert(Arc::clone(&row.labels)) {
-            return Err(VectorError::SameLabels);
-        }
-    }
-    Ok(rows)
 }
 
 /// Whether one look gives the values of every step.

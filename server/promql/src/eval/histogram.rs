@@ -1,34 +1,82 @@
-//! `histogram_quantile` and kin over classic histograms: rows that differ in `le` only.
+//! `histogram_quantile` and kin, over classic histograms (rows that differ in `le` only) and native
+//! ones.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use skep_proto::{Labels, TimestampMs, names::BUCKET_LE};
 
-use super::{Eval, EvalError};
+use super::{Eval, EvalError, aggregate::has_floats};
 use crate::{
     Grid, Matrix, Row,
-    annotations::Fixes,
+    annotations::{Fixes, Note, Notes},
     ast::{Call, Span},
     functions::histogram::{Bucket, Fix, fraction, quantile},
     matrix::{absent, is_absent},
-    number::format_float,
+    native::{self, Unsure},
+    number::format_open_metrics,
     parse::parse_number,
-    vector::{has_values, merge_same_labels},
+    vector::merge_same_labels,
     window::at_step,
 };
 
-/// The bucket rows of one histogram, by rising bound.
-struct Histogram<'a> {
-    labels: Labels,
-    metric: String,
-    buckets: Vec<(f64, &'a Row)>,
+/// The histograms of a vector.
+struct Inputs<'a> {
+    classic: Vec<Classic<'a>>,
+    native: Vec<&'a Row>,
 }
 
-impl Histogram<'_> {
+/// The bucket rows of one histogram, by rising bound.
+struct Classic<'a> {
+    labels: Arc<Labels>,
+    buckets: Vec<(f64, &'a Row)>,
+    /// A row of native histograms with these very labels: where both have a value, neither counts.
+    rival: Option<&'a Row>,
+}
+
+impl Inputs<'_> {
+    /// What `of` gives for the native histogram of each row and step.
+    fn native_rows(&self, of: impl Fn(usize, &native::Histogram, &str) -> f64) -> Vec<Row> {
+        let rows = self.native.iter().map(|row| {
+            let rival =
+                self.classic.iter().find(|it| it.rival.is_some_and(|it| std::ptr::eq(it, *row)));
+            let name = row.labels.metric_name();
+            let values = (0..row.values.len())
+                .map(|step_idx| match row.histogram(step_idx) {
+                    Some(it) if rival.is_none_or(|it| !it.has_buckets(step_idx)) => {
+                        of(step_idx, &native::Histogram::from(&**it), name)
+                    }
+                    _ => absent(),
+                })
+                .collect();
+            Row { drops_name: true, ..Row::floats(Arc::clone(&row.labels), values) }
+        });
+        rows.filter(Row::has_values).collect()
+    }
+}
+
+impl Classic<'_> {
+    fn has_buckets(&self, step_idx: usize) -> bool {
+        self.buckets
+            .iter()
+            .any(|(_, row)| row.values.get(step_idx).is_some_and(|it| !is_absent(*it)))
+    }
+
+    fn has_rival(&self, step_idx: usize) -> bool {
+        self.rival.is_some_and(|it| it.histogram(step_idx).is_some())
+    }
+
+    fn row(&self, values: Vec<f64>) -> Row {
+        Row { drops_name: true, ..Row::floats(Arc::clone(&self.labels), values) }
+    }
+
     fn at(&self, step_idx: usize) -> Vec<Bucket> {
+        if self.has_rival(step_idx) {
+            return Vec::new();
+        }
         self.buckets
             .iter()
             .filter_map(|(bound, row)| {
@@ -48,11 +96,9 @@ impl Eval<'_> {
         let quantiles = self.scalar_argument(call, 0, grid).await?;
         let input = self.argument(call, 1, grid).await?;
         let span = |idx: usize| call.args.get(idx).map_or(call.span, |it| it.span());
-        if !input.rows.is_empty() {
-            self.check_quantiles(&quantiles, span(0));
-        }
-        let histograms = self.histograms(&input, span(1));
-        let rows = self.quantile_rows(&histograms, &quantiles, grid, span(1));
+        self.check_quantiles(&quantiles, span(0));
+        let inputs = self.histograms(&input, span(1));
+        let rows = self.quantile_rows(&inputs, &quantiles, grid, span(1));
         Ok(Matrix { grid, rows: merge_same_labels(rows)? })
     }
 
@@ -64,14 +110,12 @@ impl Eval<'_> {
         let input = self.argument(call, 0, grid).await?;
         let label = self.string_argument(call, 1, grid).await?;
         let span = |idx: usize| call.args.get(idx).map_or(call.span, |it| it.span());
-        let histograms = self.histograms(&input, span(0));
+        let inputs = self.histograms(&input, span(0));
         let mut rows = Vec::new();
         for idx in 2..call.args.len() {
             let quantiles = self.scalar_argument(call, idx, grid).await?;
-            if !input.rows.is_empty() {
-                self.check_quantiles(&quantiles, span(idx));
-            }
-            for row in self.quantile_rows(&histograms, &quantiles, grid, span(0)) {
+            self.check_quantiles(&quantiles, span(idx));
+            for row in self.quantile_rows(&inputs, &quantiles, grid, span(0)) {
                 rows.extend(by_quantile(&row, &label, &quantiles));
             }
         }
@@ -87,8 +131,9 @@ impl Eval<'_> {
         let upper = self.scalar_argument(call, 1, grid).await?;
         let input = self.argument(call, 2, grid).await?;
         let span = call.args.get(2).map_or(call.span, |it| it.span());
-        let rows = self
-            .histograms(&input, span)
+        let inputs = self.histograms(&input, span);
+        let rows = inputs
+            .classic
             .iter()
             .map(|histogram| {
                 let values = (0..grid.n_steps())
@@ -100,16 +145,42 @@ impl Eval<'_> {
                         fraction(at_step(&lower, step_idx), at_step(&upper, step_idx), &mut buckets)
                     })
                     .collect();
-                Row::floats(Arc::new(histogram.labels.clone()), values)
+                histogram.row(values)
             })
-            .filter(has_values)
-            .collect();
+            .filter(Row::has_values);
+        let notes = RefCell::new(Notes::new());
+        let native = inputs.native_rows(|step_idx, histogram, name| {
+            let (lower, upper) = (at_step(&lower, step_idx), at_step(&upper, step_idx));
+            let found = native::fraction(lower, upper, histogram);
+            notes.borrow_mut().extend(found.unsure.map(|it| note(it, name)));
+            found.value
+        });
+        let rows = native.into_iter().chain(rows).collect();
+        self.note(&notes.into_inner(), span);
         Ok(Matrix { grid, rows: merge_same_labels(rows)? })
     }
 
     fn quantile_rows(
         &self,
-        histograms: &[Histogram<'_>],
+        inputs: &Inputs<'_>,
+        quantiles: &[f64],
+        grid: Grid,
+        span: Span,
+    ) -> Vec<Row> {
+        let notes = RefCell::new(Notes::new());
+        let mut rows = inputs.native_rows(|step_idx, histogram, name| {
+            let found = native::quantile(at_step(quantiles, step_idx), histogram);
+            notes.borrow_mut().extend(found.unsure.map(|it| note(it, name)));
+            found.value
+        });
+        self.note(&notes.into_inner(), span);
+        rows.extend(self.classic_rows(&inputs.classic, quantiles, grid, span));
+        rows
+    }
+
+    fn classic_rows(
+        &self,
+        histograms: &[Classic<'_>],
         quantiles: &[f64],
         grid: Grid,
         span: Span,
@@ -128,7 +199,8 @@ impl Eval<'_> {
                 let found = quantile(at_step(quantiles, step_idx), &mut buckets);
                 column.push(found.value);
                 if let Some(fix) = found.fix {
-                    let (n, held) = fixed.entry(&histogram.metric).or_insert((0, fix));
+                    let metric = histogram.labels.metric_name();
+                    let (n, held) = fixed.entry(metric).or_insert((0, fix));
                     *n += 1;
                     *held = widest(*held, fix);
                 }
@@ -143,31 +215,28 @@ impl Eval<'_> {
         histograms
             .iter()
             .zip(columns)
-            .map(|(histogram, values)| Row::floats(Arc::new(histogram.labels.clone()), values))
-            .filter(has_values)
+            .map(|(histogram, values)| histogram.row(values))
+            .filter(Row::has_values)
             .collect()
     }
 
-    /// Rows by what is left without `le` and the name; rows without a bound are warned about.
-    fn histograms<'m>(&self, input: &'m Matrix, span: Span) -> Vec<Histogram<'m>> {
-        let mut histograms: Vec<Histogram<'m>> = Vec::new();
-        let mut idx_of: HashMap<Labels, usize> = HashMap::new();
-        for row in &input.rows {
+    /// Rows by what is left without `le`; rows without a bound are warned about, as are classic and
+    /// native histograms that cannot be told apart.
+    fn histograms<'m>(&self, input: &'m Matrix, span: Span) -> Inputs<'m> {
+        let mut histograms: Vec<Classic<'m>> = Vec::new();
+        let mut idx_of: HashMap<Arc<Labels>, usize> = HashMap::new();
+        for row in input.rows.iter().filter(|it| has_floats(it)) {
             let (metric, le) = (row.labels.metric_name(), row.labels.get(BUCKET_LE));
             let Ok(bound) = parse_bound(le) else {
                 self.annotate(|it, query| it.bad_bucket(query, span, metric, le));
                 continue;
             };
             // The name tells histograms apart, and is dropped after.
-            let key = row.labels.keep(|it| it != BUCKET_LE);
+            let labels = Arc::new(row.labels.keep(|it| it != BUCKET_LE));
             let next = histograms.len();
-            let idx = *idx_of.entry(key).or_insert(next);
+            let idx = *idx_of.entry(Arc::clone(&labels)).or_insert(next);
             if idx == next {
-                histograms.push(Histogram {
-                    labels: row.labels.keep(|it| it != BUCKET_LE).without_name(),
-                    metric: metric.to_owned(),
-                    buckets: Vec::new(),
-                });
+                histograms.push(Classic { labels, buckets: Vec::new(), rival: None });
             }
             if let Some(histogram) = histograms.get_mut(idx) {
                 histogram.buckets.push((bound, row));
@@ -176,7 +245,30 @@ impl Eval<'_> {
         for histogram in &mut histograms {
             histogram.buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         }
-        histograms
+        let native: Vec<&Row> = input.rows.iter().filter(|it| it.histograms.is_some()).collect();
+        let mut notes = Notes::new();
+        for row in &native {
+            let rival = idx_of.get(&row.labels).and_then(|it| histograms.get_mut(*it));
+            let Some(histogram) = rival else {
+                continue;
+            };
+            histogram.rival = Some(row);
+            let n_steps = row.values.len();
+            if (0..n_steps).any(|it| histogram.has_rival(it) && histogram.has_buckets(it)) {
+                notes.insert(Note::MixedClassicNative(row.labels.metric_name().to_owned()));
+            }
+        }
+        self.note(&notes, span);
+        Inputs { classic: histograms, native }
+    }
+}
+
+fn note(unsure: Unsure, metric: &str) -> Note {
+    let metric = metric.to_owned();
+    match unsure {
+        Unsure::NanResult => Note::QuantileIsNan(metric),
+        Unsure::Skewed => Note::QuantileIsSkewed(metric),
+        Unsure::Excluded => Note::FractionExcludesNan(metric),
     }
 }
 
@@ -242,9 +334,10 @@ fn by_quantile(row: &Row, label: &str, quantiles: &[f64]) -> Vec<Row> {
             Some(idx) => idx,
             None => {
                 let mut labels = row.labels.to_builder();
-                labels.set(label, &format_float(q));
+                labels.set(label, &format_open_metrics(q));
                 let values = vec![absent(); row.values.len()];
-                rows.push((q.to_bits(), Row::floats(Arc::new(labels.build()), values)));
+                let of_quantile = Row::floats(Arc::new(labels.build()), values);
+                rows.push((q.to_bits(), Row { drops_name: row.drops_name, ..of_quantile }));
                 rows.len() - 1
             }
         };
@@ -252,5 +345,5 @@ fn by_quantile(row: &Row, label: &str, quantiles: &[f64]) -> Vec<Row> {
             *slot = *value;
         }
     }
-    rows.into_iter().map(|(_, row)| row).filter(has_values).collect()
+    rows.into_iter().map(|(_, row)| row).filter(Row::has_values).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skep_proto::LabelsBuilder;
+use skep_proto::{LabelsBuilder, names::METRIC_NAME};
 
 use super::{Eval, EvalError};
 use crate::{Grid, Matrix, ast::Call, vector::merge_same_labels};
@@ -40,6 +40,7 @@ impl Eval<'_> {
             let mut labels: LabelsBuilder = row.labels.to_builder();
             labels.set(&target, &value);
             row.labels = Arc::new(labels.build());
+            row.drops_name &= target != METRIC_NAME;
         }
         matrix.rows = merge_same_labels(matrix.rows)?;
         Ok(matrix)
@@ -69,6 +70,7 @@ impl Eval<'_> {
             let mut labels = row.labels.to_builder();
             labels.set(&target, &parts.join(&separator));
             row.labels = Arc::new(labels.build());
+            row.drops_name &= target != METRIC_NAME;
         }
         matrix.rows = merge_same_labels(matrix.rows)?;
         Ok(matrix)

@@ -4,9 +4,27 @@ use skep_proto::{Labels, MatchOp, TimeRange, TimestampMs, names::METRIC_NAME};
 
 use super::{Eval, EvalError};
 use crate::{
-    Expr, Fused, Grid, Leaf, Matrix, RawSeries, Window,
-    ast::{MatrixSelector, Modifiers, VectorSelector},
+    Expr, Fused, Grid, Leaf, Matrix, RawSeries, Row, Window,
+    ast::{Length, MatrixSelector, Modifiers, Span, VectorSelector},
 };
+
+/// What is asked of a selector's series.
+#[derive(Debug, Clone)]
+pub(super) struct Look<'a> {
+    pub(super) selector: &'a VectorSelector,
+    pub(super) window: Window,
+    pub(super) fused: Option<Fused>,
+    /// Where notes on the samples stand.
+    pub(super) span: Span,
+    /// Where those on the fused aggregation stand.
+    pub(super) aggregated: Span,
+}
+
+impl<'a> Look<'a> {
+    pub(super) fn new(selector: &'a VectorSelector, window: Window, span: Span) -> Self {
+        Self { selector, window, fused: None, span, aggregated: span }
+    }
+}
 
 /// Where a node looks, seen from the grid it is evaluated on.
 #[derive(Debug, Clone, Copy)]
@@ -19,9 +37,6 @@ pub(super) struct Lens {
 
 impl Eval<'_> {
     pub(super) fn lens(&self, modifiers: &Modifiers, grid: Grid) -> Result<Lens, EvalError> {
-        if modifiers.extended.is_some() {
-            return Err(EvalError::Unsupported("anchored and smoothed selectors".to_owned()));
-        }
         let offset_ms = self.length_ms(&modifiers.offset)?;
         Ok(match self.at_time(modifiers) {
             Some(at) => Lens {
@@ -37,45 +52,54 @@ impl Eval<'_> {
         selector: &VectorSelector,
         grid: Grid,
     ) -> Result<Matrix, EvalError> {
-        self.instant_leaf(selector, Window::Last, None, grid).await
+        let look = Look::new(selector, Window::Last, selector.span);
+        match self.reach(&selector.modifiers).filter(|it| it.is_smoothed()) {
+            Some(reach) => {
+                let lens = self.lens(&selector.modifiers, grid)?;
+                self.extended_leaf(&look, reach, lens, None, grid).await
+            }
+            None => self.instant_leaf(look, grid).await,
+        }
     }
 
     pub(super) async fn instant_leaf(
         &self,
-        selector: &VectorSelector,
-        window: Window,
-        fused: Option<Fused>,
+        look: Look<'_>,
         grid: Grid,
     ) -> Result<Matrix, EvalError> {
-        let lens = self.lens(&selector.modifiers, grid)?;
-        let window_ms = self.options.lookback_ms;
-        self.leaf(selector, lens, window, window_ms, fused, grid).await
+        let lens = self.lens(&look.selector.modifiers, grid)?;
+        self.leaf(look, lens, self.options.lookback_ms, grid).await
     }
 
     pub(super) async fn range_leaf(
         &self,
-        selector: &MatrixSelector,
-        window: Window,
-        fused: Option<Fused>,
+        look: Look<'_>,
+        range: &Length,
         grid: Grid,
     ) -> Result<Matrix, EvalError> {
-        let lens = self.lens(&selector.selector.modifiers, grid)?;
-        let window_ms = self.positive_ms(&selector.range)?;
-        self.leaf(&selector.selector, lens, window, window_ms, fused, grid).await
+        let lens = self.lens(&look.selector.modifiers, grid)?;
+        let window_ms = self.positive_ms(range)?;
+        match self.reach(&look.selector.modifiers) {
+            Some(reach) => self.extended_leaf(&look, reach, lens, Some(window_ms), grid).await,
+            None => self.leaf(look, lens, window_ms, grid).await,
+        }
     }
 
     async fn leaf(
         &self,
-        selector: &VectorSelector,
+        look: Look<'_>,
         lens: Lens,
-        window: Window,
         window_ms: i64,
-        fused: Option<Fused>,
         grid: Grid,
     ) -> Result<Matrix, EvalError> {
-        let matchers = selector.matchers.clone();
-        let leaf = Leaf { matchers, grid: lens.grid, window_ms, window, fused };
-        let matrix = self.storage.leaf(&leaf).await?;
+        let leaf = Leaf {
+            matchers: look.selector.matchers.clone(),
+            grid: lens.grid,
+            window_ms,
+            window: look.window.clone(),
+            fused: look.fused.clone(),
+        };
+        let matrix = self.stored_leaf(&leaf, &look).await?;
         self.check_deadline()?;
         self.check_size(matrix.rows.len(), grid.n_steps())?;
         Ok(lens.onto(matrix, grid))
@@ -85,22 +109,37 @@ impl Eval<'_> {
     pub(super) async fn raw(&self, expr: &Expr, grid: Grid) -> Result<Vec<RawSeries>, EvalError> {
         match expr.unwrapped() {
             Expr::Matrix(it) => {
-                let lens = self.lens(&it.selector.modifiers, grid)?;
-                let window_ms = self.positive_ms(&it.range)?;
-                let end = lens.grid.start();
-                let start = TimestampMs(end.0.saturating_sub(window_ms - 1));
-                let range = TimeRange { start, end };
-                let series = self.storage.raw(&it.selector.matchers, range).await?;
-                self.check_size(series.iter().map(|it| it.samples.len()).sum(), 1)?;
+                let series = self.raw_selector(it, grid).await?;
+                let n_samples = |it: &RawSeries| it.samples.len() + it.histograms.len();
+                self.check_size(series.iter().map(n_samples).sum(), 1)?;
                 Ok(series)
             }
             Expr::Subquery(it) => self.raw_subquery(it, grid).await,
-            other => Err(EvalError::Unsupported(format!(
-                "a range vector from {}",
-                other.value_type().documented()
-            ))),
+            other => Err(no_range_vector(other)),
         }
     }
+
+    async fn raw_selector(
+        &self,
+        it: &MatrixSelector,
+        grid: Grid,
+    ) -> Result<Vec<RawSeries>, EvalError> {
+        let lens = self.lens(&it.selector.modifiers, grid)?;
+        let window_ms = self.positive_ms(&it.range)?;
+        let (matchers, end) = (&it.selector.matchers, lens.grid.start());
+        if let Some(reach) = self.reach(&it.selector.modifiers) {
+            let start = end.0.saturating_sub(window_ms);
+            return self.extended_raw(matchers, reach, start, end.0).await;
+        }
+        let start = TimestampMs(end.0.saturating_sub(window_ms - 1));
+        self.stored_raw(matchers, TimeRange { start, end }).await
+    }
+}
+
+/// The parser has seen to it that there is none.
+pub(super) fn no_range_vector(expr: &Expr) -> EvalError {
+    let found = expr.value_type().documented();
+    EvalError::BadQuery(format!("expected a range vector, got {found}"))
 }
 
 impl Lens {
@@ -109,11 +148,19 @@ impl Lens {
         let mut rows = matrix.rows;
         if self.is_fixed && self.grid.n_steps() == 1 && grid.n_steps() != 1 {
             for row in &mut rows {
-                let value = row.values.first().copied().unwrap_or_else(crate::absent);
-                row.values = vec![value; grid.n_steps()];
+                repeat(row, grid.n_steps());
             }
         }
         Matrix { grid, rows }
+    }
+}
+
+/// The value of the first step at every step.
+fn repeat(row: &mut Row, n_steps: usize) {
+    let value = row.values.first().copied().unwrap_or_else(crate::absent);
+    row.values = vec![value; n_steps];
+    if let Some(histograms) = &mut row.histograms {
+        *histograms = vec![histograms.first().cloned().flatten(); n_steps];
     }
 }
 

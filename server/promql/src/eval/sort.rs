@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Eval, EvalError};
+use super::{Eval, EvalError, call::without_histograms};
 use crate::{Grid, Matrix, Row, ast::Call, functions::Special};
 
 impl Eval<'_> {
@@ -13,6 +13,10 @@ impl Eval<'_> {
         grid: Grid,
     ) -> Result<Matrix, EvalError> {
         let mut matrix = self.argument(call, 0, grid).await?;
+        if matches!(special, Special::Sort | Special::SortDesc) {
+            // Histograms have no place among values.
+            matrix = without_histograms(matrix);
+        }
         if !self.options.is_instant {
             self.annotate(|it, query| it.ineffective_sort(query, call.span));
             return Ok(matrix);

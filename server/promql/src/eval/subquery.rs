@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use skep_proto::{Sample, TimestampMs};
+use skep_proto::{HistogramSample, NativeHistogram, ResetHint, Sample, TimestampMs};
 
-use super::{Eval, EvalError, select::Lens};
+use super::{Eval, EvalError, mixed, select::Lens};
 use crate::{
     Grid, Matrix, RawSeries, Row, Window,
-    ast::Subquery,
+    annotations::Notes,
+    ast::{Span, Subquery},
     matrix::{absent, is_absent},
-    vector::has_values,
+    vector::without_names,
+    window::mixed::MixedSeries,
 };
 
 /// The rows of the inner expression, and the windows to lay over them.
@@ -52,23 +54,36 @@ impl Eval<'_> {
         &self,
         it: &Subquery,
         window: &Window,
+        span: Span,
         grid: Grid,
     ) -> Result<Matrix, EvalError> {
         let inner = self.inner(it, grid).await?;
         // A window with a parameter a step needs the steps, even where all look at one time.
         let lens = inner.lens;
+        let mut notes = Notes::new();
         let rows = inner
             .matrix
             .rows
             .iter()
             .map(|row| {
                 let (ts, values) = present(&inner.matrix.grid, row);
-                let mut out = vec![absent(); lens.grid.n_steps()];
-                window.apply(&ts, &values, &lens.grid, inner.window_ms, &mut out);
-                Row::floats(Arc::clone(&row.labels), out)
+                let looked = if row.histograms.is_some() {
+                    let name = row.labels.metric_name();
+                    let floats = ts.into_iter().zip(values);
+                    let series = MixedSeries::new(floats, histograms(&inner.matrix.grid, row));
+                    let (grid, window_ms) = (&lens.grid, inner.window_ms);
+                    let column = series.apply(window, grid, window_ms, name, &mut notes);
+                    mixed::row(Arc::clone(&row.labels), column)
+                } else {
+                    let mut out = vec![absent(); lens.grid.n_steps()];
+                    window.apply(&ts, &values, &lens.grid, inner.window_ms, &mut out);
+                    Row::floats(Arc::clone(&row.labels), out)
+                };
+                Row { drops_name: row.drops_name, ..looked }
             })
-            .filter(has_values)
+            .filter(Row::has_values)
             .collect();
+        self.note(&notes, span);
         self.check_deadline()?;
         Ok(lens.onto(Matrix { grid: lens.grid, rows }, grid))
     }
@@ -78,7 +93,8 @@ impl Eval<'_> {
         it: &Subquery,
         grid: Grid,
     ) -> Result<Vec<RawSeries>, EvalError> {
-        let inner = self.inner(it, grid).await?;
+        let mut inner = self.inner(it, grid).await?;
+        inner.matrix.rows = without_names(inner.matrix.rows)?;
         let mut series: Vec<RawSeries> = inner
             .matrix
             .rows
@@ -90,13 +106,33 @@ impl Eval<'_> {
                     .zip(values)
                     .map(|(ts, value)| Sample { ts: TimestampMs(ts), value })
                     .collect();
-                RawSeries::floats(Arc::clone(&row.labels), samples)
+                let histograms = histograms(&inner.matrix.grid, row)
+                    .map(|(ts, histogram)| HistogramSample { ts: TimestampMs(ts), histogram })
+                    .collect();
+                RawSeries { labels: Arc::clone(&row.labels), samples, histograms }
             })
-            .filter(|it| !it.samples.is_empty())
+            .filter(|it| !it.samples.is_empty() || !it.histograms.is_empty())
             .collect();
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
     }
+}
+
+fn histograms<'a>(
+    grid: &'a Grid,
+    row: &'a Row,
+) -> impl Iterator<Item = (i64, Arc<NativeHistogram>)> + 'a {
+    let histograms = row.histograms.iter().flatten();
+    grid.steps().zip(histograms).filter_map(|(at, it)| Some((at.0, unhinted(it.as_ref()?))))
+}
+
+/// What was known of resets spoke of the samples; between steps there may be any number of them.
+fn unhinted(it: &Arc<NativeHistogram>) -> Arc<NativeHistogram> {
+    if matches!(it.reset_hint, ResetHint::Unknown | ResetHint::Gauge) {
+        return Arc::clone(it);
+    }
+    let it = NativeHistogram::clone(it);
+    Arc::new(NativeHistogram { reset_hint: ResetHint::Unknown, ..it })
 }
 
 fn present(grid: &Grid, row: &Row) -> (Vec<i64>, Vec<f64>) {

@@ -1,14 +1,19 @@
 //! Whether an answer is what an `eval` expects.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use skep_proto::{Labels, Sample};
+use skep_proto::{Labels, NativeHistogram};
 
 use super::{
     Answer,
-    script::{At, Eval, Expect, Series, Text},
+    script::{At, Eval, Expect, Text},
+    series::{Item, Series},
 };
-use crate::{Value, is_absent};
+use crate::{
+    RawSeries, Row, Value,
+    native::{Buckets, Histogram},
+    vector::{Cell, Operand as _},
+};
 
 /// Relative difference that counts as equal, as in Prometheus' runner.
 const TOLERANCE: f64 = 1e-6;
@@ -81,68 +86,101 @@ fn check_value(case: &Eval, value: &Value) -> Result<(), String> {
             let Some(expected) = expected else {
                 return Err(format!("scalar {values:?}, expected a vector"));
             };
-            check_values("scalar", &expected, values)
+            let row = Row::floats(Arc::default(), values.clone());
+            check_row("scalar", &expected, &row, 0..values.len())
         }
         Value::Vector(matrix) => {
-            let found: Vec<(&Labels, &[f64])> =
-                matrix.rows.iter().map(|it| (it.labels.as_ref(), it.values.as_slice())).collect();
-            check_rows(case, &found)
+            let rows: Vec<&Row> = matrix.rows.iter().collect();
+            check_rows(case, &rows, 0..matrix.grid.n_steps())
         }
         Value::Raw(series) => {
             let Some(at) = case.range_vector else {
                 return Err("a range vector, but none is expected".to_owned());
             };
-            let found: Vec<(&Labels, Vec<Sample>)> =
-                series.iter().map(|it| (it.labels.as_ref(), it.samples.clone())).collect();
-            check_raw(&case.series, at, &found)
+            check_raw(&case.series, at, series)
         }
     }
 }
 
-fn check_rows(case: &Eval, found: &[(&Labels, &[f64])]) -> Result<(), String> {
+fn check_rows(case: &Eval, found: &[&Row], steps: Range<usize>) -> Result<(), String> {
     if case.series.len() != found.len() {
         return Err(format!("{} series, expected {}: {found:?}", found.len(), case.series.len()));
     }
     if case.is_ordered() {
-        for (expected, (labels, values)) in case.series.iter().zip(found) {
-            if expected.labels != **labels {
-                return Err(format!("{labels} stands where {} is expected", expected.labels));
+        for (expected, row) in case.series.iter().zip(found) {
+            if expected.labels != *row.labels {
+                return Err(format!("{} stands where {} is expected", row.labels, expected.labels));
             }
-            check_values(&labels.to_string(), &expected.values, values)?;
+            check_row(&row.labels.to_string(), &expected.values, row, steps.clone())?;
         }
         return Ok(());
     }
-    let by_labels: BTreeMap<&Labels, &[f64]> = found.iter().copied().collect();
+    let by_labels: BTreeMap<&Labels, &Row> =
+        found.iter().map(|it| (it.labels.as_ref(), *it)).collect();
     for expected in &case.series {
-        if expected.has_histograms {
-            return Err("native histograms are expected".to_owned());
-        }
-        let Some(values) = by_labels.get(&expected.labels) else {
+        let Some(row) = by_labels.get(&expected.labels) else {
             return Err(format!("no {} in {found:?}", expected.labels));
         };
-        check_values(&expected.labels.to_string(), &expected.values, values)?;
+        check_row(&expected.labels.to_string(), &expected.values, row, steps.clone())?;
     }
     Ok(())
 }
 
-fn check_values(name: &str, expected: &[Option<f64>], found: &[f64]) -> Result<(), String> {
-    for (i, value) in found.iter().enumerate() {
-        let expected = expected.get(i).copied().flatten();
-        let is_same = match expected {
-            None => is_absent(*value),
-            Some(expected) => !is_absent(*value) && is_close(expected, *value),
-        };
-        if !is_same {
-            return Err(format!("{name}: {value} at step {i}, expected {expected:?}"));
+/// Some steps of a row, the first of which is what the first expected value speaks of.
+fn check_row(
+    name: &str,
+    expected: &[Option<Item>],
+    row: &Row,
+    steps: Range<usize>,
+) -> Result<(), String> {
+    if expected.len() > steps.len() {
+        return Err(format!("{name}: {} values, expected {}", steps.len(), expected.len()));
+    }
+    for (i, step_idx) in steps.enumerate() {
+        let expected = expected.get(i).and_then(Option::as_ref);
+        let found = Cell::at(row, step_idx);
+        if !is_same(expected, found.as_ref()) {
+            return Err(format!("{name}: {found:?} at step {i}, expected {expected:?}"));
         }
     }
-    if expected.len() > found.len() {
-        return Err(format!("{name}: {} values, expected {}", found.len(), expected.len()));
-    }
     Ok(())
 }
 
-fn check_raw(expected: &[Series], at: At, found: &[(&Labels, Vec<Sample>)]) -> Result<(), String> {
+fn is_same(expected: Option<&Item>, found: Option<&Cell>) -> bool {
+    match (expected, found) {
+        (None, None) => true,
+        (Some(Item::Float(expected)), Some(Cell::Float(found))) => is_close(*expected, *found),
+        (Some(Item::Histogram { histogram, has_hint }), Some(Cell::Histogram(found))) => {
+            is_alike(histogram, found, *has_hint)
+        }
+        _ => false,
+    }
+}
+
+fn is_alike(expected: &NativeHistogram, found: &NativeHistogram, has_hint: bool) -> bool {
+    let compact = |it: &NativeHistogram| {
+        let mut histogram = Histogram::from(it);
+        histogram.compact();
+        histogram
+    };
+    let (a, b) = (compact(expected), compact(found));
+    let close = |a: &Buckets<f64>, b: &Buckets<f64>| {
+        a.len() == b.len() && a.iter().zip(b).all(|((i, a), (j, b))| i == j && is_close(*a, *b))
+    };
+    let same_bounds = a.custom_values.len() == b.custom_values.len()
+        && a.custom_values.iter().zip(&b.custom_values).all(|(a, b)| is_close(*a, *b));
+    (!has_hint || a.hint == b.hint)
+        && a.schema == b.schema
+        && is_close(a.count, b.count)
+        && is_close(a.sum, b.sum)
+        && is_close(a.zero_threshold, b.zero_threshold)
+        && is_close(a.zero_count, b.zero_count)
+        && same_bounds
+        && close(&a.positive, &b.positive)
+        && close(&a.negative, &b.negative)
+}
+
+fn check_raw(expected: &[Series], at: At, found: &[RawSeries]) -> Result<(), String> {
     let At::Range { start, step_ms, .. } = at else {
         return Err("a range vector needs from, to and step".to_owned());
     };
@@ -150,19 +188,21 @@ fn check_raw(expected: &[Series], at: At, found: &[(&Labels, Vec<Sample>)]) -> R
         return Err(format!("{} series, expected {}", found.len(), expected.len()));
     }
     for series in expected {
-        let Some((_, samples)) = found.iter().find(|(labels, _)| **labels == series.labels) else {
+        let Some(it) = found.iter().find(|it| *it.labels == series.labels) else {
             return Err(format!("no {}", series.labels));
         };
-        let wanted = series.values.iter().enumerate().filter_map(|(i, value)| {
+        let mut samples: BTreeMap<i64, Cell> =
+            it.samples.iter().map(|it| (it.ts.0, Cell::Float(it.value))).collect();
+        samples.extend(
+            it.histograms.iter().map(|it| (it.ts.0, Cell::Histogram(Arc::clone(&it.histogram)))),
+        );
+        let wanted = series.values.iter().enumerate().filter_map(|(i, item)| {
             let ts = start + step_ms * i64::try_from(i).ok()?;
-            Some((ts, (*value)?))
+            Some((ts, item.as_ref()?))
         });
-        let wanted: Vec<(i64, f64)> = wanted.collect();
+        let wanted: Vec<(i64, &Item)> = wanted.collect();
         let is_same = wanted.len() == samples.len()
-            && wanted
-                .iter()
-                .zip(samples)
-                .all(|((ts, value), it)| *ts == it.ts.0 && is_close(*value, it.value));
+            && wanted.iter().all(|(ts, item)| is_same(Some(item), samples.get(ts)));
         if !is_same {
             return Err(format!("{}: {samples:?}, expected {wanted:?}", series.labels));
         }
@@ -175,21 +215,12 @@ pub(super) fn check_middle(case: &Eval, answer: &Answer) -> Result<(), String> {
     let (value, _) = answer.as_ref().map_err(|it| format!("failed: {it}"))?;
     match value {
         Value::Scalar { values, .. } => {
-            let middle = values.get(1).map(std::slice::from_ref).unwrap_or_default();
-            let expected = case.scalar.as_deref().unwrap_or_default();
-            check_values("scalar", expected, middle)
+            let row = Row::floats(Arc::default(), values.clone());
+            check_row("scalar", case.scalar.as_deref().unwrap_or_default(), &row, 1..2)
         }
         Value::Vector(matrix) => {
-            let found: Vec<(&Labels, &[f64])> = matrix
-                .rows
-                .iter()
-                .filter_map(|it| {
-                    let middle = std::slice::from_ref(it.values.get(1)?);
-                    (!middle.iter().any(|it| is_absent(*it)))
-                        .then_some((it.labels.as_ref(), middle))
-                })
-                .collect();
-            check_rows(case, &found)
+            let rows: Vec<&Row> = matrix.rows.iter().filter(|it| it.is_present(1)).collect();
+            check_rows(case, &rows, 1..2)
         }
         Value::String(_) | Value::Raw(_) => Ok(()),
     }

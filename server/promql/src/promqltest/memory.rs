@@ -3,11 +3,15 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use skep_proto::{Labels, Matcher, Sample, TimeRange, TimestampMs, is_stale_marker};
+use skep_proto::{
+    HistogramSample, Labels, Matcher, NativeHistogram, Sample, TimeRange, TimestampMs,
+    is_stale_marker,
+};
 
+use super::series::Item;
 use crate::{
-    Leaf, Matrix, RawSeries, Row, Storage, StorageError, absent,
-    vector::{Aggregation, aggregate, has_values},
+    HistogramSeries, Leaf, Matrix, RawSeries, Row, Storage, StorageError, absent,
+    vector::{Aggregation, aggregate},
 };
 
 /// Series in the order they came in, as a store keeps them.
@@ -23,28 +27,29 @@ struct Stored {
     labels: Arc<Labels>,
     ts: Vec<i64>,
     values: Vec<f64>,
+    histograms: Vec<HistogramSample>,
 }
 
 impl Memory {
-    /// Appends values on a grid from time zero; `None` leaves a gap.
+    /// Appends floats on a grid from time zero; `None` leaves a gap.
     pub fn append(&mut self, labels: Labels, step_ms: i64, values: &[Option<f64>]) {
-        let Some(Stored { ts, values: held, .. }) = self.stored(labels) else {
+        let items: Vec<Option<Item>> = values.iter().map(|it| it.map(Item::Float)).collect();
+        self.append_items(labels, step_ms, &items);
+    }
+
+    /// As above, of floats and histograms; the last write of a time stamp wins.
+    pub fn append_items(&mut self, labels: Labels, step_ms: i64, items: &[Option<Item>]) {
+        let Some(stored) = self.stored(labels) else {
             return;
         };
         let mut at = 0;
-        for value in values {
-            if let Some(value) = value {
-                match ts.binary_search(&at) {
-                    Ok(idx) => {
-                        if let Some(slot) = held.get_mut(idx) {
-                            *slot = *value;
-                        }
-                    }
-                    Err(idx) => {
-                        ts.insert(idx, at);
-                        held.insert(idx, *value);
-                    }
+        for item in items {
+            match item {
+                Some(Item::Float(value)) => stored.put_float(at, *value),
+                Some(Item::Histogram { histogram, .. }) => {
+                    stored.put_histogram(at, Arc::clone(histogram));
                 }
+                None => {}
             }
             at += step_ms;
         }
@@ -73,6 +78,57 @@ impl Memory {
     }
 }
 
+impl Stored {
+    fn put_float(&mut self, at: i64, value: f64) {
+        // The end of a series is told in the kind it has.
+        let is_histogram = self.histograms.last().is_some_and(|it| it.ts.0 < at)
+            && self
+                .ts
+                .last()
+                .is_none_or(|float| self.histograms.last().is_some_and(|it| it.ts.0 > *float));
+        if is_stale_marker(value) && is_histogram {
+            return self.put_histogram(at, Arc::new(NativeHistogram::stale()));
+        }
+        self.histograms.retain(|it| it.ts.0 != at);
+        match self.ts.binary_search(&at) {
+            Ok(idx) => {
+                if let Some(slot) = self.values.get_mut(idx) {
+                    *slot = value;
+                }
+            }
+            Err(idx) => {
+                self.ts.insert(idx, at);
+                self.values.insert(idx, value);
+            }
+        }
+    }
+
+    fn put_histogram(&mut self, at: i64, histogram: Arc<NativeHistogram>) {
+        if let Ok(idx) = self.ts.binary_search(&at) {
+            self.ts.remove(idx);
+            self.values.remove(idx);
+        }
+        let sample = HistogramSample { ts: TimestampMs(at), histogram };
+        match self.histograms.binary_search_by_key(&at, |it| it.ts.0) {
+            Ok(idx) => {
+                if let Some(slot) = self.histograms.get_mut(idx) {
+                    *slot = sample;
+                }
+            }
+            Err(idx) => self.histograms.insert(idx, sample),
+        }
+    }
+
+    fn samples(&self, range: TimeRange) -> Vec<Sample> {
+        self.ts
+            .iter()
+            .zip(&self.values)
+            .map(|(ts, value)| Sample { ts: TimestampMs(*ts), value: *value })
+            .filter(|it| range.contains(it.ts))
+            .collect()
+    }
+}
+
 #[async_trait]
 impl Storage for Memory {
     async fn leaf(&self, leaf: &Leaf) -> Result<Matrix, StorageError> {
@@ -83,7 +139,7 @@ impl Storage for Memory {
                 leaf.window.apply(&it.ts, &it.values, &leaf.grid, leaf.window_ms, &mut out);
                 Row::floats(Arc::clone(&it.labels), out)
             })
-            .filter(has_values)
+            .filter(Row::has_values)
             .collect();
         let matrix = Matrix { grid: leaf.grid, rows };
         Ok(match &leaf.fused {
@@ -99,18 +155,33 @@ impl Storage for Memory {
     ) -> Result<Vec<RawSeries>, StorageError> {
         Ok(self
             .matching(matchers)
-            .map(|it| RawSeries {
-                labels: Arc::clone(&it.labels),
-                histograms: Vec::new(),
-                samples: it
-                    .ts
-                    .iter()
-                    .zip(&it.values)
-                    .map(|(ts, value)| Sample { ts: TimestampMs(*ts), value: *value })
-                    .filter(|it| range.contains(it.ts) && !is_stale_marker(it.value))
-                    .collect(),
+            .map(|it| {
+                let mut samples = it.samples(range);
+                samples.retain(|it| !is_stale_marker(it.value));
+                RawSeries::floats(Arc::clone(&it.labels), samples)
             })
             .filter(|it| !it.samples.is_empty())
+            .collect())
+    }
+
+    async fn histograms(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<HistogramSeries>, StorageError> {
+        Ok(self
+            .matching(matchers)
+            .map(|it| HistogramSeries {
+                labels: Arc::clone(&it.labels),
+                samples: it.samples(range),
+                histograms: it
+                    .histograms
+                    .iter()
+                    .filter(|it| range.contains(it.ts))
+                    .cloned()
+                    .collect(),
+            })
+            .filter(|it| !it.histograms.is_empty())
             .collect())
     }
 }

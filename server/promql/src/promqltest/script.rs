@@ -1,12 +1,9 @@
 //! The text format: commands, series, and what an `eval` expects.
 
-use skep_proto::{Labels, TimestampMs, stale_marker};
+use skep_proto::TimestampMs;
 
-use crate::{
-    Grid, GridError, ParseOptions,
-    ast::Expr,
-    parse::{parse_duration, parse_number},
-};
+use super::series::{Item, Series, parse_series, parse_values};
+use crate::{Grid, GridError, ast::Expr, parse::parse_duration};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
@@ -17,16 +14,13 @@ pub struct ScriptError {
 
 pub(super) enum Command {
     Clear,
-    Load { step_ms: i64, series: Vec<Series> },
+    Load {
+        step_ms: i64,
+        series: Vec<Series>,
+        /// Classic histograms become native ones with their bounds, too.
+        with_nhcb: bool,
+    },
     Eval(Eval),
-}
-
-/// A series and its values, one a step; `None` is a gap.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Series {
-    pub labels: Labels,
-    pub values: Vec<Option<f64>>,
-    pub has_histograms: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +67,7 @@ pub(super) struct Eval {
     pub(super) expected_string: Option<String>,
     /// `expect range vector from … to … step …`.
     pub(super) range_vector: Option<At>,
-    pub(super) scalar: Option<Vec<Option<f64>>>,
+    pub(super) scalar: Option<Vec<Option<Item>>>,
     pub(super) series: Vec<Series>,
 }
 
@@ -87,7 +81,7 @@ impl Eval {
     }
 
     pub(super) fn expects_histograms(&self) -> bool {
-        self.series.iter().any(|it| it.has_histograms)
+        self.series.iter().any(Series::has_histograms)
     }
 
     /// Asks for the times of the whole query, which a range query around it changes.
@@ -129,12 +123,12 @@ pub(super) fn parse(text: &str) -> Result<Vec<Command>, ScriptError> {
                 let step_ms = duration(rest).map_err(fail)?;
                 let mut series = Vec::new();
                 for (line, text) in body {
-                    let mut parsed =
+                    let found =
                         parse_series(text).map_err(|message| ScriptError { line, message })?;
-                    parsed.has_histograms |= word == "load_with_nhcb";
-                    series.push(parsed);
+                    series.extend(found);
                 }
-                commands.push(Command::Load { step_ms, series });
+                let with_nhcb = word == "load_with_nhcb";
+                commands.push(Command::Load { step_ms, series, with_nhcb });
             }
             _ if word.starts_with("eval") => {
                 commands.push(Command::Eval(parse_eval(word, rest, first_line, &body)?));
@@ -152,7 +146,7 @@ fn split_word(text: &str) -> (&str, &str) {
     }
 }
 
-fn duration(text: &str) -> Result<i64, String> {
+pub(super) fn duration(text: &str) -> Result<i64, String> {
     let (sign, text) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text),
@@ -265,10 +259,10 @@ fn expectation(eval: &mut Eval, text: &str) -> Result<(), String> {
         .starts_with(|it: char| it.is_ascii_digit() || it == '.');
     let is_name = ["NaN", "Inf", "+Inf", "-Inf"].contains(&text);
     if starts_number || is_name {
-        eval.scalar = Some(parse_values(text)?.0);
+        eval.scalar = Some(parse_values(text)?);
         return Ok(());
     }
-    eval.series.push(parse_series(text)?);
+    eval.series.extend(parse_series(text)?);
     Ok(())
 }
 
@@ -279,126 +273,5 @@ fn expected_text(text: &str) -> Text {
         Text::Matches(it.trim().to_owned())
     } else {
         Text::Any
-    }
-}
-
-/// Reads `name{label="value"} 1 2+3x4 _ stale`.
-///
-/// # Errors
-/// What cannot be read, in words.
-pub fn parse_series(text: &str) -> Result<Series, String> {
-    let end = end_of_metric(text);
-    let (metric, values) = text.split_at(end);
-    let labels = parse_labels(metric.trim())?;
-    let (values, has_histograms) = parse_values(values)?;
-    Ok(Series { labels, values, has_histograms })
-}
-
-/// Where the metric ends and its values begin: braces and strings may hold blanks.
-fn end_of_metric(text: &str) -> usize {
-    let (mut in_braces, mut quote, mut is_escaped) = (false, None, false);
-    for (i, c) in text.char_indices() {
-        match (quote, c) {
-            _ if is_escaped => is_escaped = false,
-            (Some(open), '\\') if open != '`' => is_escaped = true,
-            (Some(open), c) if c == open => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'' | '`') => quote = Some(c),
-            (None, '{') => in_braces = true,
-            (None, '}') if in_braces => return i + 1,
-            (None, c) if c.is_whitespace() && !in_braces => {
-                // `name {…}` is one metric too.
-                let rest = text.get(i..).unwrap_or_default().trim_start();
-                if !rest.starts_with('{') || rest.starts_with("{{") {
-                    return i;
-                }
-            }
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-fn parse_labels(metric: &str) -> Result<Labels, String> {
-    if metric == "{}" {
-        return Ok(Labels::default());
-    }
-    // A label set reads like a selector, but for the rule that one matcher must not be empty.
-    let probe = match metric.strip_suffix('}') {
-        Some(open) => format!("{},__probe__=\"x\"}}", open.trim_end().trim_end_matches(',')),
-        None => format!("{metric}{{__probe__=\"x\"}}"),
-    };
-    let probe = probe.replace("{,", "{");
-    let expr = crate::parse_with(&probe, ParseOptions::default()).map_err(|it| it.to_string())?;
-    let Expr::Vector(selector) = expr else {
-        return Err(format!("{metric:?} is no metric"));
-    };
-    let pairs = selector
-        .matchers
-        .iter()
-        .filter(|it| it.name() != "__probe__")
-        .map(|it| (it.name(), it.value()));
-    Labels::from_pairs(pairs).map_err(|it| format!("{metric:?}: {it}"))
-}
-
-/// Values of a sequence, and whether native histograms (left out) were among them.
-fn parse_values(text: &str) -> Result<(Vec<Option<f64>>, bool), String> {
-    if text.contains("{{") {
-        return Ok((Vec::new(), true));
-    }
-    let mut values = Vec::new();
-    for item in text.split_whitespace() {
-        parse_item(item, &mut values).ok_or_else(|| format!("{item:?} is no value"))?;
-    }
-    Ok((values, false))
-}
-
-fn parse_item(item: &str, values: &mut Vec<Option<f64>>) -> Option<()> {
-    /// Bounds one `x` repetition.
-    const N_MAX: usize = 1_000_000;
-    let (body, times) = match item.rsplit_once('x') {
-        Some((body, times)) => (body, Some(times.parse::<usize>().ok().filter(|it| *it < N_MAX)?)),
-        None => (item, None),
-    };
-    if body == "_" {
-        values.extend(std::iter::repeat_n(None, times.unwrap_or(1)));
-        return Some(());
-    }
-    if body == "stale" {
-        values.extend(std::iter::repeat_n(Some(stale_marker()), times.map_or(1, |it| it + 1)));
-        return Some(());
-    }
-    let Some(times) = times else {
-        values.push(Some(number(body)?));
-        return Some(());
-    };
-    let (start, step) = match split_step(body) {
-        Some((start, step)) => (number(start)?, number(step)?),
-        None => (number(body)?, 0.0),
-    };
-    let mut value = start;
-    for _ in 0..=times {
-        values.push(Some(value));
-        value += step;
-    }
-    Some(())
-}
-
-/// `1+2` and `1e+3-2` at the sign that starts the step.
-fn split_step(body: &str) -> Option<(&str, &str)> {
-    let bytes = body.as_bytes();
-    (1..bytes.len())
-        .find(|&i| {
-            let is_sign = matches!(bytes.get(i), Some(b'+' | b'-'));
-            let after = bytes.get(i - 1);
-            is_sign && !matches!(after, Some(b'e' | b'E' | b'+' | b'-'))
-        })
-        .map(|i| body.split_at(i))
-}
-
-fn number(text: &str) -> Option<f64> {
-    match text.strip_prefix('-') {
-        Some(rest) => parse_number(rest).ok().map(|it| -it),
-        None => parse_number(text.strip_prefix('+').unwrap_or(text)).ok(),
     }
 }

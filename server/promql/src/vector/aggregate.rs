@@ -9,10 +9,12 @@ use crate::{
     Matrix,
     kahan::{Kahan, Mean},
     leaf::{FusedOp, Grouping},
+    lex::quote,
     matrix::{Row, absent, is_absent},
+    native::{Histogram, show},
     number::format_float,
     quantile::quantile,
-    vector::{VectorError, group_labels, merge_same_labels},
+    vector::{Cell, Operand as _, VectorError, group_labels, merge_same_labels},
     window::at_step,
 };
 
@@ -28,6 +30,23 @@ pub enum Aggregation {
     Stdvar,
     /// One value a step, or one for all.
     Quantile(Vec<f64>),
+}
+
+impl Aggregation {
+    /// The name in the language.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Avg => "avg",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Count => "count",
+            Self::Group => "group",
+            Self::Stddev => "stddev",
+            Self::Stdvar => "stdvar",
+            Self::Quantile(_) => "quantile",
+        }
+    }
 }
 
 impl From<FusedOp> for Aggregation {
@@ -175,27 +194,49 @@ impl Variance {
     }
 }
 
-/// One row a group, in the order the groups appear.
-pub fn aggregate(input: &Matrix, aggregation: &Aggregation, grouping: &Grouping) -> Matrix {
+/// The rows of one group.
+#[derive(Debug, Default)]
+pub(super) struct Group<'a> {
+    pub(super) rows: Vec<&'a Row>,
+    /// Of any of them.
+    pub(super) drops_name: bool,
+}
+
+/// Groups and their labels, in the order they appear.
+pub(super) fn grouped<'a>(input: &'a Matrix, grouping: &Grouping) -> Vec<(Labels, Group<'a>)> {
     let mut group_of: HashMap<Labels, usize> = HashMap::new();
-    let mut groups: Vec<(Labels, Accumulator)> = Vec::new();
+    let mut groups: Vec<(Labels, Group<'a>)> = Vec::new();
     for row in &input.rows {
         let labels = group_labels(&row.labels, grouping);
         let idx = match group_of.get(&labels) {
             Some(idx) => *idx,
             None => {
-                groups.push((labels.clone(), Accumulator::new(aggregation, input.grid.n_steps())));
+                groups.push((labels.clone(), Group::default()));
                 group_of.insert(labels, groups.len() - 1);
                 groups.len() - 1
             }
         };
-        if let Some((_, accumulator)) = groups.get_mut(idx) {
-            accumulator.add(&row.values);
+        if let Some((_, group)) = groups.get_mut(idx) {
+            group.rows.push(row);
+            group.drops_name |= row.drops_name;
         }
     }
-    let rows = groups
+    groups
+}
+
+/// One row a group, in the order the groups appear; of floats only.
+pub fn aggregate(input: &Matrix, aggregation: &Aggregation, grouping: &Grouping) -> Matrix {
+    let n_steps = input.grid.n_steps();
+    let rows = grouped(input, grouping)
         .into_iter()
-        .map(|(labels, accumulator)| Row::floats(Arc::new(labels), accumulator.finish()))
+        .map(|(labels, group)| {
+            let mut accumulator = Accumulator::new(aggregation, n_steps);
+            for row in group.rows {
+                accumulator.add(&row.values);
+            }
+            let row = Row::floats(Arc::new(labels), accumulator.finish());
+            Row { drops_name: group.drops_name, ..row }
+        })
         .collect();
     Matrix { grid: input.grid, rows }
 }
@@ -210,16 +251,21 @@ pub fn count_values(
     grouping: &Grouping,
 ) -> Result<Matrix, VectorError> {
     if label.is_empty() || label.contains('\u{fffd}') {
-        return Err(VectorError::LabelName(label.to_owned()));
+        return Err(VectorError::LabelName(quote(label)));
     }
     // With `without`, the new label must not be dropped again; with `by`, it is added after.
     let mut counts: HashMap<Labels, Vec<f64>> = HashMap::new();
     let mut order: Vec<Labels> = Vec::new();
     for row in &input.rows {
         let group = group_labels(&row.labels, grouping);
-        for (step_idx, value) in row.values.iter().enumerate().filter(|(_, it)| !is_absent(**it)) {
+        for step_idx in 0..row.values.len() {
+            let text = match Cell::at(row, step_idx) {
+                Some(Cell::Float(value)) => format_float(value),
+                Some(Cell::Histogram(it)) => show(&Histogram::from(&*it)),
+                None => continue,
+            };
             let mut builder = group.to_builder();
-            builder.set(label, &format_float(*value));
+            builder.set(label, &text);
             let labels = builder.build();
             let steps = counts.entry(labels.clone()).or_insert_with(|| {
                 order.push(labels);

@@ -2,15 +2,24 @@
 
 use crate::{
     Matrix,
+    annotations::Notes,
     ast::BinaryOp,
-    matrix::{Row, absent, is_absent},
-    vector::{VectorError, has_values, without_names},
+    matrix::{Row, is_absent},
+    vector::{
+        cell::{Cell, Operand},
+        marked,
+    },
     window::at_step,
 };
 
 /// Whether results of the operator are no longer what the metric's name says.
 pub fn drops_name(op: BinaryOp, return_bool: bool) -> bool {
-    return_bool || !(op.is_comparison() || op.is_set() || op.is_trim())
+    return_bool || changes_meaning(op)
+}
+
+/// Arithmetic makes something else of a metric.
+pub(crate) fn changes_meaning(op: BinaryOp) -> bool {
+    !(op.is_comparison() || op.is_set() || op.is_trim())
 }
 
 /// The value of an arithmetic operator; NaN for others.
@@ -41,53 +50,69 @@ pub fn compare(op: BinaryOp, lhs: f64, rhs: f64) -> bool {
     }
 }
 
-/// The value at one step of two sides that both have one: absent where a comparison filters it.
-/// `kept` is what a filter lets through.
-pub(crate) fn combine(op: BinaryOp, return_bool: bool, lhs: f64, rhs: f64, kept: f64) -> f64 {
-    if !op.is_comparison() {
-        return apply_op(op, lhs, rhs);
-    }
-    match (compare(op, lhs, rhs), return_bool) {
-        (true, true) => 1.0,
-        (false, true) => 0.0,
-        (true, false) => kept,
-        (false, false) => absent(),
-    }
-}
-
 /// Scalars compare to 0 or 1.
 pub fn scalar_scalar(op: BinaryOp, lhs: &[f64], rhs: &[f64]) -> Vec<f64> {
-    lhs.iter().zip(rhs).map(|(&lhs, &rhs)| combine(op, true, lhs, rhs, lhs)).collect()
+    let of = |lhs: &f64, rhs: &f64| {
+        if op.is_comparison() {
+            if compare(op, *lhs, *rhs) { 1.0 } else { 0.0 }
+        } else {
+            apply_op(op, *lhs, *rhs)
+        }
+    };
+    lhs.iter().zip(rhs).map(|(lhs, rhs)| of(lhs, rhs)).collect()
 }
 
 /// Applies `vector op scalar`, or `scalar op vector` where `scalar_first`; a filter keeps the
 /// vector's value. The scalar has one value a step, or one for all.
-///
-/// # Errors
-/// Rows that only their dropped names told apart.
 pub fn vector_scalar(
     op: BinaryOp,
     return_bool: bool,
     vector: Matrix,
     scalar: &[f64],
     scalar_first: ScalarSide,
-) -> Result<Matrix, VectorError> {
+    notes: &mut Notes,
+) -> Matrix {
     let Matrix { grid, mut rows } = vector;
+    let mut apply = Apply { op, return_bool, scalar, scalar_first, notes };
     for row in &mut rows {
         for (step_idx, value) in row.values.iter_mut().enumerate() {
-            if is_absent(*value) {
-                continue;
+            if !is_absent(*value) {
+                *value = apply.at(step_idx, value).unwrap_or_else(crate::absent);
             }
-            let scalar = at_step(scalar, step_idx);
-            *value = match scalar_first {
-                ScalarSide::Left => combine(op, return_bool, scalar, *value, *value),
-                ScalarSide::Right => combine(op, return_bool, *value, scalar, *value),
-            };
+        }
+        if let Some(histograms) = row.histograms.take() {
+            for (step_idx, histogram) in histograms.into_iter().enumerate() {
+                let Some(result) =
+                    histogram.and_then(|it| apply.at(step_idx, &Cell::Histogram(it)))
+                else {
+                    continue;
+                };
+                result.put(row, step_idx);
+            }
         }
     }
-    let rows: Vec<Row> = rows.into_iter().filter(has_values).collect();
-    let rows = if drops_name(op, return_bool) { without_names(rows)? } else { rows };
-    Ok(Matrix { grid, rows })
+    let rows = rows.into_iter().filter(Row::has_values).collect();
+    let rows = if drops_name(op, return_bool) { marked(rows) } else { rows };
+    Matrix { grid, rows }
+}
+
+struct Apply<'a> {
+    op: BinaryOp,
+    return_bool: bool,
+    scalar: &'a [f64],
+    scalar_first: ScalarSide,
+    notes: &'a mut Notes,
+}
+
+impl Apply<'_> {
+    fn at<T: Operand>(&mut self, step_idx: usize, value: &T) -> Option<T> {
+        let scalar = T::of(at_step(self.scalar, step_idx));
+        let sides = match self.scalar_first {
+            ScalarSide::Left => [&scalar, value],
+            ScalarSide::Right => [value, &scalar],
+        };
+        T::combine(self.op, self.return_bool, sides, value, self.notes)
+    }
 }
 
 /// Where the scalar of [`vector_scalar`] stands.

@@ -6,13 +6,15 @@ use skep_proto::{Labels, names::METRIC_NAME};
 
 use crate::{
     Matrix,
+    annotations::Notes,
     ast::{BinaryOp, Cardinality, Matching},
     lex::quote,
-    matrix::{Row, absent, is_absent},
+    matrix::{Row, absent},
     vector::{
         VectorError,
-        binary::{combine, drops_name},
-        has_values,
+        binary::changes_meaning,
+        cell::{Cell, Operand},
+        without_metadata,
     },
 };
 
@@ -40,31 +42,38 @@ pub fn vector_vector(
     matching: &Matching,
     lhs: &Matrix,
     rhs: &Matrix,
+    notes: &mut Notes,
 ) -> Result<Matrix, VectorError> {
     let is_swapped = matching.card == Cardinality::OneToMany;
-    let (many, one) = if is_swapped { (rhs, lhs) } else { (lhs, rhs) };
     let join = Join { op, return_bool, matching, is_swapped, n_steps: lhs.grid.n_steps() };
-    let both = join.steps_with_both(many, one);
-    let mut order: Vec<Labels> = Vec::new();
-    let mut groups: HashMap<Labels, Group<'_>> = HashMap::new();
+    if lhs.has_histograms() || rhs.has_histograms() {
+        join.run::<Cell>(lhs, rhs, notes)
+    } else {
+        join.run::<f64>(lhs, rhs, notes)
+    }
+}
+
+/// Rows of both sides by the labels they find each other by, in order of appearance.
+fn groups<'a>(many: &'a Matrix, one: &'a Matrix, matching: &Matching) -> Vec<(Labels, Group<'a>)> {
+    let mut idx_of: HashMap<Labels, usize> = HashMap::new();
+    let mut groups: Vec<(Labels, Group<'_>)> = Vec::new();
     for (side, is_many) in [(many, true), (one, false)] {
         for row in &side.rows {
             let signature = signature(&row.labels, matching);
-            let group = groups.entry(signature.clone()).or_insert_with(|| {
-                order.push(signature);
-                Group::default()
-            });
-            if is_many { group.many.push(row) } else { group.one.push(row) }
+            let idx = match idx_of.get(&signature) {
+                Some(idx) => *idx,
+                None => {
+                    idx_of.insert(signature.clone(), groups.len());
+                    groups.push((signature, Group::default()));
+                    groups.len() - 1
+                }
+            };
+            if let Some((_, group)) = groups.get_mut(idx) {
+                if is_many { group.many.push(row) } else { group.one.push(row) }
+            }
         }
     }
-    let mut results = Results::default();
-    for signature in &order {
-        if let Some(group) = groups.get(signature) {
-            join.group(group, signature, &both, &mut results)?;
-        }
-    }
-    let rows = results.rows.into_iter().filter(has_values).collect();
-    Ok(Matrix { grid: lhs.grid, rows })
+    groups
 }
 
 /// Result rows by their labels: several inputs can take turns over the steps.
@@ -112,25 +121,44 @@ struct Join<'a> {
 }
 
 impl Join<'_> {
+    fn run<T: Operand>(
+        &self,
+        lhs: &Matrix,
+        rhs: &Matrix,
+        notes: &mut Notes,
+    ) -> Result<Matrix, VectorError> {
+        let (many, one) = if self.is_swapped { (rhs, lhs) } else { (lhs, rhs) };
+        let both = self.steps_with_both(many, one);
+        let mut results = Results::default();
+        for (signature, group) in &groups(many, one, self.matching) {
+            self.group::<T>(group, signature, &both, &mut results, notes)?;
+        }
+        let mut rows: Vec<Row> = results.rows.into_iter().filter(Row::has_values).collect();
+        for row in &mut rows {
+            row.drops_name = self.return_bool;
+        }
+        Ok(Matrix { grid: lhs.grid, rows })
+    }
+
     /// Steps where a side has nothing at all are not looked at, so they cannot fail either.
     fn steps_with_both(&self, many: &Matrix, one: &Matrix) -> Vec<bool> {
-        let any = |side: &Matrix, step_idx: usize| {
-            side.rows.iter().any(|it| it.values.get(step_idx).is_some_and(|it| !is_absent(*it)))
-        };
+        let any =
+            |side: &Matrix, step_idx: usize| side.rows.iter().any(|it| it.is_present(step_idx));
         let has_fill = self.matching.fill != (None, None);
         (0..self.n_steps)
             .map(|step_idx| has_fill || any(many, step_idx) && any(one, step_idx))
             .collect()
     }
 
-    fn group(
+    fn group<T: Operand>(
         &self,
         group: &Group<'_>,
         signature: &Labels,
         both: &[bool],
         results: &mut Results,
+        notes: &mut Notes,
     ) -> Result<(), VectorError> {
-        let one = self.one_of_each_step(&group.one, signature, both)?;
+        let one = self.one_of_each_step::<T>(&group.one, signature, both)?;
         // As in Prometheus, `fill_left` speaks of the many side even under `group_right`.
         let (fill_many, fill_one) = self.matching.fill;
         if self.matching.card == Cardinality::OneToOne {
@@ -138,72 +166,73 @@ impl Join<'_> {
         }
         let mut is_matched = vec![false; self.n_steps];
         for many in &group.many {
-            for (step_idx, &value) in many.values.iter().enumerate() {
-                if is_absent(value) {
+            for step_idx in 0..self.n_steps {
+                let Some(value) = T::at(many, step_idx) else {
                     continue;
-                }
+                };
                 if let Some(it) = is_matched.get_mut(step_idx) {
                     *it = true;
                 }
-                let partner = one.get(step_idx).copied().flatten();
-                let other = match (partner, fill_one) {
-                    (Some((_, other)), _) | (None, Some(other)) => other,
+                let partner = one.get(step_idx).and_then(Option::as_ref);
+                let filled;
+                let (labels, other) = match (partner, fill_one) {
+                    (Some((row, other)), _) => (row.labels.as_ref(), other),
+                    (None, Some(other)) => {
+                        filled = T::of(other);
+                        (signature, &filled)
+                    }
                     (None, None) => continue,
                 };
-                let partner_labels = partner.map_or(signature, |(row, _)| &row.labels);
-                self.put(results, step_idx, (&many.labels, value), (partner_labels, other))?;
+                let both = [(many.labels.as_ref(), &value), (labels, other)];
+                self.put(results, step_idx, both, notes)?;
             }
         }
         if let Some(fill) = fill_many {
+            let fill = T::of(fill);
             for (step_idx, partner) in one.iter().enumerate() {
                 if let (Some((row, value)), Some(false)) = (partner, is_matched.get(step_idx)) {
-                    self.put(results, step_idx, (signature, fill), (&row.labels, *value))?;
+                    let both = [(signature, &fill), (row.labels.as_ref(), value)];
+                    self.put(results, step_idx, both, notes)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn put(
+    fn put<T: Operand>(
         &self,
         results: &mut Results,
         step_idx: usize,
-        (many_labels, many): (&Labels, f64),
-        (one_labels, one): (&Labels, f64),
+        [(many_labels, many), (one_labels, one)]: [(&Labels, &T); 2],
+        notes: &mut Notes,
     ) -> Result<(), VectorError> {
-        let (lhs, rhs) = if self.is_swapped { (one, many) } else { (many, one) };
-        let value = combine(self.op, self.return_bool, lhs, rhs, lhs);
-        if is_absent(value) {
-            return Ok(());
-        }
-        let pair = (std::ptr::from_ref(many_labels), std::ptr::from_ref(one_labels));
-        let labels = || self.result_labels(many_labels, one_labels);
-        let Some(slot) =
-            results.row(pair, self.n_steps, labels).and_then(|it| it.values.get_mut(step_idx))
-        else {
+        let sides = if self.is_swapped { [one, many] } else { [many, one] };
+        let Some(value) = T::combine(self.op, self.return_bool, sides, sides[0], notes) else {
             return Ok(());
         };
-        if !is_absent(*slot) {
+        let pair = (std::ptr::from_ref(many_labels), std::ptr::from_ref(one_labels));
+        let labels = || self.result_labels(many_labels, one_labels);
+        let Some(row) = results.row(pair, self.n_steps, labels) else {
+            return Ok(());
+        };
+        if row.is_present(step_idx) {
             return Err(match self.matching.card {
                 Cardinality::OneToOne => VectorError::SameLabels,
                 _ => VectorError::NotUnique,
             });
         }
-        *slot = value;
+        value.put(row, step_idx);
         Ok(())
     }
 
     fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
         let names = &self.matching.labels;
-        let drop_name = drops_name(self.op, self.return_bool);
         let is_listed = |it: &str| names.iter().any(|name| name == it);
         let labels = match (self.matching.card, self.matching.on) {
-            (Cardinality::OneToOne, on) => {
-                many.keep(|it| is_listed(it) == on && (it != METRIC_NAME || !drop_name))
-            }
-            _ if drop_name => many.without_name(),
+            (Cardinality::OneToOne, on) => many.keep(|it| is_listed(it) == on),
             _ => many.clone(),
         };
+        let labels = if changes_meaning(self.op) { without_metadata(&labels) } else { labels };
         if self.matching.include.is_empty() {
             return labels;
         }
@@ -216,18 +245,18 @@ impl Join<'_> {
     }
 
     /// The only row of the one side at each step.
-    fn one_of_each_step<'a>(
+    fn one_of_each_step<'a, T: Operand>(
         &self,
         rows: &[&'a Row],
         signature: &Labels,
         both: &[bool],
-    ) -> Result<Vec<Option<(&'a Row, f64)>>, VectorError> {
-        let mut found: Vec<Option<(&Row, f64)>> = vec![None; self.n_steps];
+    ) -> Result<Vec<Option<(&'a Row, T)>>, VectorError> {
+        let mut found: Vec<Option<(&Row, T)>> = vec![None; self.n_steps];
         for row in rows {
-            for (step_idx, (slot, &value)) in found.iter_mut().zip(&row.values).enumerate() {
-                if is_absent(value) || !both.get(step_idx).copied().unwrap_or(false) {
+            for (step_idx, (slot, &is_looked_at)) in found.iter_mut().zip(both).enumerate() {
+                let Some(value) = T::at(row, step_idx).filter(|_| is_looked_at) else {
                     continue;
-                }
+                };
                 if let Some((held, _)) = slot {
                     return Err(VectorError::ManyToMany {
                         group: braced(signature),
@@ -244,10 +273,10 @@ impl Join<'_> {
 
     /// One-to-one: two rows of the many side must not meet the same partner, whether or not a
     /// comparison would filter them.
-    fn check_many_side(
+    fn check_many_side<T>(
         &self,
         many: &[&Row],
-        one: &[Option<(&Row, f64)>],
+        one: &[Option<(&Row, T)>],
         fill: Option<f64>,
     ) -> Result<(), VectorError> {
         if many.len() < 2 {
@@ -255,11 +284,9 @@ impl Join<'_> {
         }
         let mut is_taken = vec![false; self.n_steps];
         for row in many {
-            for (step_idx, &value) in row.values.iter().enumerate() {
+            for (step_idx, taken) in is_taken.iter_mut().enumerate() {
                 let has_partner = fill.is_some() || one.get(step_idx).is_some_and(Option::is_some);
-                let (false, true, Some(taken)) =
-                    (is_absent(value), has_partner, is_taken.get_mut(step_idx))
-                else {
+                if !(has_partner && row.is_present(step_idx)) {
                     continue;
                 };
                 if std::mem::replace(taken, true) {

@@ -7,8 +7,8 @@ use skep_proto::Labels;
 use crate::{
     Matrix,
     ast::{BinaryOp, Matching},
-    matrix::{Row, absent, is_absent},
-    vector::{VectorError, has_values, matching::signature, merge_same_labels},
+    matrix::Row,
+    vector::{VectorError, matching::signature, merge_same_labels},
 };
 
 /// Which steps of each signature hold a value.
@@ -21,8 +21,8 @@ impl Presence {
             let present = steps
                 .entry(signature(&row.labels, matching))
                 .or_insert_with(|| vec![false; n_steps]);
-            for (present, value) in present.iter_mut().zip(&row.values) {
-                *present |= !is_absent(*value);
+            for (step_idx, present) in present.iter_mut().enumerate() {
+                *present |= row.is_present(step_idx);
             }
         }
         Self(steps)
@@ -31,13 +31,13 @@ impl Presence {
     /// Blanks the values of a row where the signature's presence is not as wanted.
     fn keep(&self, mut row: Row, matching: &Matching, wanted: bool) -> Row {
         let present = self.0.get(&signature(&row.labels, matching));
-        for (step_idx, value) in row.values.iter_mut().enumerate() {
+        for step_idx in 0..row.values.len() {
             let is_present = present.and_then(|it| it.get(step_idx)).copied().unwrap_or(false);
             if is_present != wanted {
-                *value = absent();
+                row.blank(step_idx);
             }
         }
-        row
+        row.tidied()
     }
 }
 
@@ -60,5 +60,5 @@ pub fn set_operation(
         let wanted = op == BinaryOp::And;
         lhs.rows.into_iter().map(|it| present.keep(it, matching, wanted)).collect()
     };
-    Ok(Matrix { grid, rows: rows.into_iter().filter(has_values).collect() })
+    Ok(Matrix { grid, rows: rows.into_iter().filter(Row::has_values).collect() })
 }

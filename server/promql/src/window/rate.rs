@@ -136,6 +136,31 @@ fn extrapolate(
     Some(result * factor)
 }
 
+/// By how much the sampled part of a window must grow to be all of it: up to its ends where samples
+/// lie close enough to them, else half a gap further. `to_zero` bounds how far back a counter can
+/// reach, in seconds.
+pub(super) fn extent(
+    start: i64,
+    first: i64,
+    last: i64,
+    end: i64,
+    n_gaps: usize,
+    to_zero: Option<f64>,
+) -> f64 {
+    let sampled = seconds(last - first);
+    #[expect(clippy::cast_precision_loss, reason = "a count of samples")]
+    let average_gap = sampled / n_gaps as f64;
+    let threshold = average_gap * 1.1;
+    let within = |it: f64| if it >= threshold { average_gap / 2.0 } else { it };
+    let mut to_start = within(seconds(first - start));
+    if let Some(to_zero) = to_zero
+        && to_zero < to_start
+    {
+        to_start = to_zero;
+    }
+    (sampled + to_start + within(seconds(end - last))) / sampled
+}
+
 /// From the last two samples; a counter that fell has started from zero.
 pub(super) fn instant(slice: &Slice<'_>, is_rate: bool) -> Option<f64> {
     let (&[.., before_ts, last_ts], &[.., before, last]) = (slice.ts, slice.values) else {
