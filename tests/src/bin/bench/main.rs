@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
 mod cap;
+mod dashboard;
 mod footprint;
 mod measure;
 mod queries;

@@ -59,6 +59,22 @@ pub(crate) fn tree_bytes(dir: &Path) -> anyhow::Result<u64> {
     Ok(sum)
 }
 
+/// Has the kernel forget what it keeps of these files, so that they are read from the disk.
+pub(crate) fn forget_files(dir: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
+        let entry = entry?;
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() {
+            forget_files(&entry.path())?;
+        } else if let Ok(file) = fs::File::open(entry.path()) {
+            // Only what is on the disk can be forgotten.
+            file.sync_all()?;
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        }
+    }
+    Ok(())
+}
+
 /// The last full minute, in seconds since the epoch.
 pub(crate) fn last_minute() -> i64 {
     SystemClock.now().to_ms().0 / 60_000 * 60

@@ -26,7 +26,13 @@ pub(crate) struct Question {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Api {
     Prometheus,
-    Loki { limit: u32 },
+    Loki {
+        limit: u32,
+    },
+    /// Names or values of labels, or series; the query is `match[]`, if there is one.
+    Labels {
+        path: &'static str,
+    },
 }
 
 /// Milliseconds a run, median wall and mean CPU of the server.
@@ -38,14 +44,24 @@ pub(crate) struct Cost {
 
 const HOUR: i64 = 3_600;
 
+/// The host that is asked about where it is one.
+pub(crate) const HOST: &str = "host-007:9100";
+
 /// What is asked about samples; `span_s` is how far they reach back.
 pub(crate) fn about_samples(span_s: i64) -> Vec<Question> {
     let range = |name, query: &str, span_s, step_s| Question {
         name,
         api: Api::Prometheus,
-        query: query.replace("$host", "host-007:9100"),
+        query: query.replace("$host", HOST),
         span_s,
         step_s,
+    };
+    let labels = |name, path, query: &str| Question {
+        name,
+        api: Api::Labels { path },
+        query: query.replace("$host", HOST),
+        span_s,
+        step_s: 0,
     };
     let hour = span_s.min(HOUR);
     vec![
@@ -88,6 +104,16 @@ pub(crate) fn about_samples(span_s: i64) -> Vec<Question> {
         ),
         range("failed units (instant)", "node_systemd_unit_state{state=\"failed\"} == 1", 0, 0),
         range("count all series (instant)", "count({__name__=~\".+\"})", 0, 0),
+        range("states of all units, all hosts, 1 h", "node_systemd_unit_state", hour, 60),
+        labels("label values instance", "/api/v1/label/instance/values", ""),
+        labels("label values __name__", "/api/v1/label/__name__/values", ""),
+        labels("label names", "/api/v1/labels", ""),
+        labels(
+            "label values of a selector",
+            "/api/v1/label/nodename/values",
+            "node_uname_info{job=\"node\"}",
+        ),
+        labels("series of one host", "/api/v1/series", "{instance=\"$host\"}"),
     ]
 }
 
@@ -184,7 +210,12 @@ impl Question {
         end_s: i64,
         more: &[(&'static str, &str)],
     ) -> anyhow::Result<String> {
-        let mut params = vec![("query", self.query.clone())];
+        let mut params = vec![];
+        match self.api {
+            Api::Labels { .. } if self.query.is_empty() => {}
+            Api::Labels { .. } => params.push(("match[]", self.query.clone())),
+            Api::Prometheus | Api::Loki { .. } => params.push(("query", self.query.clone())),
+        }
         params.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let (start, end) = ((end_s - self.span_s).to_string(), end_s.to_string());
         let path = match self.api {
@@ -197,8 +228,9 @@ impl Question {
                 params.push(("limit", limit.max(1).to_string()));
                 "/loki/api/v1/query_range"
             }
+            Api::Labels { path } => path,
         };
-        if path.ends_with("query_range") {
+        if path != "/api/v1/query" {
             params.extend([("start", start), ("end", end)]);
             if self.step_s > 0 {
                 params.push(("step", self.step_s.to_string()));

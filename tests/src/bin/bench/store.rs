@@ -9,6 +9,7 @@ use skep_tests::{
 use tokio::time::Instant;
 
 use crate::{
+    dashboard,
     measure::{as_f64, forget_peak, last_minute, memory, settle, tree_bytes},
     queries::{Cost, Question, about_lines, about_samples},
     target::{Peer, Target},
@@ -29,6 +30,9 @@ pub(crate) struct Args {
     /// Run this server too, on the samples, and print ratios.
     #[arg(long, value_name = "PEER")]
     against: Vec<Peer>,
+    /// A dashboard of Grafana as JSON, all of whose expressions are asked about one host.
+    #[arg(long, value_name = "FILE")]
+    dashboard: Option<PathBuf>,
     /// Another seed is another load.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -59,9 +63,10 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     for peer in &args.against {
         let dir = tempfile::tempdir_in(&args.dir)?;
         let mut target = Target::peer(*peer, dir.path()).await?;
-        let loaded = load_samples(&target, &samples, &dir.path().join("data")).await?;
+        let data = dir.path().join("data");
+        let loaded = load_samples(&target, &samples, &data).await?;
         print_loaded(target.name(), &loaded);
-        print_costs(&target, &about_samples(span_s(&samples)), end_s, false).await?;
+        print_all_costs(args, &mut target, &data, &about_samples(span_s(&samples)), end_s).await?;
         target.stop().await?;
         figures.push((peer.program(), loaded));
     }
@@ -90,13 +95,10 @@ async fn load_ours(args: &Args, samples: &SampleLoad, end_s: i64) -> anyhow::Res
     let dir = tempfile::tempdir_in(&args.dir)?;
     let mut target = Target::ours(dir.path(), &args.settings).await?;
     println!("{}: {:.0} MB when idle", target.name(), memory(target.pid())?.now_mb);
-    let loaded = load_samples(&target, samples, &dir.path().join("server")).await?;
+    let data = dir.path().join("server");
+    let loaded = load_samples(&target, samples, &data).await?;
     print_loaded(target.name(), &loaded);
-    let questions = about_samples(span_s(samples));
-    print_costs(&target, &questions, end_s, false).await?;
-    if target.restart().await?.is_some() {
-        print_costs(&target, &questions, end_s, true).await?;
-    }
+    print_all_costs(args, &mut target, &data, &about_samples(span_s(samples)), end_s).await?;
     target.stop().await?;
     if args.lines == 0 {
         return Ok(loaded);
@@ -110,13 +112,13 @@ async fn load_ours(args: &Args, samples: &SampleLoad, end_s: i64) -> anyhow::Res
         end_ns: end_s * 1_000_000_000,
         seed: args.seed,
     };
-    let loaded_lines = load_lines(&target, &lines, &dir.path().join("server")).await?;
+    let data = dir.path().join("server");
+    let loaded_lines = load_lines(&target, &lines, &data).await?;
     print_loaded(target.name(), &loaded_lines);
     let questions = about_lines(LINE_SPAN_S);
     print_costs(&target, &questions, end_s, false).await?;
-    if target.restart().await?.is_some() {
-        print_costs(&target, &questions, end_s, true).await?;
-    }
+    target.restart_cold(&data).await?;
+    print_costs(&target, &questions, end_s, true).await?;
     target.stop().await?;
     Ok(loaded)
 }
@@ -190,6 +192,30 @@ fn print_loaded(name: &str, it: &Loaded) {
          settled ({} {unit}s)",
         it.per_cpu_s, it.bytes_each, it.peak_mb, it.settled_mb, it.n_items
     );
+}
+
+/// Warm, and cold: after a start, with no file in memory.
+async fn print_all_costs(
+    args: &Args,
+    target: &mut Target,
+    data: &Path,
+    questions: &[Question],
+    end_s: i64,
+) -> anyhow::Result<()> {
+    let exprs = args.dashboard.as_deref().map(dashboard::read).transpose()?;
+    for is_cold in [false, true] {
+        if is_cold {
+            target.restart_cold(data).await?;
+        }
+        print_costs(target, questions, end_s, is_cold).await?;
+        if let Some(exprs) = &exprs {
+            if is_cold {
+                target.restart_cold(data).await?;
+            }
+            dashboard::print_cost(exprs, &target.url(), target.pid(), end_s, is_cold).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn print_costs(

@@ -1,11 +1,17 @@
 //! What is measured: our server, or one that it would replace, started for the run.
 
-use std::{net::TcpListener, path::Path, time::Duration};
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 use skep_tests::{Deadline, Process, Server};
 use tokio::process::Command;
+
+use crate::measure::forget_files;
 
 const UP_WITHIN: Duration = Duration::from_secs(60);
 const DOWN_WITHIN: Duration = Duration::from_secs(120);
@@ -23,7 +29,7 @@ pub(crate) enum Peer {
 /// A running server and how to talk to it over plain HTTP.
 pub(crate) enum Target {
     Ours(Box<Server>),
-    Peer { peer: Peer, process: Box<Process>, url: String },
+    Peer { peer: Peer, process: Box<Process>, url: String, dir: PathBuf },
 }
 
 impl Target {
@@ -67,7 +73,7 @@ impl Target {
             })
             .await
             .with_context(|| process.log())?;
-        Ok(Self::Peer { peer, process: Box::new(process), url })
+        Ok(Self::Peer { peer, process: Box::new(process), url, dir: dir.to_owned() })
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -106,12 +112,15 @@ impl Target {
         Ok(())
     }
 
-    /// Stops it and starts it again, on the same data; `None` for a peer.
-    pub(crate) async fn restart(&mut self) -> anyhow::Result<Option<()>> {
-        let Self::Ours(server) = self else { return Ok(None) };
-        server.stop().await?;
-        server.restart().await?;
-        Ok(Some(()))
+    /// Stops it and starts it again, on the same data, none of which the kernel keeps in memory.
+    pub(crate) async fn restart_cold(&mut self, data: &Path) -> anyhow::Result<()> {
+        self.stop().await?;
+        forget_files(data)?;
+        match self {
+            Self::Ours(server) => server.restart().await?,
+            Self::Peer { peer, dir, .. } => *self = Self::peer(*peer, &dir.clone()).await?,
+        }
+        Ok(())
     }
 
     /// SIGKILL.
