@@ -43,9 +43,27 @@ pub(crate) fn push_positional(out: &mut String, value: f64) {
         out.push_str("NaN");
     } else if value.is_infinite() {
         out.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
-    } else {
+    } else if !push_quickly(out, value) {
         push(out, format_args!("{value}"));
     }
+}
+
+/// Most values, many times faster than the standard library does; false where nothing was written.
+fn push_quickly(out: &mut String, value: f64) -> bool {
+    /// All whole numbers up to it are told apart.
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+    if value.trunc() == value && value != 0.0 && value.abs() <= WHOLE_MAX {
+        #[expect(clippy::cast_possible_truncation, reason = "whole and small")]
+        push_int(out, value as i64);
+        return true;
+    }
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    let is_plain = value != 0.0 && !text.contains('e');
+    if is_plain {
+        out.push_str(text);
+    }
+    is_plain
 }
 
 /// Seconds since the epoch with up to three decimals.
@@ -54,18 +72,18 @@ pub(crate) fn push_seconds(out: &mut String, TimestampMs(ms): TimestampMs) {
         out.push('-');
     }
     let ms = ms.unsigned_abs();
-    push(out, format_args!("{}", ms / 1000));
+    out.push_str(itoa::Buffer::new().format(ms / 1000));
     if ms % 1000 != 0 {
         push(out, format_args!(".{:03}", ms % 1000));
     }
 }
 
 pub(crate) fn push_int(out: &mut String, value: i64) {
-    push(out, format_args!("{value}"));
+    out.push_str(itoa::Buffer::new().format(value));
 }
 
 pub(crate) fn push_count(out: &mut String, value: usize) {
-    push(out, format_args!("{value}"));
+    out.push_str(itoa::Buffer::new().format(value));
 }
 
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
@@ -74,7 +92,28 @@ fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_value_is_printed_as_short_as_can_be_and_read_back_as_it_was(
+            value in prop_oneof![
+                any::<f64>(),
+                (any::<i64>(), 0_i32..12).prop_map(|(n, scale)| n as f64 / 10_f64.powi(scale)),
+                (-1_000_000_i64..1_000_000).prop_map(|n| n as f64 / 1_000.0),
+            ],
+        ) {
+            if value.is_finite() {
+                let mut out = String::new();
+                push_positional(&mut out, value);
+                // Of two that are as short and as near, Go and zmij take the even one.
+                prop_assert_eq!(out.len(), value.to_string().len());
+                prop_assert_eq!(out.parse::<f64>().unwrap().to_bits(), value.to_bits());
+            }
+        }
+    }
 
     #[test]
     fn values_are_as_go_prints_them() {

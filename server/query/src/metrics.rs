@@ -50,7 +50,6 @@ pub(crate) struct MetricStorage {
     snapshot: Snapshot,
     session: QuerySession,
     budget: Arc<Budget>,
-    n_cores: usize,
     /// Results of leaves, held until the query ends.
     memory: Mutex<MemoryReservation>,
     /// Filled where the query is to be explained.
@@ -71,7 +70,6 @@ impl MetricStorage {
             snapshot,
             session,
             budget: Arc::new(budget),
-            n_cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory: Mutex::new(memory),
             plans: explain.then(Mutex::default),
         }
@@ -122,7 +120,7 @@ impl MetricStorage {
         ids: &Arc<[i64]>,
         range: TimeRange,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let n_shards = (ids.len() / SHARD_SERIES_MIN).min(self.n_cores).clamp(1, N_SHARDS_MAX);
+        let n_shards = (ids.len() / SHARD_SERIES_MIN).min(self.session.n_cores).clamp(1, N_SHARDS_MAX);
         let mut shards = Vec::with_capacity(n_shards);
         let shard_len = ids.len().div_ceil(n_shards).max(1);
         for ids in ids.chunks(shard_len) {

@@ -33,6 +33,7 @@ pub(crate) const UNBOUNDED_FUNCTIONS: [&str; 7] =
 pub(crate) struct SharedSession {
     state: Arc<SessionState>,
     memory: Arc<dyn MemoryPool>,
+    n_cores: usize,
 }
 
 /// Made for each query: a few allocations, no registry is built.
@@ -43,6 +44,8 @@ pub struct QuerySession {
     /// What `ExecutionPlan::execute` asks for; its memory pool is the query's own share.
     pub task: Arc<TaskContext>,
     pub limits: Limits,
+    /// What scans may be spread over.
+    pub n_cores: usize,
     /// When the query must have answered.
     pub deadline: Instant,
 }
@@ -74,7 +77,9 @@ impl SharedSession {
             functions.retain(|it| !UNBOUNDED_FUNCTIONS.contains(&it.name()));
         }
         let state = builder.build();
-        Ok(Self { state: Arc::new(state), memory })
+        // Asked once: the answer is read from the files of control groups.
+        let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self { state: Arc::new(state), memory, n_cores })
     }
 
     pub(crate) fn query(&self, limits: &Limits, timeout: Duration) -> QuerySession {
@@ -99,6 +104,7 @@ impl SharedSession {
             state: Arc::clone(&self.state),
             task: Arc::new(task),
             limits: limits.clone(),
+            n_cores: self.n_cores,
             deadline: Instant::now() + timeout.min(limits.timeout),
         }
     }
