@@ -6,6 +6,7 @@ mod aggregate_mixed;
 mod binary;
 mod cell;
 mod grouping;
+mod hash;
 mod matching;
 mod rank;
 mod set;

@@ -135,7 +135,6 @@ pub(crate) fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64
         return f64::NAN;
     }
     coalesce(buckets);
-    ensure_monotonic(buckets);
     let observations = buckets.last().map_or(0.0, |it| it.count);
     if observations == 0.0 || lower.is_nan() || upper.is_nan() {
         return f64::NAN;
@@ -143,9 +142,12 @@ pub(crate) fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64
     if lower >= upper {
         return 0.0;
     }
-    let low = rank_at(lower, buckets).min(observations);
-    let high = rank_at(upper, buckets).min(observations);
-    (high - low) / observations
+    // NaN stays what it is.
+    let rank = |bound| match rank_at(bound, buckets) {
+        rank if rank > observations => observations,
+        rank => rank,
+    };
+    (rank(upper) - rank(lower)) / observations
 }
 
 /// How many observations lie below a value, interpolated.

@@ -9,7 +9,7 @@ use crate::{
     annotations::{Note, Notes},
     leaf::Grouping,
     matrix::Row,
-    vector::{Operand as _, group_labels},
+    vector::{Operand as _, group_labels, hash::hash},
     window::at_step,
 };
 
@@ -139,7 +139,7 @@ fn best(
 /// Where a label set falls between 0 and 1, by its hash.
 #[expect(clippy::cast_precision_loss, reason = "a share, not a count")]
 fn share_of(labels: &Labels) -> f64 {
-    labels.stable_hash() as f64 / u64::MAX as f64
+    hash(labels) as f64 / u64::MAX as f64
 }
 
 fn is_in_share(labels: &Labels, ratio: f64) -> bool {
