@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod build;
+mod conformance;
 mod doctor;
 mod ebpf;
 mod paths;
@@ -42,6 +43,8 @@ enum Verb {
     BuildEbpf,
     /// Run the benchmarks and print their figures.
     Bench(bench::Args),
+    /// Run test files of Prometheus' own against the evaluator and count what passes.
+    Conformance(conformance::Args),
     /// Search for seeds that break the log, the store or the spool; or kill the server under load.
     Sim(sim::Args),
     #[command(hide = true)]
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(&args),
         Verb::BuildEbpf => build_ebpf(),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Conformance(args) => conformance::run(&args),
         Verb::Sim(args) => sim::run(&args),
         Verb::JournalLines { unit, stdout_socket } => run::journal_lines(&unit, &stdout_socket),
         Verb::Doctor => {
