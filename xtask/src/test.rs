@@ -43,7 +43,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         steps.push((
             "black-box tests",
             Box::new(|| {
-                web::install(&paths::root().join("tests/browser"))?;
+                for client in ["tests/browser", "tests/grafana"] {
+                    web::install(&paths::root().join(client))?;
+                }
                 cargo(&["test", "--locked", "--test", "*", "--", "--test-threads=2"])
             }),
         ));

@@ -10,6 +10,7 @@ mod admin;
 mod bad_input;
 mod clients;
 mod crash;
+mod grafana;
 mod http;
 mod line;
 mod object_store;
