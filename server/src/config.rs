@@ -1,5 +1,6 @@
 //! The server's configuration: TOML as it was written, then made valid once.
 
+mod flags;
 mod front;
 mod memory;
 mod object_store;
@@ -43,14 +44,15 @@ impl Config {
         let query = raw.query.limits(&memory)?;
         memory.check(&store, &query)?;
         let defaults = ApiConfig::default();
-        let api = ApiConfig {
+        let mut api = ApiConfig {
             n_queries_max: raw.query.concurrency(defaults.n_queries_max)?,
             n_writes_max: raw.receive.concurrency(memory.n_writes(defaults.n_writes_max))?,
             receive: raw.receive.limits()?,
             is_admin_enabled: raw.admin.enabled,
-            version: defaults.version,
             memory: memory.figures(&store, &query),
+            ..defaults
         };
+        api.flags = flags::flags(&store, &query, &api);
         Ok(Self { front: front::config(&raw)?, store, query, api, data_dir: raw.data_dir })
     }
 }

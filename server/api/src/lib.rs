@@ -31,6 +31,8 @@ use tower_http::compression::CompressionLayer;
 
 use crate::telemetry::Telemetry;
 
+pub use crate::prometheus::Targets;
+
 /// What the endpoints may cost and what they say of themselves.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
@@ -44,6 +46,10 @@ pub struct ApiConfig {
     pub is_admin_enabled: bool,
     /// What `buildinfo` tells.
     pub version: String,
+    /// Settings under the names of Prometheus' flags.
+    pub flags: Vec<(&'static str, String)>,
+    /// Whoever scrapes, for `/api/v1/targets`.
+    pub targets: Option<Arc<dyn Targets>>,
     /// What each part of the process may take, in bytes, as `/metrics` tells it.
     pub memory: Vec<(&'static str, u64)>,
 }
@@ -57,6 +63,8 @@ impl Default for ApiConfig {
             n_writes_max: 64,
             is_admin_enabled: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            flags: Vec::new(),
+            targets: None,
             memory: Vec::new(),
         }
     }
@@ -73,6 +81,8 @@ pub struct Api {
     writes: Semaphore,
     is_admin_enabled: bool,
     version: String,
+    flags: Vec<(&'static str, String)>,
+    targets: Option<Arc<dyn Targets>>,
     memory: Vec<(&'static str, u64)>,
     started: TimestampMs,
     telemetry: Telemetry,
@@ -95,6 +105,8 @@ impl Api {
             writes: Semaphore::new(config.n_writes_max),
             is_admin_enabled: config.is_admin_enabled,
             version: config.version,
+            flags: config.flags,
+            targets: config.targets,
             memory: config.memory,
             started,
             telemetry: Telemetry::default(),

@@ -78,6 +78,11 @@ pub(crate) fn push_seconds(out: &mut String, TimestampMs(ms): TimestampMs) {
     }
 }
 
+/// A duration as a JSON number of seconds.
+pub(crate) fn push_seconds_f64(out: &mut String, took: std::time::Duration) {
+    push(out, format_args!("{}", took.as_secs_f64()));
+}
+
 pub(crate) fn push_int(out: &mut String, value: i64) {
     out.push_str(itoa::Buffer::new().format(value));
 }

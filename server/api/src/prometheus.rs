@@ -5,6 +5,7 @@ mod answer;
 mod exemplars;
 mod export;
 mod exposition;
+mod features;
 mod federate;
 mod format;
 mod import;
@@ -15,9 +16,12 @@ mod query;
 mod read;
 mod rules;
 mod status;
+mod targets;
 mod tree;
 mod unknown;
 mod write;
+
+pub use targets::Targets;
 
 use std::sync::Arc;
 
@@ -43,9 +47,9 @@ pub(crate) fn router() -> Router<Arc<Api>> {
         .route("/api/v1/labels", get(labels::names).post(labels::names))
         .route("/api/v1/label/{name}/values", get(labels::values))
         .route("/api/v1/metadata", get(metadata::list))
-        .route("/api/v1/targets", get(status::targets))
-        .route("/api/v1/targets/metadata", get(status::empty_list))
-        .route("/api/v1/scrape_pools", get(status::scrape_pools))
+        .route("/api/v1/targets", get(targets::targets))
+        .route("/api/v1/targets/metadata", get(targets::metadata))
+        .route("/api/v1/scrape_pools", get(targets::pools_list))
         .route("/api/v1/rules", get(rules::rules))
         .route("/api/v1/alerts", get(rules::alerts))
         .route("/api/v1/alertmanagers", get(rules::alertmanagers))
@@ -55,6 +59,8 @@ pub(crate) fn router() -> Router<Arc<Api>> {
         .route("/api/v1/status/flags", get(status::flags))
         .route("/api/v1/status/config", get(status::config))
         .route("/api/v1/status/tsdb", get(status::tsdb))
+        .route("/api/v1/status/walreplay", get(status::walreplay))
+        .route("/api/v1/features", get(features::features))
         .route("/api/v1/read", post(read::read))
         .route("/api/v1/write", post(write::write))
         .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))

@@ -9,6 +9,7 @@ mod prometheus;
 mod read;
 mod spellings;
 mod sql;
+mod targets;
 mod tree;
 
 use std::sync::Arc;

@@ -10,7 +10,6 @@ use http::{
     HeaderMap,
     header::{ACCEPT, CONTENT_TYPE},
 };
-use skep_promql::EvalOptions;
 use skep_proto::{
     Labels, Matcher, Sample, TimeRange, TimestampMs, is_stale_marker, names::METRIC_NAME,
 };
@@ -62,8 +61,9 @@ async fn newest(
     selectors: &[Vec<Matcher>],
 ) -> Result<Vec<(Arc<Labels>, Sample)>, ApiError> {
     let now = api.now();
-    let lookback_ms = EvalOptions::default().lookback_ms;
-    let range = TimeRange { start: TimestampMs(now.0 - lookback_ms), end: now };
+    let lookback = api.engine.limits().lookback.as_millis();
+    let start = now.0.saturating_sub(i64::try_from(lookback).unwrap_or(i64::MAX));
+    let range = TimeRange { start: TimestampMs(start), end: now };
     let _turn = query_turn(api).await?;
     let mut rows = api.engine.export_samples(selectors, range)?;
     // A series that is read in several runs is there once, with the last.

@@ -3,8 +3,10 @@
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use axum::{extract::State, response::Response};
-use skep_proto::{TimeRange, TimestampMs, names::METRIC_NAME};
+use serde_json::json;
+use skep_proto::{TimeRange, TimestampMs, remote_read::xor};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::runtime::Handle;
 
 use super::answer;
 use crate::{
@@ -32,42 +34,43 @@ pub(super) async fn buildinfo(State(api): State<Arc<Api>>) -> Response {
 }
 
 pub(super) async fn runtimeinfo(State(api): State<Arc<Api>>) -> Response {
-    let start = rfc3339(api.started);
-    let now = rfc3339(api.now());
-    let mut body = String::from("{\"startTime\":");
-    push_string(&mut body, &start);
-    body.push_str(",\"CWD\":\"\",\"hostname\":\"\",\"serverTime\":");
-    push_string(&mut body, &now);
-    body.push_str(",\"reloadConfigSuccess\":true,\"lastConfigTime\":");
-    push_string(&mut body, &start);
-    body.push_str(
-        ",\"corruptionCount\":0,\"goroutineCount\":0,\"GOMAXPROCS\":0,\"GOMEMLIMIT\":0,\
-         \"GOGC\":\"\",\"GODEBUG\":\"\",\"storageRetention\":\"\"}",
-    );
+    let flag =
+        |name| api.flags.iter().find(|(it, _)| *it == name).map_or("", |(_, it)| it.as_str());
+    let memory_limit = api.memory.iter().map(|(_, n_bytes)| n_bytes).sum::<u64>();
+    // Tasks and cores are what comes closest to goroutines and their threads.
+    let body = json!({
+        "startTime": rfc3339(api.started),
+        "CWD": flag("storage.tsdb.path"),
+        "hostname": "",
+        "serverTime": rfc3339(api.now()),
+        "reloadConfigSuccess": true,
+        "lastConfigTime": rfc3339(api.started),
+        "corruptionCount": api.store.stats().n_damaged_parts,
+        "goroutineCount": Handle::current().metrics().num_alive_tasks(),
+        "GOMAXPROCS": Handle::current().metrics().num_workers(),
+        "GOMEMLIMIT": memory_limit,
+        "GOGC": "",
+        "GODEBUG": "",
+        "storageRetention": flag("storage.tsdb.retention.time"),
+    });
+    answer::data(&body.to_string())
+}
+
+/// Settings that have a counterpart among Prometheus' flags.
+pub(super) async fn flags(State(api): State<Arc<Api>>) -> Response {
+    let mut body = String::new();
+    push_pairs(&mut body, api.flags.iter().map(|(name, value)| (*name, value.as_str())));
     answer::data(&body)
 }
 
-/// Our settings are no flags.
-pub(super) async fn flags() -> Response {
-    answer::data("{}")
+/// Requests are answered only once the log was read.
+pub(super) async fn walreplay() -> Response {
+    answer::data("{\"min\":0,\"max\":0,\"current\":0}")
 }
 
 /// The configuration may hold secrets: it is not shown.
 pub(super) async fn config() -> Response {
     answer::data("{\"yaml\":\"\"}")
-}
-
-/// Nothing is scraped; who asks for active targets is told nothing about dropped ones.
-pub(super) async fn targets(params: Params) -> Response {
-    answer::data(if params.get("state").eq_ignore_ascii_case("active") {
-        "{\"activeTargets\":[],\"droppedTargets\":[],\"droppedTargetCounts\":null}"
-    } else {
-        "{\"activeTargets\":[],\"droppedTargets\":[],\"droppedTargetCounts\":{}}"
-    })
-}
-
-pub(super) async fn scrape_pools() -> Response {
-    answer::data("{\"scrapePools\":[]}")
 }
 
 pub(super) async fn empty_list() -> Response {
@@ -101,19 +104,21 @@ pub(super) async fn tsdb(
     }
     let mut values: HashMap<&str, usize> = HashMap::new();
     let mut bytes: HashMap<&str, usize> = HashMap::new();
-    for (name, value) in by_pair.keys() {
+    for ((name, value), count) in &by_pair {
         *values.entry(name).or_default() += 1;
-        *bytes.entry(name).or_default() += value.len();
+        *bytes.entry(name).or_default() += value.len() * count;
     }
-    let pairs = by_pair
-        .iter()
-        .filter(|((name, _), _)| *name != METRIC_NAME)
-        .map(|((name, value), count)| (format!("{name}={value}"), *count));
-    let (n_series, n_pairs) = (api.store.stats().n_series, by_pair.len());
-    let mut body = format!(
-        "{{\"headStats\":{{\"numSeries\":{n_series},\"numLabelPairs\":{n_pairs},\"chunkCount\":0,\
-         \"minTime\":0,\"maxTime\":0}}"
-    );
+    let pairs = by_pair.iter().map(|((name, value), count)| (format!("{name}={value}"), *count));
+    let stats = api.store.stats();
+    let head = json!({
+        "numSeries": stats.n_series,
+        "numLabelPairs": by_pair.len(),
+        "chunkCount": stats.n_head_samples.div_ceil(xor::N_SAMPLES_MAX),
+        // What is in memory came since the last flush, nearly always.
+        "minTime": stats.last_flush_ms.max(api.started.0),
+        "maxTime": api.now().0,
+    });
+    let mut body = format!("{{\"headStats\":{head}");
     push_ranking(&mut body, "seriesCountByMetricName", owned(&by_metric), limit);
     push_ranking(&mut body, "labelValueCountByLabelName", owned(&values), limit);
     push_ranking(&mut body, "memoryInBytesByLabelName", owned(&bytes), limit);
@@ -146,7 +151,7 @@ fn push_ranking(
     });
 }
 
-fn rfc3339(TimestampMs(ms): TimestampMs) -> String {
+pub(super) fn rfc3339(TimestampMs(ms): TimestampMs) -> String {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
         .ok()
         .and_then(|it| it.format(&Rfc3339).ok())

@@ -201,7 +201,6 @@ async fn what_is_not_there_has_prometheus_empty_shape() {
          alerts
          targets
          status/buildinfo
-         status/runtimeinfo
          status/flags
          status/config
          status/tsdb?limit=1",
@@ -214,14 +213,12 @@ async fn what_is_not_there_has_prometheus_empty_shape() {
               200 {"status":"success","data":{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}}
             status/buildinfo
               200 {"status":"success","data":{"version":"0.1.0","revision":"","branch":"","buildUser":"","buildDate":"","goVersion":""}}
-            status/runtimeinfo
-              200 {"status":"success","data":{"startTime":"2024-06-03T01:00:00Z","CWD":"","hostname":"","serverTime":"2024-06-03T01:00:00Z","reloadConfigSuccess":true,"lastConfigTime":"2024-06-03T01:00:00Z","corruptionCount":0,"goroutineCount":0,"GOMAXPROCS":0,"GOMEMLIMIT":0,"GOGC":"","GODEBUG":"","storageRetention":""}}
             status/flags
               200 {"status":"success","data":{}}
             status/config
               200 {"status":"success","data":{"yaml":""}}
             status/tsdb?limit=1
-              200 {"status":"success","data":{"headStats":{"numSeries":3,"numLabelPairs":5,"chunkCount":0,"minTime":0,"maxTime":0},"seriesCountByMetricName":[{"name":"cpu_seconds_total","value":2}],"labelValueCountByLabelName":[{"name":"__name__","value":2}],"memoryInBytesByLabelName":[{"name":"__name__","value":29}],"seriesCountByLabelValuePair":[{"name":"host=a","value":3}]}}
+              200 {"status":"success","data":{"headStats":{"chunkCount":1,"maxTime":1717376400000,"minTime":1717376400000,"numLabelPairs":5,"numSeries":3},"seriesCountByMetricName":[{"name":"cpu_seconds_total","value":2}],"labelValueCountByLabelName":[{"name":"__name__","value":2}],"memoryInBytesByLabelName":[{"name":"__name__","value":46}],"seriesCountByLabelValuePair":[{"name":"host=a","value":3}]}}
         "#]],
     )
     .await;
