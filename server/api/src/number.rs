@@ -61,7 +61,8 @@ fn push_quickly(out: &mut String, value: f64) -> bool {
     let text = buffer.format_finite(value);
     let is_plain = value != 0.0 && !text.contains('e');
     if is_plain {
-        out.push_str(text);
+        // Whole numbers above the bound come with a point.
+        out.push_str(text.strip_suffix(".0").unwrap_or(text));
     }
     is_plain
 }
