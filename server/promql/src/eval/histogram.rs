@@ -26,7 +26,8 @@ use crate::{
 /// The histograms of a vector.
 struct Inputs<'a> {
     classic: Vec<Classic<'a>>,
-    native: Vec<&'a Row>,
+    /// Rows of native histograms, and which of the classic ones has these very labels.
+    native: Vec<(&'a Row, Option<usize>)>,
 }
 
 /// The bucket rows of one histogram, by rising bound.
@@ -40,9 +41,8 @@ struct Classic<'a> {
 impl Inputs<'_> {
     /// What `of` gives for the native histogram of each row and step.
     fn native_rows(&self, of: impl Fn(usize, &native::Histogram, &str) -> f64) -> Vec<Row> {
-        let rows = self.native.iter().map(|row| {
-            let rival =
-                self.classic.iter().find(|it| it.rival.is_some_and(|it| std::ptr::eq(it, *row)));
+        let rows = self.native.iter().map(|(row, rival)| {
+            let rival = rival.and_then(|it| self.classic.get(it));
             let name = row.labels.metric_name();
             let values = (0..row.values.len())
                 .map(|step_idx| match row.histogram(step_idx) {
@@ -245,11 +245,15 @@ impl Eval<'_> {
         for histogram in &mut histograms {
             histogram.buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         }
-        let native: Vec<&Row> = input.rows.iter().filter(|it| it.histograms.is_some()).collect();
+        let native: Vec<(&Row, Option<usize>)> = input
+            .rows
+            .iter()
+            .filter(|it| it.histograms.is_some())
+            .map(|it| (it, idx_of.get(&it.labels).copied()))
+            .collect();
         let mut notes = Notes::new();
-        for row in &native {
-            let rival = idx_of.get(&row.labels).and_then(|it| histograms.get_mut(*it));
-            let Some(histogram) = rival else {
+        for (row, rival) in &native {
+            let Some(histogram) = rival.and_then(|it| histograms.get_mut(it)) else {
                 continue;
             };
             histogram.rival = Some(row);

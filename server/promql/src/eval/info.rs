@@ -1,11 +1,11 @@
 //! `info()`: labels of info metrics put to the series of the same instance and job.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
-use skep_proto::{Labels, MatchOp, Matcher, TimestampMs, names::METRIC_NAME};
+use skep_proto::{Labels, MatchOp, Matcher, TimeRange, TimestampMs, names::METRIC_NAME};
 
 use super::{Eval, EvalError, select::Look};
 use crate::{
@@ -31,8 +31,9 @@ struct Wanted {
 struct InfoSeries {
     row: Row,
     name: String,
-    signature: Labels,
 }
+
+type BySignature = HashMap<Labels, Vec<InfoSeries>>;
 
 impl Eval<'_> {
     pub(super) async fn info(&self, call: &Call, grid: Grid) -> Result<Matrix, EvalError> {
@@ -55,36 +56,28 @@ impl Eval<'_> {
             if is_info(row) {
                 rows.push(row.clone());
             } else {
-                rows.extend(enriched(row, &infos, &wanted)?);
+                let own = infos.get(&signature(&row.labels)).map(Vec::as_slice);
+                rows.extend(enriched(row, own.unwrap_or_default(), &wanted)?);
             }
         }
         Ok(Matrix { grid, rows: merge_same_labels(rows)? })
     }
 
-    /// The info series any of the rows may belong to.
+    /// The info series any of the rows may belong to, by what identifies them.
     async fn info_series(
         &self,
         wanted: &Wanted,
         rows: &[&Row],
         modifiers: &Modifiers,
         grid: Grid,
-    ) -> Result<Vec<InfoSeries>, EvalError> {
+    ) -> Result<BySignature, EvalError> {
+        let is_identified = |it: &&Row| IDENTIFYING.iter().any(|name| it.labels.contains(name));
+        if !rows.iter().any(is_identified) {
+            return Ok(BySignature::new());
+        }
         let mut matchers: Vec<Matcher> = Vec::new();
         for label in IDENTIFYING {
-            let mut values: Vec<String> = rows
-                .iter()
-                .map(|it| it.labels.get(label))
-                .filter(|it| !it.is_empty())
-                .map(regex::escape)
-                .collect();
-            values.sort_unstable();
-            values.dedup();
-            if !values.is_empty() {
-                matchers.push(matcher(label, MatchOp::Regex, &values.join("|"))?);
-            }
-        }
-        if matchers.is_empty() {
-            return Ok(Vec::new());
+            matchers.extend(one_of_values(label, rows)?);
         }
         matchers.extend(wanted.labels.values().flatten().cloned());
         matchers.extend(wanted.names.iter().cloned());
@@ -96,9 +89,9 @@ impl Eval<'_> {
             span: crate::ast::Span::default(),
         };
         let lens = self.lens(modifiers, grid)?;
-        let look = Look::new(&selector, Window::Last, selector.span);
-        let found = self.instant_leaf(look, lens.grid).await?;
-        if let Some(it) = found.rows.iter().find(|it| it.histograms.is_some()) {
+        let start = lens.grid.start().0.saturating_sub(self.options.lookback_ms);
+        let range = TimeRange { start: TimestampMs(start), end: lens.grid.end() };
+        if let [it, ..] = self.storage.histograms(&selector.matchers, range).await?.as_slice() {
             return Err(EvalError::Execution(format!(
                 "this should be an info metric, with float samples: {}",
                 it.labels
@@ -106,12 +99,12 @@ impl Eval<'_> {
         }
         let look = Look::new(&selector, Window::LastTimestamp, selector.span);
         let found = lens.onto(self.instant_leaf(look, lens.grid).await?, grid);
-        let infos = found.rows.into_iter().map(|row| InfoSeries {
-            name: row.labels.metric_name().to_owned(),
-            signature: signature(&row.labels),
-            row,
-        });
-        Ok(infos.collect())
+        let mut infos = BySignature::new();
+        for row in found.rows {
+            let name = row.labels.metric_name().to_owned();
+            infos.entry(signature(&row.labels)).or_default().push(InfoSeries { row, name });
+        }
+        Ok(infos)
     }
 }
 
@@ -186,14 +179,26 @@ fn matcher(name: &str, op: MatchOp, value: &str) -> Result<Matcher, EvalError> {
     Matcher::new(name, op, value).map_err(|error| EvalError::Execution(error.to_string()))
 }
 
+/// Bounds the pattern made of the values of a label; more of them are not told apart by storage.
+const N_VALUES_MAX: usize = 1_000;
+
+/// A matcher for the values the rows have of a label.
+fn one_of_values(label: &str, rows: &[&Row]) -> Result<Option<Matcher>, EvalError> {
+    let values = rows.iter().map(|it| it.labels.get(label)).filter(|it| !it.is_empty());
+    let values: BTreeSet<&str> = values.collect();
+    if values.is_empty() || values.len() > N_VALUES_MAX {
+        return Ok(None);
+    }
+    let pattern: Vec<String> = values.into_iter().map(regex::escape).collect();
+    matcher(label, MatchOp::Regex, &pattern.join("|")).map(Some)
+}
+
 fn signature(labels: &Labels) -> Labels {
     labels.keep(|it| IDENTIFYING.contains(&it))
 }
 
 /// A row with the labels of its info series: several rows where these change over time.
-fn enriched(row: &Row, infos: &[InfoSeries], wanted: &Wanted) -> Result<Vec<Row>, EvalError> {
-    let signature = signature(&row.labels);
-    let own: Vec<&InfoSeries> = infos.iter().filter(|it| it.signature == signature).collect();
+fn enriched(row: &Row, own: &[InfoSeries], wanted: &Wanted) -> Result<Vec<Row>, EvalError> {
     let mut rows: HashMap<Arc<Labels>, Row> = HashMap::new();
     let mut order: Vec<Arc<Labels>> = Vec::new();
     let n_steps = row.values.len();
@@ -201,7 +206,7 @@ fn enriched(row: &Row, infos: &[InfoSeries], wanted: &Wanted) -> Result<Vec<Row>
         let Some(cell) = Cell::at(row, step_idx) else {
             continue;
         };
-        let newest = newest(&own, step_idx)?;
+        let newest = newest(own, step_idx)?;
         if newest.is_empty() && !wanted.may_be_missing() {
             continue;
         }
@@ -217,10 +222,7 @@ fn enriched(row: &Row, infos: &[InfoSeries], wanted: &Wanted) -> Result<Vec<Row>
 }
 
 /// The newest series of each info metric at a step.
-fn newest<'a>(
-    own: &[&'a InfoSeries],
-    step_idx: usize,
-) -> Result<BTreeMap<&'a str, &'a InfoSeries>, EvalError> {
+fn newest(own: &[InfoSeries], step_idx: usize) -> Result<BTreeMap<&str, &InfoSeries>, EvalError> {
     let mut newest: BTreeMap<&str, (f64, &InfoSeries)> = BTreeMap::new();
     for info in own {
         let Some(at) = f64::at(&info.row, step_idx) else {

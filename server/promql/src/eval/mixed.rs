@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use skep_proto::{Labels, Matcher, TimeRange, TimestampMs};
+use skep_proto::{Labels, Matcher, NativeHistogram, TimeRange, TimestampMs};
 
 use super::{
     Eval, EvalError,
@@ -43,7 +43,13 @@ impl Eval<'_> {
     ) -> Result<Vec<HistogramSeries>, EvalError> {
         let start = TimestampMs(range.start.0.saturating_sub(self.options.lookback_ms));
         let wider = TimeRange { start, ..range };
-        Ok(self.storage.histograms(matchers, wider).await?)
+        let series = self.storage.histograms(matchers, wider).await?;
+        if !series.is_empty() {
+            let n_buckets = |it: &NativeHistogram| it.positive.len() + it.negative.len() + 1;
+            let all = series.iter().flat_map(|it| &it.histograms);
+            self.check_size(all.map(|it| n_buckets(&it.histogram)).sum(), 1)?;
+        }
+        Ok(series)
     }
 
     /// A leaf; where no series has histograms, storage's own.
@@ -96,7 +102,6 @@ impl Eval<'_> {
         let histograms = self.stored_histograms(matchers, range).await?;
         let floats = self.storage.raw(matchers, range).await?;
         self.check_size(floats.iter().map(|it| it.samples.len()).sum(), 1)?;
-        self.check_size(histograms.iter().map(|it| it.histograms.len()).sum(), 1)?;
         let mut all: Vec<(Arc<Labels>, MixedSeries)> = floats
             .into_iter()
             .map(|it| {

@@ -6,9 +6,14 @@ use crate::number::format_go;
 pub(crate) fn show(histogram: &Histogram) -> String {
     let (count, sum) = (format_go(histogram.count), format_go(histogram.sum));
     let mut text = format!("{{count:{count}, sum:{sum}");
-    for bucket in histogram.walk().iter().filter(|it| it.count != 0.0) {
+    // Bounds as they are, wherever the zero bucket may reach.
+    let plain = Histogram { zero_threshold: 0.0, ..histogram.clone() };
+    let negative = plain.negative.iter().rev().map(|it| plain.negative_bucket(it));
+    let positive = plain.positive.iter().map(|it| plain.positive_bucket(it));
+    let all = negative.chain([histogram.zero_bucket()]).chain(positive);
+    for bucket in all.filter(|it| it.count != 0.0) {
         text.push_str(", ");
-        text.push_str(&show_bucket(bucket));
+        text.push_str(&show_bucket(&bucket));
     }
     text.push('}');
     text
