@@ -7,14 +7,17 @@ mod object_store;
 mod query;
 mod receive;
 mod retention;
+mod scrape;
 mod store;
 mod values;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use skep_api::ApiConfig;
+
+pub(crate) use scrape::Scrape;
 
 /// Valid settings of every stage.
 #[derive(Debug)]
@@ -24,12 +27,34 @@ pub(crate) struct Config {
     pub(crate) store: skep_store::StoreConfig,
     pub(crate) query: skep_query::Limits,
     pub(crate) api: ApiConfig,
+    /// Nothing is scraped without it.
+    pub(crate) scrape: Option<Scrape>,
 }
 
 impl Config {
+    /// Reads a file and those it names.
+    ///
+    /// # Errors
+    /// As [`Self::parse_in`], and what is wrong with the other files.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!("cannot read the configuration {} (--config names another)", path.display())
+        })?;
+        Self::parse_in(path.parent().unwrap_or(Path::new("")), &text)
+            .with_context(|| format!("{}", path.display()))
+    }
+
+    /// A file that names no others.
+    #[cfg(test)]
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        Self::parse_in(Path::new(""), text)
+    }
+
+    /// `dir`: where files are meant from.
+    ///
     /// # Errors
     /// The key that is wrong, its value, and what to write instead.
-    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+    fn parse_in(dir: &Path, text: &str) -> anyhow::Result<Self> {
         let raw: Raw = toml::from_str(text)?;
         if !raw.data_dir.is_absolute() {
             bail!(
@@ -53,7 +78,8 @@ impl Config {
             ..defaults
         };
         api.flags = flags::flags(&store, &query, &api);
-        Ok(Self { front: front::config(&raw)?, store, query, api, data_dir: raw.data_dir })
+        let (front, scrape) = (front::config(&raw)?, raw.scrape.load(dir)?);
+        Ok(Self { front, store, query, api, scrape, data_dir: raw.data_dir })
     }
 }
 
@@ -77,6 +103,8 @@ struct Raw {
     query: query::RawQuery,
     #[serde(default)]
     receive: receive::RawReceive,
+    #[serde(default)]
+    scrape: scrape::RawScrape,
     #[serde(default)]
     admin: RawAdmin,
     #[serde(default)]

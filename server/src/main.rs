@@ -4,7 +4,7 @@
 
 use std::{
     io::{self, Read as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -16,6 +16,7 @@ mod catalog;
 mod config;
 mod ready;
 mod run;
+mod scrape;
 mod telemetry;
 mod tool;
 mod web;
@@ -75,14 +76,14 @@ pub(crate) enum LogFormat {
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Run { config, ready_file, log_format } => {
-            let config = match load(&config) {
+            let config = match Config::load(&config) {
                 Ok(config) => config,
                 Err(error) => return bad_config(&error),
             };
             telemetry::start(log_format);
             run::run(config, ready_file.as_deref())
         }
-        Verb::Check { config } => match load(&config).and_then(|it| reach(&it)) {
+        Verb::Check { config } => match Config::load(&config).and_then(|it| reach(&it)) {
             Ok(()) => {
                 println!("{} is good", config.display());
                 Ok(())
@@ -108,13 +109,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn load(path: &Path) -> anyhow::Result<Config> {
-    let text = std::fs::read_to_string(path).with_context(|| {
-        format!("cannot read the configuration {} (--config names another)", path.display())
-    })?;
-    Config::parse(&text).with_context(|| format!("{}", path.display()))
 }
 
 /// Whether what a configuration names outside this machine is there.

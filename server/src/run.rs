@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{catalog::StoreCatalog, config::Config, ready, web};
+use crate::{catalog::StoreCatalog, config::Config, ready, scrape::Scrapes, web};
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
@@ -26,7 +26,7 @@ pub(crate) fn run(config: Config, ready_file: Option<&Path>) -> anyhow::Result<(
 async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signals(&shutdown)?;
-    let Config { data_dir, front, store, query, api } = config;
+    let Config { data_dir, front, store, query, mut api, scrape } = config;
 
     let front = Front::bind(front, Arc::new(skep_front::SystemClock))
         .await
@@ -40,6 +40,11 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
         .context("starting the query engine")?;
     let upkeep = tokio::spawn(Arc::clone(&store).run(shutdown.clone()));
 
+    let scrapes = match scrape {
+        Some(scrape) => Some(Scrapes::start(scrape, &store, &shutdown)?),
+        None => None,
+    };
+    api.targets = scrapes.clone().map(|it| it as Arc<dyn skep_api::Targets>);
     let api = Api::new(engine, Arc::clone(&store), Arc::new(SystemClock), api);
     let routers = Routers {
         page: web::router(),
@@ -62,6 +67,9 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
 
     // Whatever ended the front ends the rest.
     shutdown.cancel();
+    if let Some(scrapes) = scrapes {
+        scrapes.wait().await;
+    }
     upkeep.await.context("the store's upkeep panicked")?;
     store.close().await;
     info!("Server has stopped.");

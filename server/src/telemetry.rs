@@ -18,7 +18,7 @@ pub(crate) fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_env("SKEP_LOG").unwrap_or_else(|_unset| {
         EnvFilter::new(
             "warn,skep_server=info,skep_front=info,skep_api=info,skep_store=info,skep_wal=info,\
-             skep_query=info",
+             skep_query=info,skep_scrape=info",
         )
     });
     let registry = tracing_subscriber::registry().with(filter);

@@ -22,6 +22,7 @@ pub(crate) fn router() -> Router<Arc<Api>> {
         .route("/-/ready", get(async || text("Prometheus Server is Ready.\n")))
         .route("/-/flush", post(flush))
         .route("/-/compact", post(compact))
+        .route("/-/reload", post(reload).put(reload))
         .route("/metrics", get(metrics))
 }
 
@@ -44,6 +45,22 @@ async fn flush(State(api): State<Arc<Api>>) -> Result<Response, WriteError> {
 async fn compact(State(api): State<Arc<Api>>) -> Result<Response, WriteError> {
     api.store.compact().await.map_err(|error| ApiError::internal(&error))?;
     Ok(text("compacted\n"))
+}
+
+/// Reads again what is to be scraped; answers once it counts.
+async fn reload(State(api): State<Arc<Api>>) -> Result<Response, WriteError> {
+    let Some(targets) = api.targets.clone() else {
+        let text = "nothing can be read again: scrape.config_file is not set";
+        return Err(ApiError::unavailable(text).into());
+    };
+    let reloaded = tokio::task::spawn_blocking(move || targets.reload()).await;
+    match reloaded {
+        Ok(Ok(())) => Ok(text("reloaded\n")),
+        Ok(Err(fault)) => {
+            Err(ApiError::bad_data(format!("failed to reload config: {fault}")).into())
+        }
+        Err(error) => Err(ApiError::internal(&error).into()),
+    }
 }
 
 async fn metrics(State(api): State<Arc<Api>>) -> Response {

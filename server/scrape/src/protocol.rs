@@ -68,11 +68,13 @@ impl Protocol {
         Ok(list)
     }
 
-    /// Native histograms come in protobuf only.
-    pub(crate) fn default_list(wants_native: bool) -> Vec<Self> {
-        let texts =
-            [Self::OpenMetrics1_0_0, Self::OpenMetrics0_0_1, Self::Text1_0_0, Self::Text0_0_4];
-        wants_native.then_some(Self::Proto).into_iter().chain(texts).collect()
+    pub(crate) fn default_list() -> Vec<Self> {
+        vec![Self::OpenMetrics1_0_0, Self::OpenMetrics0_0_1, Self::Text1_0_0, Self::Text0_0_4]
+    }
+
+    /// Whether its answers can be read.
+    pub(crate) fn is_read(self) -> bool {
+        self.encoding().is_some()
     }
 
     fn header(self) -> &'static str {
@@ -141,7 +143,7 @@ mod tests {
     #[test]
     fn the_accept_header_is_prometheus() {
         expect_test::expect!["application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"]
-            .assert_eq(&accept(&Protocol::default_list(false), false));
+            .assert_eq(&accept(&Protocol::default_list(), false));
     }
 
     #[test]

@@ -41,6 +41,7 @@ fn the_guide_knows_every_setting() {
         ("store", "[store]\n"),
         ("object_store", "[object_store]\n"),
         ("query", "[query]\n"),
+        ("scrape", "[scrape]\n"),
         ("receive", "[receive]\n"),
         ("users", "[[users]]\n"),
         ("tokens", "[[tokens]]\n"),

@@ -14,7 +14,7 @@ use skep_store::{Store, StoreConfig};
 use tower::ServiceExt as _;
 
 use super::Where;
-use crate::{catalog::StoreCatalog, load};
+use crate::{catalog::StoreCatalog, config::Config};
 
 /// A question over a whole store may take its time.
 const TIMEOUT: Duration = Duration::from_hours(1);
@@ -37,7 +37,7 @@ impl Target {
                 (StoreConfig::new(dir), Limits::default())
             }
             (None, Some(path)) => {
-                let config = load(path)?;
+                let config = Config::load(path)?;
                 (config.store, config.query)
             }
             (None, None) => return Self::server(at),

@@ -16,5 +16,6 @@ mod line;
 mod object_store;
 mod page;
 mod parquet;
+mod scrape;
 mod space;
 mod sql;

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use axum::{extract::State, response::Response};
 use skep_promql::parse_selector;
 use skep_proto::Labels;
-use skep_scrape::{Metadata, PoolStatus, Scraper, TargetStatus};
+use skep_scrape::{Metadata, PoolStatus, TargetStatus};
 
 use super::{answer, status::rfc3339};
 use crate::{
@@ -23,12 +23,12 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 pub trait Targets: Send + Sync + fmt::Debug {
     /// Of each job, by name.
     fn status(&self) -> Vec<PoolStatus>;
-}
 
-impl Targets for Scraper {
-    fn status(&self) -> Vec<PoolStatus> {
-        Self::status(self)
-    }
+    /// Reads again what is to be scraped. Reads files: not for a thread that must not wait.
+    ///
+    /// # Errors
+    /// What is wrong with it; everything stays as it was.
+    fn reload(&self) -> Result<(), String>;
 }
 
 pub(super) async fn targets(State(api): State<Arc<Api>>, params: Params) -> Response {

@@ -53,6 +53,20 @@ impl Targets for TwoJobs {
             },
         ]
     }
+
+    fn reload(&self) -> Result<(), String> {
+        Err("job \"node\": scheme: \"ftp\" is not http or https".into())
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_wrong_is_told_when_it_is_read_again() {
+    let config = ApiConfig { targets: Some(Arc::new(TwoJobs)), ..ApiConfig::default() };
+    let answer = Server::with(config).post("/-/reload", &[], Vec::new()).await.text();
+    expect![[r#"400 failed to reload config: job "node": scheme: "ftp" is not http or https"#]]
+        .assert_eq(&answer);
+    let answer = Server::new().post("/-/reload", &[], Vec::new()).await.text();
+    expect!["503 nothing can be read again: scrape.config_file is not set"].assert_eq(&answer);
 }
 
 async fn check(paths: &str, expect: Expect) {

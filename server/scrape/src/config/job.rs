@@ -32,8 +32,6 @@ pub struct Job {
     /// Whether names must be of the classic kind.
     pub(crate) is_legacy: bool,
     pub(crate) extra_metrics: bool,
-    /// Of classic histograms with a native one, too.
-    pub(crate) keeps_classic: bool,
     ignored: Vec<&'static str>,
 }
 
@@ -93,10 +91,6 @@ impl Job {
             )?,
             is_legacy,
             extra_metrics: either(raw.extra_scrape_metrics, global.raw.extra_scrape_metrics),
-            keeps_classic: either(
-                raw.always_scrape_classic_histograms,
-                global.raw.always_scrape_classic_histograms,
-            ),
             ignored: ignored(&raw, global),
             name: raw.job_name,
         })
@@ -117,7 +111,9 @@ fn ignored(raw: &RawJob, global: &Global) -> Vec<&'static str> {
         raw.convert_classic_histograms_to_nhcb,
         global.raw.convert_classic_histograms_to_nhcb,
     );
+    let native = either(raw.scrape_native_histograms, global.raw.scrape_native_histograms);
     [
+        ("scrape_native_histograms", native),
         ("convert_classic_histograms_to_nhcb", converts),
         ("native_histogram_bucket_limit", raw.native_histogram_bucket_limit > 0),
         ("native_histogram_min_bucket_factor", raw.native_histogram_min_bucket_factor > 0.0),
@@ -173,15 +169,20 @@ fn is_legacy(raw: &RawJob, global: &Global) -> Result<bool, Fault> {
     Ok(is_legacy)
 }
 
+/// Those that can be read, of the ones that are wanted.
 fn protocols(raw: &RawJob, global: &Global) -> Result<Vec<Protocol>, Fault> {
-    if let Some(list) = &raw.scrape_protocols {
-        return Protocol::list(list).map_err(|text| ("scrape_protocols", FieldError::new(text)));
+    let fault = |text| ("scrape_protocols", FieldError::new(text));
+    let mut protocols = match (&raw.scrape_protocols, &global.protocols) {
+        (Some(list), _) => Protocol::list(list).map_err(fault)?,
+        (None, Some(list)) => list.clone(),
+        (None, None) => Protocol::default_list(),
+    };
+    protocols.retain(|it| it.is_read());
+    if protocols.is_empty() {
+        let text = "PrometheusProto alone is not supported; add a text format";
+        return Err(fault(text.to_owned()));
     }
-    if let Some(list) = &global.protocols {
-        return Ok(list.clone());
-    }
-    let wants_native = either(raw.scrape_native_histograms, global.raw.scrape_native_histograms);
-    Ok(Protocol::default_list(wants_native))
+    Ok(protocols)
 }
 
 fn discoveries(raw: &mut RawJob, dir: &Path) -> Result<Vec<Discovery>, Fault> {

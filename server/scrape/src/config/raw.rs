@@ -71,7 +71,8 @@ pub(super) struct RawGlobal {
     pub(super) keep_dropped_targets: u64,
     pub(super) metric_name_validation_scheme: Option<String>,
     pub(super) metric_name_escaping_scheme: Option<String>,
-    pub(super) always_scrape_classic_histograms: Option<bool>,
+    /// Classic ones are always kept.
+    always_scrape_classic_histograms: Option<bool>,
     pub(super) convert_classic_histograms_to_nhcb: Option<bool>,
     pub(super) scrape_native_histograms: Option<bool>,
     pub(super) extra_scrape_metrics: Option<bool>,
@@ -105,7 +106,8 @@ http_fields! {
         pub(super) keep_dropped_targets: u64,
         pub(super) metric_name_validation_scheme: Option<String>,
         pub(super) metric_name_escaping_scheme: Option<String>,
-        pub(super) always_scrape_classic_histograms: Option<bool>,
+        /// Classic ones are always kept.
+        always_scrape_classic_histograms: Option<bool>,
         pub(super) convert_classic_histograms_to_nhcb: Option<bool>,
         pub(super) scrape_native_histograms: Option<bool>,
         pub(super) native_histogram_bucket_limit: u64,
