@@ -106,7 +106,7 @@ impl Eval<'_> {
 
     async fn param(&self, it: &Aggregate, grid: Grid) -> Result<(Vec<f64>, Span), EvalError> {
         match &it.param {
-            Some(param) => Ok((self.scalar(param, grid).await?, param.span())),
+            Some(param) => Ok((self.scalar(param, grid).await?, param.unwrapped().span())),
             None => Ok((Vec::new(), it.span)),
         }
     }

@@ -97,10 +97,10 @@ impl Eval<'_> {
             return Ok(Matrix::empty(grid));
         };
         check_extended(call, range, &window)?;
-        let span = call.args.first().map_or(call.span, Expr::span);
+        let span = arg_span(call, 0);
         let mut matrix = self.window(range, window.clone(), span, grid).await?;
         for row in matrix.rows.iter().filter(|it| has_floats(it)) {
-            self.annotate_counter(&window, row.labels.metric_name(), range.span());
+            self.annotate_counter(&window, row.labels.metric_name(), span);
         }
         if !matches!(window, Window::LastOverTime | Window::FirstOverTime) {
             matrix.rows = marked(matrix.rows);
@@ -112,7 +112,7 @@ impl Eval<'_> {
         match window {
             Window::QuantileOverTime { quantile } => {
                 if let Some(arg) = call.args.first() {
-                    self.check_quantiles(quantile, arg.span());
+                    self.check_quantiles(quantile, arg.unwrapped().span());
                 }
             }
             Window::DoubleExponentialSmoothing { smoothing, trend } => {
@@ -316,7 +316,7 @@ impl Eval<'_> {
         let input = match special {
             Special::AbsentOverTime => {
                 check_extended(call, arg, &Window::PresentOverTime)?;
-                self.window(arg, Window::PresentOverTime, arg.span(), grid).await?
+                self.window(arg, Window::PresentOverTime, arg_span(call, 0), grid).await?
             }
             _ => self.vector(arg, grid).await?,
         };
@@ -333,6 +333,16 @@ impl Eval<'_> {
         }
         let row = Row::floats(Arc::new(promised_labels(arg)), values);
         Ok(Matrix { grid, rows: vec![row] })
+    }
+}
+
+/// Where Prometheus has an argument stand: within parentheses, and a subquery, which it replaces by
+/// its result, at the beginning of the query.
+pub(super) fn arg_span(call: &Call, idx: usize) -> Span {
+    match call.args.get(idx).map(Expr::unwrapped) {
+        Some(Expr::Subquery(_)) => Span::default(),
+        Some(it) => it.span(),
+        None => call.span,
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use skep_proto::{Labels, TimestampMs, names::BUCKET_LE};
 
-use super::{Eval, EvalError, aggregate::has_floats};
+use super::{Eval, EvalError, aggregate::has_floats, call::arg_span};
 use crate::{
     Grid, Matrix, Row,
     annotations::{Fixes, Note, Notes},
@@ -95,7 +95,7 @@ impl Eval<'_> {
     ) -> Result<Matrix, EvalError> {
         let quantiles = self.scalar_argument(call, 0, grid).await?;
         let input = self.argument(call, 1, grid).await?;
-        let span = |idx: usize| call.args.get(idx).map_or(call.span, |it| it.span());
+        let span = |idx: usize| arg_span(call, idx);
         self.check_quantiles(&quantiles, span(0));
         let inputs = self.histograms(&input, span(1));
         let rows = self.quantile_rows(&inputs, &quantiles, grid, span(1));
@@ -109,7 +109,7 @@ impl Eval<'_> {
     ) -> Result<Matrix, EvalError> {
         let input = self.argument(call, 0, grid).await?;
         let label = self.string_argument(call, 1, grid).await?;
-        let span = |idx: usize| call.args.get(idx).map_or(call.span, |it| it.span());
+        let span = |idx: usize| arg_span(call, idx);
         let inputs = self.histograms(&input, span(0));
         let mut rows = Vec::new();
         for idx in 2..call.args.len() {
@@ -130,7 +130,7 @@ impl Eval<'_> {
         let lower = self.scalar_argument(call, 0, grid).await?;
         let upper = self.scalar_argument(call, 1, grid).await?;
         let input = self.argument(call, 2, grid).await?;
-        let span = call.args.get(2).map_or(call.span, |it| it.span());
+        let span = arg_span(call, 2);
         let inputs = self.histograms(&input, span);
         let rows = inputs
             .classic
