@@ -89,7 +89,8 @@ fn find<'a>(buckets: impl Iterator<Item = &'a Bucket>, rank: f64) -> (Option<Buc
 /// A bucket with finite bounds, or the only bound an open one has.
 fn tamed(histogram: &Histogram, bucket: Bucket) -> Result<Bucket, f64> {
     if !histogram.has_custom_buckets() {
-        return Ok(one_sided(histogram, bucket));
+        let is_around_zero = bucket.lower < 0.0 && bucket.upper > 0.0;
+        return Ok(if is_around_zero { one_sided(histogram, bucket) } else { bucket });
     }
     if bucket.lower == f64::NEG_INFINITY {
         if bucket.upper <= 0.0 {
@@ -100,11 +101,8 @@ fn tamed(histogram: &Histogram, bucket: Bucket) -> Result<Bucket, f64> {
     if bucket.upper == f64::INFINITY { Err(bucket.lower) } else { Ok(bucket) }
 }
 
-/// Where all other buckets lie on one side, the zero bucket does too.
+/// The zero bucket: where all others lie on one side of zero, it does too.
 fn one_sided(histogram: &Histogram, bucket: Bucket) -> Bucket {
-    if !(bucket.lower < 0.0 && bucket.upper > 0.0) {
-        return bucket;
-    }
     match (histogram.negative.is_empty(), histogram.positive.is_empty()) {
         (true, false) => Bucket { lower: 0.0, ..bucket },
         (false, true) => Bucket { upper: 0.0, ..bucket },
@@ -151,7 +149,7 @@ fn rank_at(value: f64, histogram: &Histogram, buckets: &[Bucket]) -> Option<f64>
     let mut rank = 0.0;
     for bucket in buckets {
         let is_zero = bucket.lower <= 0.0 && bucket.upper >= 0.0;
-        let bucket = if is_zero { touching_zero(histogram, *bucket) } else { *bucket };
+        let bucket = if is_zero { one_sided(histogram, *bucket) } else { *bucket };
         if bucket.lower >= value {
             return Some(rank);
         }
@@ -165,15 +163,6 @@ fn rank_at(value: f64, histogram: &Histogram, buckets: &[Bucket]) -> Option<f64>
         rank += bucket.count;
     }
     None
-}
-
-/// As [`one_sided`], also of a bucket that only touches zero.
-fn touching_zero(histogram: &Histogram, bucket: Bucket) -> Bucket {
-    match (histogram.negative.is_empty(), histogram.positive.is_empty()) {
-        (true, false) => Bucket { lower: 0.0, ..bucket },
-        (false, true) => Bucket { upper: 0.0, ..bucket },
-        _ => bucket,
-    }
 }
 
 fn linear_rank(value: f64, rank: f64, bucket: &Bucket) -> f64 {
