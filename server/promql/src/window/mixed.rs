@@ -6,7 +6,7 @@ mod rate;
 
 use std::sync::Arc;
 
-use skep_proto::{NativeHistogram, is_stale_marker};
+use skep_proto::{NativeHistogram, ResetHint, is_stale_marker};
 
 pub(crate) use hints::Hints;
 pub(super) use pairs::{count_changes, count_resets};
@@ -35,10 +35,27 @@ pub(crate) struct MixedSeries {
 #[derive(Debug)]
 pub(super) struct Point {
     pub(super) at: i64,
-    pub(super) shared: Arc<NativeHistogram>,
+    /// As stored.
+    shared: Arc<NativeHistogram>,
+    /// With what is known of resets.
     pub(super) histogram: Histogram,
     /// Whether the counter began anew since the histogram before.
     pub(super) is_reset: bool,
+}
+
+impl Point {
+    /// The histogram with what is known of resets.
+    pub(super) fn shown(&self) -> Arc<NativeHistogram> {
+        self.hinted(self.histogram.hint)
+    }
+
+    pub(super) fn hinted(&self, reset_hint: ResetHint) -> Arc<NativeHistogram> {
+        if self.shared.reset_hint == reset_hint {
+            return Arc::clone(&self.shared);
+        }
+        let it = NativeHistogram::clone(&self.shared);
+        Arc::new(NativeHistogram { reset_hint, ..it })
+    }
 }
 
 /// What one window sees.
@@ -96,7 +113,9 @@ impl MixedSeries {
     /// What is stored.
     pub(crate) fn stored(series: &HistogramSeries, hints: Hints) -> Self {
         let floats = series.samples.iter().map(|it| (it.ts.0, it.value));
-        Self::new(floats, hints::hinted(series, hints))
+        let mut points = hints::hinted(series, hints);
+        points.retain(|it| !it.shared.is_stale());
+        Self { points, ..Self::new(floats, []) }
     }
 
     /// What `(start, end]` holds.
@@ -159,20 +178,23 @@ pub(crate) fn newest(
     last(&ts, &values, grid, window_ms, &mut float_at, |ts, _| seconds(ts));
     last(&ts, &values, grid, window_ms, &mut column.values, |_, value| value);
     let asks_time = *window == Window::LastTimestamp;
+    // Steps often see the histogram the step before saw.
+    let mut shown: Option<(i64, Arc<NativeHistogram>)> = None;
     for (step_idx, at) in grid.steps().enumerate() {
-        let before = histograms.partition_point(|(it, _)| *it <= at.0);
+        let before = histograms.partition_point(|it| it.at <= at.0);
         let histogram = before.checked_sub(1).and_then(|it| histograms.get(it));
         let float = ts.partition_point(|it| *it <= at.0).checked_sub(1).and_then(|it| ts.get(it));
-        let is_newer = |it: &&(i64, _)| float.is_none_or(|float| *float < it.0);
+        let is_newer = |it: &&Point| float.is_none_or(|float| *float < it.at);
         match histogram.filter(is_newer) {
-            Some((ts, it)) => {
-                let is_seen = *ts > at.0.saturating_sub(window_ms) && !it.is_stale();
-                let cell = if asks_time {
-                    Cell::Float(seconds(*ts))
-                } else {
-                    Cell::Histogram(Arc::clone(it))
+            Some(it) => {
+                let is_seen = it.at > at.0.saturating_sub(window_ms) && !it.shared.is_stale();
+                let cell = || match &mut shown {
+                    _ if asks_time => Cell::Float(seconds(it.at)),
+                    Some((at, held)) if *at == it.at => Cell::Histogram(Arc::clone(held)),
+                    shown => Cell::Histogram(Arc::clone(&shown.insert((it.at, it.shown())).1)),
                 };
-                column.set(step_idx, is_seen.then_some(cell));
+                let cell = is_seen.then(cell);
+                column.set(step_idx, cell);
             }
             None if asks_time => {
                 let value = float_at.get(step_idx).copied().filter(|it| !is_absent(*it));
@@ -248,9 +270,9 @@ impl Seen<'_> {
         let last_is_float = ts.last().is_some_and(|it| *it > last.at);
         Some(match window {
             Window::FirstOverTime if first_is_float => Cell::Float(*values.first()?),
-            Window::FirstOverTime => Cell::Histogram(Arc::clone(&first.shared)),
+            Window::FirstOverTime => Cell::Histogram(first.shown()),
             Window::LastOverTime if last_is_float => Cell::Float(*values.last()?),
-            Window::LastOverTime => Cell::Histogram(Arc::clone(&last.shared)),
+            Window::LastOverTime => Cell::Histogram(last.shown()),
             Window::TsOfFirstOverTime if first_is_float => Cell::Float(seconds(*ts.first()?)),
             Window::TsOfFirstOverTime => Cell::Float(seconds(first.at)),
             Window::TsOfLastOverTime if last_is_float => Cell::Float(seconds(*ts.last()?)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skep_proto::{HistogramSample, NativeHistogram, ResetHint, TimestampMs};
+use skep_proto::{HistogramSample, ResetHint, TimestampMs};
 
 use super::Edges;
 use crate::{
@@ -169,14 +169,12 @@ pub(super) fn at(points: &[Point], at: i64, name: &str, notes: &mut Notes) -> Op
     let after = points.partition_point(|it| it.at < at);
     let next = points.get(after);
     if let Some(it) = next.filter(|it| it.at == at) {
-        return Some(Cell::Histogram(Arc::clone(&it.shared)));
+        return Some(Cell::Histogram(it.shown()));
     }
     let before = points.get(after.checked_sub(1)?)?;
     let Some(next) = next else {
         // The hint spoke of the sample, not of its value later on.
-        let it = NativeHistogram::clone(&before.shared);
-        let it = NativeHistogram { reset_hint: ResetHint::Unknown, ..it };
-        return Some(Cell::Histogram(Arc::new(it)));
+        return Some(Cell::Histogram(before.hinted(ResetHint::Unknown)));
     };
     let is_gauge = |it: &Point| it.histogram.hint == ResetHint::Gauge;
     let is_counter = !(is_gauge(before) && is_gauge(next));
@@ -196,7 +194,7 @@ pub(super) fn extended_raw(look: &Look<'_>, is_smoothed: bool) -> Vec<HistogramS
     let sample = |at, histogram| HistogramSample { ts: TimestampMs(at), histogram };
     let inner = look.points.iter().filter(|it| it.at > look.start && it.at < look.end);
     let mut samples = vec![sample(look.start, Arc::new(left.build()))];
-    samples.extend(inner.map(|it| sample(it.at, Arc::clone(&it.shared))));
+    samples.extend(inner.map(|it| sample(it.at, it.shown())));
     samples.push(sample(look.end, Arc::new(right.build())));
     samples
 }

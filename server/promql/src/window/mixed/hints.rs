@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
-use skep_proto::{NativeHistogram, ResetHint, TimestampMs};
+use skep_proto::{ResetHint, TimestampMs};
 
+use super::Point;
 use crate::{HistogramSeries, native::Histogram};
 
 /// How much is said of resets.
@@ -19,59 +20,54 @@ pub(crate) enum Hints {
     CountedFrom(TimestampMs),
 }
 
-/// The histograms of a series, each with its hint.
-pub(super) fn hinted(series: &HistogramSeries, hints: Hints) -> Vec<(i64, Arc<NativeHistogram>)> {
+/// The histograms of a series with their hints, stale markers included.
+pub(super) fn hinted(series: &HistogramSeries, hints: Hints) -> Vec<Point> {
     let mut floats = series.samples.iter().map(|it| it.ts).peekable();
-    // The one that the run goes on from, and the one before in any case.
-    let (mut run, mut before): (Option<Histogram>, Option<Histogram>) = (None, None);
-    let mut hinted = Vec::with_capacity(series.histograms.len());
+    let mut points: Vec<Point> = Vec::with_capacity(series.histograms.len());
+    // The newest histogram, and whether what follows goes on from it.
+    let (mut before, mut is_run): (Option<usize>, bool) = (None, false);
     for sample in &series.histograms {
         // A float in between ends a run.
         while floats.next_if(|it| *it < sample.ts).is_some() {
-            run = None;
+            is_run = false;
         }
-        let mut now = Histogram::from(&*sample.histogram);
-        let mut hint = stored(run.as_ref(), &mut now);
-        if let (Hints::CountedFrom(_), ResetHint::Unknown, Some(before)) = (hints, hint, &before) {
-            hint = if now.is_reset_after(before) { ResetHint::Reset } else { ResetHint::NotReset };
-        }
-        let histogram = if hint == sample.histogram.reset_hint {
-            Arc::clone(&sample.histogram)
-        } else {
-            let it = NativeHistogram::clone(&sample.histogram);
-            Arc::new(NativeHistogram { reset_hint: hint, ..it })
+        let mut histogram = Histogram::from(&*sample.histogram);
+        let told = std::mem::take(&mut histogram.hint);
+        let is_stale = sample.histogram.is_stale();
+        let last = before.filter(|_| !is_stale).and_then(|it| points.get(it));
+        let is_reset = last.is_some_and(|it| histogram.is_reset_after(&it.histogram));
+        let goes_on = is_run && last.is_some_and(|it| follows(&histogram, &it.histogram));
+        histogram.hint = match told {
+            ResetHint::Gauge => ResetHint::Gauge,
+            ResetHint::Unknown | ResetHint::NotReset if goes_on && !is_reset => ResetHint::NotReset,
+            _ => counted(hints, last, is_reset),
         };
-        run = None;
-        if !histogram.is_stale() {
-            if !matches!(hints, Hints::CountedFrom(start) if sample.ts < start) {
-                before = Some(now.clone());
-            }
-            run = Some(now);
-        }
-        hinted.push((sample.ts.0, histogram));
+        (before, is_run) = if is_stale { (before, false) } else { (Some(points.len()), true) };
+        let (at, shared) = (sample.ts.0, Arc::clone(&sample.histogram));
+        points.push(Point { at, shared, histogram, is_reset });
     }
-    hinted
+    points
 }
 
-fn stored(run: Option<&Histogram>, now: &mut Histogram) -> ResetHint {
-    match std::mem::take(&mut now.hint) {
-        ResetHint::Gauge => {
-            now.hint = ResetHint::Gauge;
-            return ResetHint::Gauge;
+/// What is said of a histogram that begins a run.
+fn counted(hints: Hints, last: Option<&Point>, is_reset: bool) -> ResetHint {
+    match (hints, last) {
+        (Hints::CountedFrom(start), Some(last)) if last.at >= start.0 => {
+            if is_reset {
+                ResetHint::Reset
+            } else {
+                ResetHint::NotReset
+            }
         }
-        ResetHint::Reset => return ResetHint::Unknown,
-        ResetHint::Unknown | ResetHint::NotReset => {}
+        _ => ResetHint::Unknown,
     }
-    let Some(before) = run.filter(|it| it.hint != ResetHint::Gauge) else {
-        return ResetHint::Unknown;
-    };
-    #[expect(clippy::float_cmp, reason = "the same layout or not")]
-    let is_same_layout = now.schema == before.schema
+}
+
+/// Whether a histogram can go on counting where another left off.
+#[expect(clippy::float_cmp, reason = "the same layout or not")]
+fn follows(now: &Histogram, before: &Histogram) -> bool {
+    before.hint != ResetHint::Gauge
+        && now.schema == before.schema
         && now.zero_threshold == before.zero_threshold
-        && now.custom_values == before.custom_values;
-    if is_same_layout && !now.is_reset_after(before) {
-        ResetHint::NotReset
-    } else {
-        ResetHint::Unknown
-    }
+        && now.custom_values == before.custom_values
 }
