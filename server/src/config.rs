@@ -74,6 +74,7 @@ impl Config {
             n_writes_max: raw.receive.concurrency(memory.n_writes(defaults.n_writes_max))?,
             receive: raw.receive.limits()?,
             is_admin_enabled: raw.admin.enabled,
+            query_log: raw.query.log()?,
             memory: memory.figures(&store, &query),
             ..defaults
         };

@@ -13,6 +13,7 @@ mod object_figures;
 mod ops;
 mod params;
 mod prometheus;
+mod query_log;
 mod space_figures;
 mod sql;
 mod store_figures;
@@ -29,9 +30,9 @@ use skep_store::Store;
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
-use crate::telemetry::Telemetry;
+use crate::{query_log::QueryLog, telemetry::Telemetry};
 
-pub use crate::prometheus::Targets;
+pub use crate::{prometheus::Targets, query_log::QueryLogConfig};
 
 /// What the endpoints may cost and what they say of themselves.
 #[derive(Debug, Clone)]
@@ -46,6 +47,7 @@ pub struct ApiConfig {
     pub is_admin_enabled: bool,
     /// What `buildinfo` tells.
     pub version: String,
+    pub query_log: QueryLogConfig,
     /// Settings under the names of Prometheus' flags.
     pub flags: Vec<(&'static str, String)>,
     /// Whoever scrapes, for `/api/v1/targets`.
@@ -63,6 +65,7 @@ impl Default for ApiConfig {
             n_writes_max: 64,
             is_admin_enabled: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            query_log: QueryLogConfig::default(),
             flags: Vec::new(),
             targets: None,
             memory: Vec::new(),
@@ -81,6 +84,7 @@ pub struct Api {
     writes: Semaphore,
     is_admin_enabled: bool,
     version: String,
+    query_log: QueryLog,
     flags: Vec<(&'static str, String)>,
     targets: Option<Arc<dyn Targets>>,
     memory: Vec<(&'static str, u64)>,
@@ -105,6 +109,7 @@ impl Api {
             writes: Semaphore::new(config.n_writes_max),
             is_admin_enabled: config.is_admin_enabled,
             version: config.version,
+            query_log: QueryLog::new(config.query_log),
             flags: config.flags,
             targets: config.targets,
             memory: config.memory,

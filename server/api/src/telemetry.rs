@@ -32,6 +32,8 @@ pub(crate) struct Telemetry {
     pub(crate) bytes_received: Counter,
     /// Writes that were answered 429 or 507.
     pub(crate) writes_deferred: Counter,
+    /// Lines that the query log's disk was too slow for.
+    pub(crate) query_log_lost: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -123,6 +125,11 @@ impl Telemetry {
                 "skep_receive_deferred_total",
                 "Writes told to come again: the store was busy or the disk full.",
                 &self.writes_deferred,
+            ),
+            (
+                "skep_query_log_lost_total",
+                "Lines of the query log that its disk was too slow for.",
+                &self.query_log_lost,
             ),
         ] {
             head(out, name, "counter", help)?;

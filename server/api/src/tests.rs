@@ -6,6 +6,7 @@ mod files;
 mod loki;
 mod paths;
 mod prometheus;
+mod query_log;
 mod read;
 mod spellings;
 mod sql;

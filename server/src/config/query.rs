@@ -1,6 +1,10 @@
 //! `[query]`: what queries may cost.
 
+use std::path::PathBuf;
+
+use anyhow::bail;
 use serde::Deserialize;
+use skep_api::QueryLogConfig;
 use skep_query::Limits;
 
 use super::{
@@ -27,11 +31,21 @@ pub(super) struct RawQuery {
     evaluation_interval: Option<String>,
     experimental: Option<bool>,
     lines_max: Option<usize>,
+    log_file: Option<PathBuf>,
+    slow: Option<String>,
 }
 
 impl RawQuery {
     pub(super) fn concurrency(&self, default: usize) -> anyhow::Result<usize> {
         count("query.concurrency", self.concurrency.unwrap_or(default), 1..=CONCURRENCY_MAX)
+    }
+
+    pub(super) fn log(&self) -> anyhow::Result<QueryLogConfig> {
+        if let Some(path) = self.log_file.as_ref().filter(|it| !it.is_absolute()) {
+            bail!("query.log_file {path:?} is relative; write an absolute path");
+        }
+        let slow = self.slow.as_deref().map(|it| positive_duration("query.slow", it));
+        Ok(QueryLogConfig { path: self.log_file.clone(), slow: slow.transpose()? })
     }
 
     pub(super) fn limits(&self, memory: &Shares) -> anyhow::Result<Limits> {

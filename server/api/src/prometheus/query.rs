@@ -1,6 +1,6 @@
 //! Instant and range queries, and what they did.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -15,32 +15,50 @@ use super::{
     answer::{self, Shape},
     params::{limit, lookback_ms, parse_duration_ms, parse_time, time_or, timeout},
 };
-use crate::{Api, error::ApiError, params::Params, watch::query_turn};
+use crate::{
+    Api,
+    error::ApiError,
+    params::Params,
+    query_log::{Asker, Logged, stats_json},
+    watch::query_turn,
+};
 
 pub(super) async fn instant(
     State(api): State<Arc<Api>>,
+    asker: Asker,
     params: Params,
 ) -> Result<Response, ApiError> {
     let limit = limit(&params)?;
     let at = time_or(&params, "time", api.now())?;
     let options = options(&params)?;
+    let query = params.get("query");
+    let mut logged = Logged::instant(&api, asker, query, at);
     let _turn = query_turn(&api).await?;
-    let answer = api.engine.promql_instant(params.get("query"), at, options).await?;
-    let stats = stats(&params, &answer.stats);
+    let waited = logged.begun();
+    let answer = api.engine.promql_instant(query, at, options).await.map_err(ApiError::from);
+    logged.ended(|it| &it.stats, &answer);
+    let answer = answer?;
+    let stats = stats(&params, &answer.stats, waited);
     let shape = Shape::Instant(at);
     Ok(answer::result(answer.value, shape, limit, &answer.annotations, stats.as_deref()))
 }
 
 pub(super) async fn range(
     State(api): State<Arc<Api>>,
+    asker: Asker,
     params: Params,
 ) -> Result<Response, ApiError> {
     let limit = limit(&params)?;
     let grid = grid(&params)?;
     let options = options(&params)?;
+    let query = params.get("query");
+    let mut logged = Logged::range(&api, asker, query, grid);
     let _turn = query_turn(&api).await?;
-    let answer = api.engine.promql_range(params.get("query"), grid, options).await?;
-    let stats = stats(&params, &answer.stats);
+    let waited = logged.begun();
+    let answer = api.engine.promql_range(query, grid, options).await.map_err(ApiError::from);
+    logged.ended(|it| &it.stats, &answer);
+    let answer = answer?;
+    let stats = stats(&params, &answer.stats, waited);
     Ok(answer::result(answer.value, Shape::Range, limit, &answer.annotations, stats.as_deref()))
 }
 
@@ -86,15 +104,8 @@ fn grid(params: &Params) -> Result<Grid, ApiError> {
     })
 }
 
-/// Prometheus' query statistics as far as there is a counterpart; `stats` of any value asks.
-fn stats(params: &Params, stats: &PromqlStats) -> Option<String> {
+/// `stats` of any value asks for statistics.
+fn stats(params: &Params, stats: &PromqlStats, waited: Duration) -> Option<String> {
     params.given("stats")?;
-    let PromqlStats { n_samples, parse_time, eval_time } = stats;
-    let (parse, eval) = (parse_time.as_secs_f64(), eval_time.as_secs_f64());
-    let total = parse + eval;
-    Some(format!(
-        "{{\"timings\":{{\"evalTotalTime\":{eval},\"resultSortTime\":0,\"queryPreparationTime\":\
-         {parse},\"innerEvalTime\":{eval},\"execQueueTime\":0,\"execTotalTime\":{total}}},\
-         \"samples\":{{\"totalQueryableSamples\":{n_samples},\"peakSamples\":{n_samples},\"samplesRead\":{n_samples}}}}}"
-    ))
+    Some(stats_json(stats, waited).to_string())
 }
