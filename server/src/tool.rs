@@ -3,6 +3,7 @@
 //! Each of them is a client of the HTTP API; with `--data-dir` the same API is asked inside this
 //! process, over a store that no server has open.
 
+mod explain;
 mod files;
 mod sql;
 mod table;
@@ -44,6 +45,9 @@ pub(crate) enum Tool {
         #[command(flatten)]
         at: Where,
     },
+    /// Show how a PromQL query is read: its tree, and the plan of each of its selectors with what
+    /// was pruned.
+    Explain(explain::Explain),
     /// Copy everything that is stored into a folder of its own, and print its name.
     Snapshot {
         #[command(flatten)]
@@ -64,12 +68,14 @@ pub(crate) fn run(tool: &Tool) -> anyhow::Result<()> {
     runtime.block_on(async {
         let at = match tool {
             Tool::Sql { at, .. } | Tool::Snapshot { at } => at,
+            Tool::Explain(explain) => &explain.at,
             Tool::Export(export) => &export.at,
             Tool::Import(import) => &import.at,
         };
         let target = Target::open(at).await?;
         let done = match tool {
             Tool::Sql { query, format, .. } => sql::run(&target, query, *format).await,
+            Tool::Explain(explain) => explain.run(&target).await,
             Tool::Snapshot { .. } => files::snapshot(&target).await,
             Tool::Export(export) => export.run(&target).await,
             Tool::Import(import) => import.run(&target).await,

@@ -105,6 +105,9 @@ impl MetricStorage {
         ids: &Arc<[i64]>,
         range: TimeRange,
     ) -> Result<Vec<RecordBatch>, StorageError> {
+        // What is in memory is read without ever waiting: here the query of a client that has gone
+        // is dropped, and others have their turn.
+        tokio::task::yield_now().await;
         let plan = self.plan(table, work, ids, range).await.map_err(|it| self.failed(it))?;
         let batches = self.collect(&plan).await.map_err(|it| self.failed(it))?;
         if let Some(plans) = &self.plans {
@@ -120,7 +123,8 @@ impl MetricStorage {
         ids: &Arc<[i64]>,
         range: TimeRange,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let n_shards = (ids.len() / SHARD_SERIES_MIN).min(self.session.n_cores).clamp(1, N_SHARDS_MAX);
+        let n_shards =
+            (ids.len() / SHARD_SERIES_MIN).min(self.session.n_cores).clamp(1, N_SHARDS_MAX);
         let mut shards = Vec::with_capacity(n_shards);
         let shard_len = ids.len().div_ceil(n_shards).max(1);
         for ids in ids.chunks(shard_len) {

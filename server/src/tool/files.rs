@@ -93,8 +93,7 @@ impl Export {
         });
         form.extend(self.start.as_deref().map(|it| ("start", it)));
         form.extend(self.end.as_deref().map(|it| ("end", it)));
-        let body: String =
-            form.iter().map(|(name, value)| format!("{}={}&", name, escaped(value))).collect();
+        let body = self::form(form);
         let body = futures::stream::iter([Ok(Bytes::from(body))]).boxed();
         let media = "application/x-www-form-urlencoded";
         let mut rows = target.ask(Method::POST, path, media, body).await?;
@@ -185,6 +184,11 @@ fn format_of(head: &[u8]) -> Format {
         // `{"a name",label="value"} 1`.
         Format::Prometheus
     }
+}
+
+/// The body of a form.
+pub(super) fn form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    pairs.into_iter().map(|(name, value)| format!("{}={}&", name, escaped(value))).collect()
 }
 
 /// For a form: everything but letters and digits.

@@ -16,6 +16,7 @@ mod line;
 mod object_store;
 mod page;
 mod parquet;
+mod promql;
 mod scrape;
 mod space;
 mod sql;
