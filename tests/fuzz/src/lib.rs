@@ -6,7 +6,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use skep_receive::{Limits, import, loki_push, remote_write};
+use skep_receive::{Limits, exposition, import, loki_push, remote_write};
 use skep_wal::{AtRecord, Fs as _, RealFs, SegmentSeq, Wal, WalOptions};
 
 /// A name, and what is done with a fuzzer's bytes.
@@ -27,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("line_template", line_template),
     ("import_json_lines", import_json_lines),
     ("import_text", import_text),
+    ("exposition", exposition),
     ("promql", promql),
     ("logql", logql),
 ];
@@ -141,6 +142,21 @@ pub fn import_text(bytes: &[u8]) {
     let default_ts = skep_proto::TimestampMs(0);
     import(import::Format::Prometheus { default_ts }, bytes);
     import(import::Format::OpenMetrics { default_ts }, bytes);
+}
+
+/// What a target answers to a scrape.
+pub fn exposition(bytes: &[u8]) {
+    use exposition::{LabelVec, Line, Lines, Names, Syntax, read_exemplar, read_series};
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut labels = LabelVec::new();
+    for syntax in [Syntax::Text, Syntax::OpenMetrics] {
+        for line in Lines::new(text, syntax) {
+            if let Ok(Line::Sample(sample)) = line {
+                drop(read_series(sample.series, Names::Checked, &mut labels));
+                drop(sample.exemplar.map(read_exemplar));
+            }
+        }
+    }
 }
 
 pub fn promql(bytes: &[u8]) {

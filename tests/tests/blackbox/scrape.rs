@@ -8,6 +8,7 @@ use skep_tests::{Client, Deadline, Server};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
+    process::Command,
     sync::watch,
 };
 
@@ -174,5 +175,10 @@ async fn a_configuration_is_read_again_when_told_and_a_wrong_one_is_left_alone()
     assert!(client.post("/-/reload", &[], Vec::new()).await?.status().is_success());
     eventually(&client, "up{job=\"second\"}", &[1.0]).await?;
     // The first job's series have ended; queries look back five minutes otherwise.
-    eventually(&client, "up{job=\"first\"}", &[]).await
+    eventually(&client, "up{job=\"first\"}", &[]).await?;
+
+    fs::write(&file, config("third"))?;
+    let pid = server.pid().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().await?.success());
+    eventually(&client, "up{job=\"third\"}", &[1.0]).await
 }

@@ -93,6 +93,10 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
             "# HELP up Whether.\n# TYPE up gauge\nup{a=\"b\\n\",c=\"d\"} 1 1790000000000\nx NaN\n# EOF\n",
             "x_bucket{le=\"0.1\"} 1 1790000000.5 # {trace=\"a\"} 0.05 1790000000.4\n",
         ]),
+        "exposition" => text(&[
+            "# HELP up Whe\\ther.\n# TYPE up gauge\nup{a=\"b\\n\",\"c.d\"=\"}\",} +Inf 1790000000000\n{\"x.y\"} NaN\n",
+            "# TYPE x_seconds histogram\n# UNIT x_seconds seconds\nx_seconds_bucket{le=\"0.1\"} 1 1790000000.5 # {trace=\"a\"} 0.05 1790000000.4\n# EOF\n",
+        ]),
         "promql" => text(&[
             "sum by (job) (rate(x{a=~\"b.*\"}[5m] offset 1h)) > bool 1",
             "histogram_quantile(0.9, a) or on (b) group_left (c) d unless e @ start()",

@@ -168,3 +168,6 @@ fn chain(error: &reqwest::Error) -> String {
     }
     if texts.is_empty() { error.to_string() } else { texts.join(": ") }
 }
+
+#[cfg(test)]
+mod tests;
