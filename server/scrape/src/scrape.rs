@@ -172,8 +172,7 @@ impl Scrape {
                 }
             },
         };
-        let took = context.timer.elapsed().saturating_sub(started);
-        let batch = self.record(fetched, ts_ms, took);
+        let batch = self.record(fetched, ts_ms, &*context.timer, started);
         store(context, &self.target, &batch).await;
     }
 
@@ -192,7 +191,13 @@ impl Scrape {
     }
 
     /// What is to be stored of a scrape, failed or not.
-    fn record(&self, fetched: Result<Response, ScrapeError>, ts_ms: i64, took: Duration) -> Batch {
+    fn record(
+        &self,
+        fetched: Result<Response, ScrapeError>,
+        ts_ms: i64,
+        timer: &dyn Timer,
+        started: Duration,
+    ) -> Batch {
         let mut state = self.state();
         let mut batch = Batch::default();
         let mut append = Append {
@@ -220,6 +225,8 @@ impl Scrape {
         for labels in gone {
             batch.push(&labels, ts_ms, stale_marker());
         }
+        // With the time that reading took, as there.
+        let took = timer.elapsed().saturating_sub(started);
         let outcome = Outcome {
             is_up: done.is_ok(),
             took,
