@@ -386,6 +386,18 @@ impl ApiError {
         (!faults.is_empty()).then(|| Self { reasons, ..Self::bad_data(faults.join("\n")) })
     }
 
+    /// Whether nothing but labels that no series can have was wrong with a write.
+    pub(crate) fn is_about_labels(&self) -> bool {
+        self.reasons.iter().all(|it| matches!(it, Reason::InvalidLabels | Reason::DuplicateLabels))
+    }
+
+    /// Good to the sender and counted and logged here: what Prometheus does with such series of
+    /// remote-write 1.0, whose senders do not read answers.
+    pub(crate) fn dropped(self) -> Response {
+        tracing::warn!(error = self.message, "Left out series with unusable labels.");
+        self.marked(StatusCode::NO_CONTENT.into_response())
+    }
+
     /// Why nothing of a write was stored.
     pub(crate) fn from_append(api: &Api, error: &AppendError) -> Self {
         let kind = match error {

@@ -47,6 +47,7 @@ pub(super) async fn write(
     api.telemetry.samples_refused.add(appended.n_rejected + refused.n_values);
     let mut response = match ApiError::from_left_out(&refused, &appended) {
         None => StatusCode::NO_CONTENT.into_response(),
+        Some(error) if format.version == Version::V1 && error.is_about_labels() => error.dropped(),
         Some(error) => WriteError(error).into_response(),
     };
     if format.version == Version::V2 {
