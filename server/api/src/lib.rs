@@ -3,6 +3,7 @@
 //! [`error`] alone.
 
 mod blocks;
+mod cors;
 mod error;
 mod json;
 mod label_name;
@@ -23,7 +24,11 @@ mod watch;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::{from_fn, from_fn_with_state},
+};
 use skep_proto::{Clock, TimestampMs};
 use skep_query::Engine;
 use skep_store::Store;
@@ -134,7 +139,7 @@ impl Api {
 
 /// Prometheus' API below `/api/v1/`, remote-write included.
 pub fn prometheus_router(api: &Arc<Api>) -> Router {
-    finish(prometheus::router().merge(sql::router()), api)
+    finish(prometheus::router().merge(sql::router()).layer(from_fn(cors::cors)), api)
 }
 
 /// Loki's API below `/loki/api/v1/`, push included, and `/ready`.

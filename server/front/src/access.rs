@@ -125,6 +125,9 @@ pub(crate) fn needed(target: Target, method: &Method, path: &str) -> Option<Scop
     let is_api = target != Target::Page;
     if is_api && OPEN.contains(&path) && matches!(*method, Method::GET | Method::HEAD) {
         None
+    } else if target == Target::Metrics && *method == Method::OPTIONS {
+        // A browser asks without credentials whether a page of another origin may ask with them.
+        None
     } else if is_api && PUSH.contains(&path) {
         Some(Scope::Ingest)
     } else if is_api && ADMIN.iter().any(|prefix| path.starts_with(prefix)) {
@@ -152,6 +155,8 @@ mod tests {
         assert_eq!(need(Target::Metrics, "/-/flush"), Some(Scope::Admin));
         assert_eq!(need(Target::Metrics, "/-/healthy"), None);
         assert_eq!(needed(Target::Metrics, &Method::POST, "/-/healthy"), Some(Scope::Admin));
+        assert_eq!(needed(Target::Metrics, &Method::OPTIONS, "/api/v1/query"), None);
+        assert_eq!(needed(Target::Page, &Method::OPTIONS, "/"), Some(Scope::Query));
         assert_eq!(need(Target::Page, "/ready"), Some(Scope::Query));
         assert_eq!(need(Target::Metrics, "/api/v1/write/"), Some(Scope::Query));
     }
