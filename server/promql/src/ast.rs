@@ -430,6 +430,24 @@ impl Expr {
         }
     }
 
+    /// All selectors in it, from left to right.
+    pub fn selectors(&self) -> Vec<&VectorSelector> {
+        match self {
+            Self::Number(_) | Self::String(_) => Vec::new(),
+            Self::Vector(it) => vec![it],
+            Self::Matrix(it) => vec![&it.selector],
+            Self::Subquery(it) => it.expr.selectors(),
+            Self::Unary(it) => it.expr.selectors(),
+            Self::Paren(it) => it.expr.selectors(),
+            Self::Call(it) => it.args.iter().flat_map(Self::selectors).collect(),
+            Self::Aggregate(it) => {
+                let param = it.param.iter().flat_map(|it| it.selectors());
+                param.chain(it.expr.selectors()).collect()
+            }
+            Self::Binary(it) => [&it.lhs, &it.rhs].iter().flat_map(|it| it.selectors()).collect(),
+        }
+    }
+
     /// The expression inside any parentheses.
     pub fn unwrapped(&self) -> &Self {
         let mut expr = self;

@@ -196,3 +196,20 @@ async fn prometheus_reads_and_federates_what_we_have() -> anyhow::Result<()> {
     assert_eq!(found.with_context(|| prometheus.log())?, expected);
     Ok(())
 }
+
+#[tokio::test]
+async fn promtool_finds_nothing_wrong_with_our_own_metrics() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let server = Server::start(dir.path(), "").await?;
+    let client = server.client()?;
+    client.data("/api/v1/query", &[("query", "up")]).await?;
+    let metrics = client.get("/metrics", &[]).await?.text().await?;
+    let path = dir.path().join("metrics");
+    fs::write(&path, &metrics)?;
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]).stdin(fs::File::open(&path)?);
+    let output = command.output().await?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && told.is_empty(), "{told}\n{metrics}");
+    Ok(())
+}

@@ -84,7 +84,9 @@ async fn listings_come_from_the_index() {
          label/__name__/values?limit=1
          metadata
          metadata?metric=nosuch
-         query_exemplars?query=up",
+         query_exemplars?query=up
+         query_exemplars?query=rate(a[5m])%2Btopk(1,b)
+         query_exemplars?query=1",
         expect![[r#"
             series?match[]=cpu_seconds_total&match[]={core=%221%22}
               200 {"status":"success","data":[{"__name__":"cpu_seconds_total","core":"0","host":"a"},{"__name__":"cpu_seconds_total","core":"1","host":"a"}]}
@@ -104,6 +106,10 @@ async fn listings_come_from_the_index() {
               200 {"status":"success","data":{}}
             query_exemplars?query=up
               200 {"status":"success","data":[]}
+            query_exemplars?query=rate(a[5m])%2Btopk(1,b)
+              200 {"status":"success","data":[]}
+            query_exemplars?query=1
+              204 
         "#]],
     )
     .await;
