@@ -26,12 +26,12 @@ impl Reach {
             (Length::Millis(it), None) => *it,
             _ => return None,
         };
-        let (before_ms, after_ms) = match modifiers.extended {
-            None => (0, 0),
-            Some(Extended::Anchored) => (lookback_ms, 0),
-            Some(Extended::Smoothed) => (lookback_ms, lookback_ms),
+        let after_ms = match modifiers.extended {
+            None | Some(Extended::Anchored) => 0,
+            Some(Extended::Smoothed) => lookback_ms,
         };
-        let back_ms = self.back_ms.saturating_add(window_ms).saturating_add(before_ms);
+        // Of native histograms what lies a look-back before tells of resets.
+        let back_ms = self.back_ms.saturating_add(window_ms).saturating_add(lookback_ms);
         let ahead_ms = self.ahead_ms.saturating_add(after_ms);
         Some(Self {
             back_ms: back_ms.saturating_add(offset_ms).max(0),
@@ -99,12 +99,12 @@ mod tests {
     #[test]
     fn a_value_looks_as_far_as_its_widest_window() {
         assert_eq!(of("1 + time()"), Some((0, 0)));
-        assert_eq!(of("up"), Some((300, 0)));
-        assert_eq!(of("sum(rate(a[10m])) / (b offset 1h)"), Some((3900, 0)));
-        assert_eq!(of("a offset -7m"), Some((0, 420)));
-        assert_eq!(of("topk(scalar(c offset 10m), a)"), Some((900, 0)));
-        assert_eq!(of("max_over_time(rate(a[5m])[1h:30s] offset 1m)"), Some((3960, 0)));
-        assert_eq!(of("max_over_time((a offset -1h)[10m:])"), Some((600, 3600)));
+        assert_eq!(of("up"), Some((600, 0)));
+        assert_eq!(of("sum(rate(a[10m])) / (b offset 1h)"), Some((4200, 0)));
+        assert_eq!(of("a offset -7m"), Some((180, 420)));
+        assert_eq!(of("topk(scalar(c offset 10m), a)"), Some((1200, 0)));
+        assert_eq!(of("max_over_time(rate(a[5m])[1h:30s] offset 1m)"), Some((4560, 0)));
+        assert_eq!(of("max_over_time((a offset -1h)[10m:])"), Some((900, 3600)));
     }
 
     #[test]
