@@ -4,8 +4,13 @@
 //! `cargo fuzz` searches with them (see the README beside); `tests/tests/decoders` runs each over
 //! examples and what chance makes of them.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
+use skep_promql::{EvalOptions, Grid, ParseOptions, eval, parse_with, promqltest};
+use skep_proto::TimestampMs;
 use skep_receive::{Limits, exposition, import, loki_push, remote_write};
 use skep_wal::{AtRecord, Fs as _, RealFs, SegmentSeq, Wal, WalOptions};
 
@@ -29,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("import_text", import_text),
     ("exposition", exposition),
     ("promql", promql),
+    ("promql_eval", promql_eval),
     ("logql", logql),
 ];
 
@@ -139,7 +145,7 @@ pub fn import_json_lines(bytes: &[u8]) {
 }
 
 pub fn import_text(bytes: &[u8]) {
-    let default_ts = skep_proto::TimestampMs(0);
+    let default_ts = TimestampMs(0);
     import(import::Format::Prometheus { default_ts }, bytes);
     import(import::Format::OpenMetrics { default_ts }, bytes);
 }
@@ -162,6 +168,43 @@ pub fn exposition(bytes: &[u8]) {
 pub fn promql(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         drop(skep_promql::parse(text));
+    }
+}
+
+/// Series that a query may find: counters, gauges, and histograms of three kinds.
+const SERIES: [&str; 9] = [
+    "a{x=\"1\"} 0+1x20",
+    "a{x=\"2\"} 5 3 _ stale 7 1e300 -Inf NaN 0 0 1",
+    "b{x=\"1\",y=\"2\"} 1-1x20",
+    "c_bucket{le=\"1\"} 0+1x20",
+    "c_bucket{le=\"+Inf\"} 0+3x20",
+    "h {{schema:1 sum:5 count:9 buckets:[1 2 3] n_buckets:[1 2]}}x20",
+    "h{x=\"1\"} {{schema:0 sum:1 count:4 z_bucket:1 z_bucket_w:0.01 buckets:[1 2]}}+{{schema:3 sum:2 count:2 buckets:[1 1]}}x20",
+    "n {{schema:-53 sum:1 count:6 custom_values:[1 2 5] buckets:[1 2 3]}}x20",
+    "m{x=\"1\"} 1 2 {{schema:1 sum:5 count:9 buckets:[4 5]}} 3 stale",
+];
+
+/// Any query ends in an answer or an error.
+pub fn promql_eval(bytes: &[u8]) {
+    static MEMORY: LazyLock<promqltest::Memory> = LazyLock::new(|| {
+        let mut memory = promqltest::Memory::default();
+        for text in SERIES {
+            let series = promqltest::parse_series(text).unwrap().unwrap();
+            memory.append_items(series.labels, 15_000, &series.values);
+        }
+        memory
+    });
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(expr) = parse_with(text, ParseOptions { experimental: true }) else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for is_instant in [true, false] {
+        let grid = match is_instant {
+            true => Grid::instant(TimestampMs(60_000)),
+            false => Grid::range(TimestampMs(0), TimestampMs(240_000), 30_000).unwrap(),
+        };
+        let n_values_max = 20_000;
+        let options = EvalOptions { is_instant, n_values_max, ..EvalOptions::default() };
+        drop(runtime.block_on(eval(text, &expr, grid, &*MEMORY, &options)));
     }
 }
 

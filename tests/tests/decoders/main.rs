@@ -103,6 +103,14 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
             "-1 ^ 2 % 3 == \"\u{e9}\"",
             "a[5m:1m] atan2 0x1f + 1e-3",
         ]),
+        "promql_eval" => text(&[
+            "sum by (x) (rate(a[1m] offset 15s)) / on (x) group_left () b > bool 1",
+            "histogram_quantile(0.9, rate(h[1m])) or histogram_quantile(0.5, c_bucket)",
+            "max_over_time(histogram_sum(n)[2m:30s]) unless a @ start()",
+            "topk(2, {__name__=~\"a|b\"}) + ignoring (y) -m </ 2",
+            "label_replace(increase(h[1m] smoothed), \"z\", \"$1\", \"x\", \"(.*)\") * 2",
+            "limit_ratio(-0.5, a) and avg without (x) (n) >/ 1",
+        ]),
         "logql" => text(&[
             "sum by (a) (count_over_time({a=\"b\"} |= \"x\" | json | c > 5ms [1m]))",
             "{a=\"b\"} | logfmt | line_format \"{{.x | upper}}\" | pattern `<ip> <_>`",
@@ -158,8 +166,9 @@ fn the_examples_are_ones_that_are_understood() {
     let limits = skep_receive::Limits::default();
     let plain = skep_receive::remote_write::decompress(format, v1, &limits).unwrap();
     assert!(skep_receive::remote_write::decode(format, &plain, &limits).is_ok());
-    for query in examples("promql").iter().take(1) {
-        skep_promql::parse(std::str::from_utf8(query).unwrap()).unwrap();
+    for query in examples("promql").iter().take(1).chain(&examples("promql_eval")) {
+        let options = skep_promql::ParseOptions { experimental: true };
+        skep_promql::parse_with(std::str::from_utf8(query).unwrap(), options).unwrap();
     }
     let segment = segment();
     let frames = frame::read(&segment[40..]);
