@@ -196,7 +196,7 @@ impl Run {
             cache.keep(key, &evaluated);
             return Ok(self.told(evaluated, started, parsed));
         };
-        let (mut others, mut annotations) = (Vec::new(), Annotations::default());
+        let (mut others, mut annotations) = (Vec::new(), known.annotations());
         for steps in known.unknown(&grid) {
             let start = steps.start;
             let (value, told) = self.eval(query, &expr, grid.part(steps)).await?;
@@ -253,12 +253,9 @@ struct Cached<'a> {
 }
 
 impl Cached<'_> {
-    /// What has something to tell beside its values is computed each time.
     fn keep(&self, key: Key, (value, annotations): &(Value, Annotations)) {
-        if let Value::Vector(matrix) = value
-            && annotations.is_empty()
-        {
-            self.results.keep(key, self.version, matrix);
+        if let Value::Vector(matrix) = value {
+            self.results.keep(key, self.version, matrix, annotations);
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use quick_cache::{Weighter, sync::Cache};
-use skep_promql::{Grid, Matrix, Reach, Row, absent, is_absent};
+use skep_promql::{Annotations, Grid, Matrix, Reach, Row, absent, is_absent};
 use skep_proto::{Labels, TimeRange, TimestampMs};
 
 use crate::catalog::Changes;
@@ -42,6 +42,8 @@ struct Kept {
     /// Of the changes, before the snapshot was taken.
     version: u64,
     matrix: Matrix,
+    /// Of all its steps together: without one of them they might be others.
+    annotations: Annotations,
 }
 
 #[derive(Debug, Clone)]
@@ -88,6 +90,10 @@ impl Results {
         changes: &dyn Changes,
     ) -> Option<Known> {
         let kept = self.cache.get(key)?;
+        let is_same = kept.matrix.grid == *grid;
+        if !is_same && !kept.annotations.is_empty() {
+            return None;
+        }
         let steps = common_steps(&kept.matrix.grid, grid);
         let part = grid.part(steps.clone());
         let looked_at = TimeRange {
@@ -102,19 +108,29 @@ impl Results {
                 steps.start..steps.start + n_good
             }
         };
-        (!steps.is_empty()).then_some(Known { kept, steps })
+        let is_all = is_same && steps.len() == grid.n_steps();
+        if steps.is_empty() || !is_all && !kept.annotations.is_empty() {
+            return None;
+        }
+        Some(Known { kept, steps })
     }
 
     /// Keeps an answer that was computed at `version`.
-    pub(crate) fn keep(&self, key: Key, version: u64, matrix: &Matrix) {
+    pub(crate) fn keep(&self, key: Key, version: u64, matrix: &Matrix, annotations: &Annotations) {
         let has_histograms = matrix.rows.iter().any(|it| it.histograms.is_some());
         if !has_histograms && size_bytes(matrix) <= self.bytes_max / SHARE_MAX {
-            self.cache.insert(key, Arc::new(Kept { version, matrix: matrix.clone() }));
+            let (matrix, annotations) = (matrix.clone(), annotations.clone());
+            self.cache.insert(key, Arc::new(Kept { version, matrix, annotations }));
         }
     }
 }
 
 impl Known {
+    /// What was told beside the values; something only where all steps are known.
+    pub(crate) fn annotations(&self) -> Annotations {
+        self.kept.annotations.clone()
+    }
+
     /// The runs of steps before and behind that are not known.
     pub(crate) fn unknown(&self, grid: &Grid) -> impl Iterator<Item = Range<usize>> {
         let Range { start, end } = self.steps;
