@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use skep_proto::{TimeRange, TimestampMs};
+use skep_proto::{HistogramSample, TimeRange, TimestampMs};
 use skep_query::{
-    Catalog, Changes, Rollup, RollupTables, RollupTier, Rollups, Snapshot, TableProvider,
+    Catalog, Changes, DataFusionError, Histograms, RecordBatch, Rollup, RollupTables, RollupTier,
+    Rollups, Snapshot, TableProvider,
 };
 use skep_store::Store;
 
@@ -19,6 +20,7 @@ impl Catalog for StoreCatalog {
             samples: snapshot.samples(),
             streams: snapshot.streams(),
             logs: snapshot.logs(),
+            histograms: StoreHistograms::of(&snapshot),
             rollups: Some(Arc::new(StoreRollups(snapshot))),
         }
     }
@@ -35,6 +37,34 @@ impl Changes for StoreCatalog {
 
     fn first_since(&self, version: u64, range: TimeRange) -> Option<TimestampMs> {
         self.0.sample_changes().first_since(version, range)
+    }
+}
+
+/// Native histograms as queries read them.
+#[derive(Debug)]
+struct StoreHistograms {
+    snapshot: skep_store::Snapshot,
+    table: Arc<dyn TableProvider>,
+}
+
+impl StoreHistograms {
+    fn of(snapshot: &skep_store::Snapshot) -> Option<Arc<dyn Histograms>> {
+        let table = snapshot.histograms()?;
+        Some(Arc::new(Self { snapshot: snapshot.clone(), table }))
+    }
+}
+
+impl Histograms for StoreHistograms {
+    fn may_have(&self, range: TimeRange) -> bool {
+        self.snapshot.may_have_histograms(range)
+    }
+
+    fn table(&self) -> Arc<dyn TableProvider> {
+        Arc::clone(&self.table)
+    }
+
+    fn read(&self, batch: &RecordBatch) -> Result<Vec<(i64, HistogramSample)>, DataFusionError> {
+        skep_store::read_histograms(batch)
     }
 }
 

@@ -7,6 +7,7 @@ mod escape;
 mod fingerprint;
 pub mod frame;
 mod histogram;
+mod histogram_rows;
 mod index;
 mod labels;
 pub mod loki_push;
@@ -21,6 +22,7 @@ mod time;
 
 pub use fingerprint::{Fingerprint, HashSecret, KnownSeries, SeriesRef};
 pub use histogram::{CUSTOM_BUCKETS_SCHEMA, HistogramSample, NativeHistogram, ResetHint, Span};
+pub use histogram_rows::{HistogramRow, HistogramRows};
 pub use index::{LabelIndex, SeriesId, StreamId};
 pub use labels::{
     LabelError, Labels, LabelsBuilder, hash_sorted_pairs, is_label_name, is_metric_name,

@@ -42,6 +42,22 @@ pub mod column {
     pub const LOST: &str = "lost";
     /// `TIMESTAMP(ms, UTC)`: a stale marker after the last sample that was summed up.
     pub const STALE_TS: &str = "stale_ts";
+    /// Of native histograms, `TINYINT`: what is known of counter resets before it (0 nothing, 1 a
+    /// reset, 2 none, 3 a gauge), and the resolution of its buckets.
+    pub const RESET_HINT: &str = "reset_hint";
+    pub const SCHEMA: &str = "schema";
+    /// `DOUBLE`: the zero bucket; `count` and `sum` are of all observations.
+    pub const ZERO_THRESHOLD: &str = "zero_threshold";
+    pub const ZERO_COUNT: &str = "zero_count";
+    /// `LIST<STRUCT<offset INT, length INT>>`: which buckets are there.
+    pub const POSITIVE_SPANS: &str = "positive_spans";
+    pub const NEGATIVE_SPANS: &str = "negative_spans";
+    pub const OFFSET: &str = "offset";
+    pub const LENGTH: &str = "length";
+    /// `LIST<DOUBLE>`: their counts, and the upper bounds of custom buckets.
+    pub const POSITIVE: &str = "positive";
+    pub const NEGATIVE: &str = "negative";
+    pub const CUSTOM_VALUES: &str = "custom_values";
     /// `VARCHAR`: a series' metric name.
     pub const NAME: &str = "name";
     /// `MAP<VARCHAR, VARCHAR>`: a series' labels without the metric name, or a stream's labels.

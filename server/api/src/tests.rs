@@ -54,6 +54,7 @@ impl Catalog for OfStore {
             streams: snapshot.streams(),
             logs: snapshot.logs(),
             rollups: None,
+            histograms: None,
         }
     }
 }

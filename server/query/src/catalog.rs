@@ -2,8 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use datafusion::catalog::TableProvider;
-use skep_proto::{LabelIndex, SeriesId, StreamId, TimeRange, TimestampMs};
+use arrow::array::RecordBatch;
+use datafusion::{catalog::TableProvider, common::DataFusionError};
+use skep_proto::{HistogramSample, LabelIndex, SeriesId, StreamId, TimeRange, TimestampMs};
 
 /// The tables at one moment. Nothing in it changes while a query holds it.
 ///
@@ -22,6 +23,24 @@ pub struct Snapshot {
     pub logs: Arc<dyn TableProvider>,
     /// Samples that are gone, summed up; `None` where nothing is.
     pub rollups: Option<Arc<dyn Rollups>>,
+    /// Native histograms; `None` where there are none at all.
+    pub histograms: Option<Arc<dyn Histograms>>,
+}
+
+/// A series' histograms, beside its samples.
+pub trait Histograms: Send + Sync + fmt::Debug {
+    /// Whether any may be of these times. Asked by every query, so it does not take long.
+    fn may_have(&self, range: TimeRange) -> bool;
+
+    /// `series_id Int64, ts Timestamp(ms, "UTC")` and what [`Self::read`] understands; scans are as
+    /// those of [`Snapshot::samples`].
+    fn table(&self) -> Arc<dyn TableProvider>;
+
+    /// The rows of a batch of [`Self::table`], each with the id of its series.
+    ///
+    /// # Errors
+    /// The batch is none of the table's.
+    fn read(&self, batch: &RecordBatch) -> Result<Vec<(i64, HistogramSample)>, DataFusionError>;
 }
 
 /// What of a bucket stands for its samples.

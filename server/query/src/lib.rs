@@ -25,8 +25,11 @@ mod series_window;
 pub mod session;
 pub mod sql;
 
-pub use catalog::{Catalog, Changes, Rollup, RollupTables, RollupTier, Rollups, Snapshot};
-pub use datafusion::catalog::TableProvider;
+pub use arrow::array::RecordBatch;
+pub use catalog::{
+    Catalog, Changes, Histograms, Rollup, RollupTables, RollupTier, Rollups, Snapshot,
+};
+pub use datafusion::{catalog::TableProvider, common::DataFusionError};
 pub use engine::Engine;
 pub use explain::{Explanation, LeafPlan};
 pub use export::{EntryRun, Export, SampleRun};

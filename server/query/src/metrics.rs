@@ -21,7 +21,8 @@ use datafusion::{
 };
 use futures::TryStreamExt as _;
 use skep_promql::{
-    Fused, Grouping, Leaf, Matrix, RawSeries, Row, Storage, StorageError, is_absent,
+    Fused, Grouping, HistogramSeries, Leaf, Matrix, RawSeries, Row, Storage, StorageError,
+    is_absent,
 };
 use skep_proto::{
     Labels, Matcher, Sample, SeriesId, TimeRange, TimestampMs,
@@ -242,6 +243,19 @@ impl Storage for MetricStorage {
             })
             .collect())
     }
+
+    async fn histograms(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<HistogramSeries>, StorageError> {
+        match &self.snapshot.histograms {
+            Some(histograms) if histograms.may_have(range) => {
+                self.histograms_of(histograms.as_ref(), matchers, range).await
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
 }
 
 impl MetricStorage {
@@ -374,5 +388,6 @@ impl fmt::Debug for MetricStorage {
     }
 }
 
+mod histograms;
 #[cfg(test)]
 mod tests;

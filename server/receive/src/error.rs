@@ -26,7 +26,10 @@ impl Error {
             Self::TooLarge(TooLarge::Body { .. }) => Reason::BodyTooLarge,
             Self::TooLarge(TooLarge::Plain { .. }) => Reason::BodyUnpacksTooLarge,
             Self::TooLarge(
-                TooLarge::Series { .. } | TooLarge::Values { .. } | TooLarge::Pairs { .. },
+                TooLarge::Series { .. }
+                | TooLarge::Values { .. }
+                | TooLarge::Histograms { .. }
+                | TooLarge::Pairs { .. },
             ) => Reason::TooManyRows,
             Self::UnsupportedMedia(media) => media.reason(),
             Self::BadData(BadData::Snappy(_) | BadData::Zstd(_) | BadData::Gzip(_)) => {
@@ -60,6 +63,8 @@ pub enum TooLarge {
     Series { n_max: usize },
     #[error("request has more than {n_max} samples or entries; send smaller batches")]
     Values { n_max: usize },
+    #[error("request has more than {n_max} native histograms; send smaller batches")]
+    Histograms { n_max: usize },
     #[error(
         "request has more than {n_max} labels and fields of structured metadata; send smaller \
          batches"

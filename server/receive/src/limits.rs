@@ -20,6 +20,9 @@ pub struct Limits {
     pub label_name_bytes_max: usize,
     /// Bytes of a label's value. Default 4 KiB.
     pub label_value_bytes_max: usize,
+    /// Buckets of one native histogram: one with more loses resolution until it fits, one with
+    /// custom bounds is left out. Default 10,000.
+    pub buckets_max: usize,
     /// Bytes of a log line. Default 256 KiB, as in Loki.
     pub line_bytes_max: usize,
     /// Fields of structured metadata of a log entry. Default 128, as in Loki.
@@ -40,6 +43,7 @@ impl Default for Limits {
             labels_max: 64,
             label_name_bytes_max: 1 << 10,
             label_value_bytes_max: 4 << 10,
+            buckets_max: 10_000,
             line_bytes_max: 256 << 10,
             metadata_fields_max: 128,
             metadata_bytes_max: 256 << 10,

@@ -71,6 +71,28 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// `sint32` and `sint64`.
+    pub(crate) fn zigzag(&self) -> Result<i64, WireError> {
+        self.varint().map(unzigzag)
+    }
+
+    /// A `repeated double` field: packed, or one element of an unpacked one. Bytes behind the last
+    /// whole one are damage.
+    pub(crate) fn doubles(&self, into: &mut Vec<f64>) -> Result<(), WireError> {
+        match self.value {
+            Value::Fixed64(bits) => into.push(f64::from_bits(bits)),
+            Value::Bytes(bytes) => {
+                let (doubles, rest) = bytes.as_chunks::<8>();
+                if !rest.is_empty() {
+                    return Err(WireError::Truncated);
+                }
+                into.extend(doubles.iter().map(|it| f64::from_le_bytes(*it)));
+            }
+            _ => return Err(WireError::WireType(self.number)),
+        }
+        Ok(())
+    }
+
     /// A `repeated` integer field: packed, or one element of an unpacked one.
     pub(crate) fn varints(&self) -> Result<Varints<'a>, WireError> {
         match self.value {
@@ -79,6 +101,10 @@ impl<'a> Field<'a> {
             _ => Err(WireError::WireType(self.number)),
         }
     }
+}
+
+pub(crate) fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
 /// The fields of a message; ends after the first error.

@@ -1,15 +1,18 @@
 //! Prometheus remote-write 1.0 and 2.0: headers → format, body → [`SampleRows`].
 //!
-//! Native histograms and exemplars are counted and left out.
+//! Native histograms come beside the samples; exemplars are counted and left out.
 //!
 //! A series whose labels are spelled as before is told by the hash of their bytes
 //! ([`skep_proto::KnownSeries`]): its labels are neither parsed nor checked again.
 
+mod histogram;
 mod series;
 mod v1;
 mod v2;
 
-use skep_proto::{Fingerprint, HashSecret, KnownSeries, SampleRows, SeriesRef, remote_write};
+use skep_proto::{
+    Fingerprint, HashSecret, HistogramRows, KnownSeries, SampleRows, SeriesRef, remote_write,
+};
 
 use crate::{Error, Limits, Refused, UnsupportedMedia, body};
 
@@ -42,8 +45,10 @@ pub enum Encoding {
 pub struct Decoded<'a> {
     pub rows: SampleRows<'a>,
     pub refused: Refused,
-    /// Native histograms, not stored yet.
-    pub n_histograms: usize,
+    /// Native histograms, valid and with as many buckets as the limit allows at most.
+    pub histograms: HistogramRows<'a>,
+    /// Refused ones included.
+    n_histograms: usize,
     /// Exemplars, not stored yet.
     pub n_exemplars: usize,
 }

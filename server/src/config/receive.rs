@@ -20,6 +20,7 @@ pub(super) struct RawReceive {
     labels_max: Option<usize>,
     label_name_max: Option<String>,
     label_value_max: Option<String>,
+    buckets_max: Option<usize>,
     line_max: Option<String>,
     metadata_fields_max: Option<usize>,
     metadata_max: Option<String>,
@@ -49,6 +50,7 @@ impl RawReceive {
             ("receive.values_max", self.values_max, &mut limits.values_max),
             ("receive.pairs_max", self.pairs_max, &mut limits.pairs_max),
             ("receive.labels_max", self.labels_max, &mut limits.labels_max),
+            ("receive.buckets_max", self.buckets_max, &mut limits.buckets_max),
             (
                 "receive.metadata_fields_max",
                 self.metadata_fields_max,

@@ -199,11 +199,11 @@ fn a_wrong_type_or_word_is_shown_in_its_line() {
     check_refused(
         "[receive]\nline_size = '1MiB'",
         &expect![[r#"
-        TOML parse error at line 2, column 1
-          |
-        2 | line_size = '1MiB'
-          | ^^^^^^^^^
-        unknown field `line_size`, expected one of `concurrency`, `body_max`, `plain_max`, `series_max`, `values_max`, `pairs_max`, `labels_max`, `label_name_max`, `label_value_max`, `line_max`, `metadata_fields_max`, `metadata_max`"#]],
+            TOML parse error at line 2, column 1
+              |
+            2 | line_size = '1MiB'
+              | ^^^^^^^^^
+            unknown field `line_size`, expected one of `concurrency`, `body_max`, `plain_max`, `series_max`, `values_max`, `pairs_max`, `labels_max`, `label_name_max`, `label_value_max`, `buckets_max`, `line_max`, `metadata_fields_max`, `metadata_max`"#]],
     );
 }
 

@@ -6,9 +6,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use arrow::datatypes::TimeUnit;
 use datafusion::{
-    execution::{TaskContext, config::SessionConfig},
+    execution::{SendableRecordBatchStream, TaskContext, config::SessionConfig},
     physical_plan::ExecutionPlan as _,
 };
 use futures::StreamExt as _;
@@ -17,7 +16,8 @@ use crate::{
     commit::{Commit, TableLog},
     day::day_of_ms,
     encode::{
-        Effort, EncodeError, LogWriter, SampleWriter, SetRow, Written, read_sets, write_sets,
+        Effort, EncodeError, HistogramWriter, LogWriter, SampleWriter, SetRow, Written, read_sets,
+        write_sets,
     },
     filter::RowFilter,
     flush::{FlushError, PartName},
@@ -133,10 +133,10 @@ impl Store {
         self.drop_old_days().await?;
         self.drop_expired_rows().await?;
         self.forget_unused_sets().await;
-        for table in [Table::Samples, Table::Logs] {
+        for table in Table::ALL {
             let mut tables = self.tables.lock().await;
             let parts_max = self.config.parts_per_day_max;
-            let is_finished = |day| table == Table::Samples && self.is_finished(day, finished);
+            let is_finished = |day| table != Table::Logs && self.is_finished(day, finished);
             let mergers = Merger::plan(tables.log(table).live(), parts_max, is_finished);
             drop(tables);
             for merger in mergers {
@@ -180,6 +180,7 @@ impl Store {
         let path = name.prepare(self.tables.lock().await.log(table), self.fs.as_ref())?;
         let written = match table {
             Table::Samples => self.merge_samples(&parts, &path).await?,
+            Table::Histograms => self.merge_histograms(parts.clone(), &path).await?,
             Table::Logs => self.merge_logs(parts.clone(), &path).await?,
         };
         if parts.iter().any(|it| it.health.is_damaged()) {
@@ -202,21 +203,39 @@ impl Store {
         Ok(())
     }
 
-    async fn merge_logs(&self, parts: Vec<Arc<Part>>, path: &Path) -> Result<Written, FlushError> {
-        let expiry = self.expiry(Table::Logs);
-        let filter = RowFilter::between(expiry.oldest_of_all(TimeUnit::Nanosecond), i64::MAX);
-        let mut sources = Vec::new();
-        for part in &parts {
-            let source =
-                part_source(Table::Logs, part, &filter, None).map_err(EncodeError::Merge)?;
-            sources.push(source);
-        }
+    /// What is left of the parts' rows, in order, as files have them.
+    fn merged(
+        &self,
+        table: Table,
+        parts: Vec<Arc<Part>>,
+    ) -> Result<SendableRecordBatchStream, EncodeError> {
+        let expiry = self.expiry(table);
+        let filter = RowFilter::between(expiry.oldest_of_all(table.key().unit), i64::MAX);
+        let sources = parts.iter().map(|it| part_source(table, it, &filter, None));
+        let sources = sources.collect::<Result<_, _>>().map_err(EncodeError::Merge)?;
         let group = Group { sources, parts, ..Group::new(filter) };
-        let plan = MergeExec::of_log_files(group).map_err(EncodeError::Merge)?;
+        let plan = MergeExec::of_files(table, group).map_err(EncodeError::Merge)?;
         let plan = plan.with_expiry(expiry);
         let session = SessionConfig::new().with_batch_size(MERGE_BATCH_ROWS);
         let context = TaskContext::default().with_session_config(session);
-        let mut rows = plan.execute(0, Arc::new(context)).map_err(EncodeError::Merge)?;
+        plan.execute(0, Arc::new(context)).map_err(EncodeError::Merge)
+    }
+
+    async fn merge_histograms(
+        &self,
+        parts: Vec<Arc<Part>>,
+        path: &Path,
+    ) -> Result<Written, FlushError> {
+        let mut rows = self.merged(Table::Histograms, parts)?;
+        let mut writer = HistogramWriter::create(path, self.fs.as_ref())?;
+        while let Some(batch) = rows.next().await {
+            writer.push(&batch.map_err(EncodeError::Merge)?)?;
+        }
+        Ok(writer.finish()?)
+    }
+
+    async fn merge_logs(&self, parts: Vec<Arc<Part>>, path: &Path) -> Result<Written, FlushError> {
+        let mut rows = self.merged(Table::Logs, parts)?;
         let mut writer = LogWriter::create(path, Lifetime::Long, self.fs.as_ref())?;
         while let Some(batch) = rows.next().await {
             writer.push(&batch.map_err(EncodeError::Merge)?)?;
@@ -251,10 +270,7 @@ impl Store {
         let mut old = Vec::new();
         {
             let mut view = self.view();
-            let parts = match table {
-                Table::Samples => &mut view.samples.parts,
-                Table::Logs => &mut view.logs.parts,
-            };
+            let parts = view.parts_mut(table);
             parts.retain(|it| {
                 let is_gone = gone.iter().any(|gone| gone.name == it.info.name);
                 if is_gone {
@@ -276,12 +292,8 @@ impl Store {
 
     fn live_parts(&self, table: Table, merger: &Merger) -> Vec<Arc<Part>> {
         let view = self.view();
-        let parts = match table {
-            Table::Samples => &view.samples.parts,
-            Table::Logs => &view.logs.parts,
-        };
         let is_input = |it: &&Arc<Part>| merger.parts.contains(&it.info);
-        parts.iter().filter(is_input).map(Arc::clone).collect()
+        view.parts(table).iter().filter(is_input).map(Arc::clone).collect()
     }
 
     /// Label sets are small: one file a day is read and written whole.
@@ -295,7 +307,7 @@ impl Store {
                 }
             }
             let rows: Vec<_> = rows.into_values().collect();
-            let name = merger.name();
+            let name = merger.name().not_live(log);
             let path = name.prepare(log, self.fs.as_ref())?;
             let written = write_sets(&path, order, &rows, self.fs.as_ref())?;
             let part = name.finish(log, written)?;
@@ -325,7 +337,11 @@ impl Store {
         let first_kept = |index: &Index| day_of_ms(index.periods().oldest_ms(now_ms));
         let (first_samples, first_logs) = (first_kept(&self.series), first_kept(&self.streams));
         let mut tables = self.tables.lock().await;
-        for (table, first) in [(Table::Samples, first_samples), (Table::Logs, first_logs)] {
+        for (table, first) in [
+            (Table::Samples, first_samples),
+            (Table::Histograms, first_samples),
+            (Table::Logs, first_logs),
+        ] {
             let log = tables.log(table);
             let old = days_before(log, first);
             if !old.is_empty() {

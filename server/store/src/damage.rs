@@ -272,7 +272,7 @@ impl Store {
     /// # Errors
     /// The disk; queries go on without these parts, and a later call tries again.
     pub(crate) async fn set_aside_damaged(&self) -> Result<(), CommitError> {
-        for table in [Table::Samples, Table::Logs] {
+        for table in Table::ALL {
             if self.damaged_parts(table).is_empty() {
                 continue;
             }
@@ -343,9 +343,8 @@ impl Store {
 
     /// Found by a read, and still in the table.
     pub(crate) fn n_damaged_live(&self) -> usize {
-        self.damaged_parts(Table::Samples).len()
-            + self.damaged_parts(Table::Logs).len()
-            + self.damaged_rollups().len()
+        let damaged = Table::ALL.map(|it| self.damaged_parts(it).len());
+        damaged.iter().sum::<usize>() + self.damaged_rollups().len()
     }
 
     fn damaged_parts(&self, table: Table) -> Vec<Arc<Part>> {
@@ -355,10 +354,6 @@ impl Store {
     }
 
     fn with_parts<T>(&self, table: Table, f: impl FnOnce(&mut Vec<Arc<Part>>) -> T) -> T {
-        let mut view = self.view();
-        f(match table {
-            Table::Samples => &mut view.samples.parts,
-            Table::Logs => &mut view.logs.parts,
-        })
+        f(self.view().parts_mut(table))
     }
 }

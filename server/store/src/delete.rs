@@ -89,7 +89,8 @@ impl Deletes {
 
     /// As [`Self::attach`], where rows stand for other times than their own.
     pub(crate) fn attach_within(&self, table: Table, part: &Part, ts: (i64, i64)) {
-        let concerns = |it: &&Arc<Mask>| it.table == table && it.concerns_within(&part.info, ts);
+        let concerns =
+            |it: &&Arc<Mask>| it.hides_rows_of(table) && it.concerns_within(&part.info, ts);
         self.masks.iter().filter(concerns).for_each(|it| part.hide(it));
     }
 }
@@ -137,7 +138,8 @@ impl Store {
             LabelsOf::Streams => (TableName::Logs, (range.start.to_ns().0, range.end.to_ns().0)),
         };
         let rollups = tables.tiers.0.iter().flat_map(|(_, log)| log.live());
-        let rows = tables.samples.live().chain(tables.logs.live()).chain(rollups);
+        let rows = tables.samples.live().chain(tables.histograms.live()).chain(tables.logs.live());
+        let rows = rows.chain(rollups);
         let through = rows.map(|it| it.rank).max();
         let record = Record {
             id: self.deletes_held().document.next_id(),
@@ -210,8 +212,8 @@ impl Store {
             self.change_deletes(|it| it.set_progress(mask.delete, Progress::Finished))?;
             // A query that began earlier may still hold the old parts, and they their masks.
             self.deletes_held().masks.retain(|it| it.delete != mask.delete);
-            let parts = self.parts_under(&mask).into_iter().chain(self.rollups_under(&mask));
-            parts.for_each(|it| it.unhide(mask.delete));
+            let parts = self.parts_under(&mask).into_iter().map(|it| it.1);
+            parts.chain(self.rollups_under(&mask)).for_each(|it| it.unhide(mask.delete));
         }
         Ok(())
     }
@@ -219,8 +221,8 @@ impl Store {
     /// Rewrites the parts that hold rows of the mask; whether there was room on the disk for all.
     async fn rewrite_hidden(&self, mask: &Mask) -> Result<bool, DeleteError> {
         let mut is_done = true;
-        for part in self.parts_under(mask) {
-            if !self.holds_hidden(&part, mask).await? {
+        for (table, part) in self.parts_under(mask) {
+            if !self.holds_hidden(table, &part, mask).await? {
                 continue;
             }
             let Some(room) = self.room_for_rewrite(&part.info) else {
@@ -228,7 +230,7 @@ impl Store {
                 continue;
             };
             let merger = Merger { day: part.info.day, parts: vec![part.info.clone()] };
-            self.merge_rows(mask.table, merger).await?;
+            self.merge_rows(table, merger).await?;
             drop(room);
         }
         self.clean_rollups(mask).await?;
@@ -262,27 +264,32 @@ impl Store {
 
     fn hide(&self, mask: &Arc<Mask>) {
         self.deletes_held().masks.push(Arc::clone(mask));
-        let parts = self.parts_under(mask).into_iter().chain(self.rollups_under(mask));
-        parts.for_each(|it| it.hide(mask));
+        let parts = self.parts_under(mask).into_iter().map(|it| it.1);
+        parts.chain(self.rollups_under(mask)).for_each(|it| it.hide(mask));
         self.changes.note_all();
     }
 
     /// The live parts that a mask is about.
-    fn parts_under(&self, mask: &Mask) -> Vec<Arc<Part>> {
+    fn parts_under(&self, mask: &Mask) -> Vec<(Table, Arc<Part>)> {
         let view = self.view();
-        let parts = match mask.table {
-            Table::Samples => &view.samples.parts,
-            Table::Logs => &view.logs.parts,
-        };
-        parts.iter().filter(|it| mask.concerns(&it.info)).map(Arc::clone).collect()
+        let mut under = Vec::new();
+        for &table in mask.table.with_same_sets() {
+            let parts = view.parts(table).iter().filter(|it| mask.concerns(&it.info));
+            under.extend(parts.map(|it| (table, Arc::clone(it))));
+        }
+        under
     }
 
     /// Whether any row of the part is hidden by the mask.
-    async fn holds_hidden(&self, part: &Part, mask: &Mask) -> Result<bool, FlushError> {
+    async fn holds_hidden(
+        &self,
+        table: Table,
+        part: &Part,
+        mask: &Mask,
+    ) -> Result<bool, FlushError> {
         let _pin = part.pin_if_room().await.map_err(|source| pin_error(part, source))?;
         let filter = RowFilter::of_ids(mask.each_id().collect(), mask.ts);
-        let source =
-            unmasked_source(mask.table, part, &filter, None).map_err(EncodeError::Merge)?;
+        let source = unmasked_source(table, part, &filter, None).map_err(EncodeError::Merge)?;
         let mut rows =
             source.execute(0, Arc::new(TaskContext::default())).map_err(EncodeError::Merge)?;
         let masks = [Arc::new(mask.clone())];
@@ -311,7 +318,7 @@ impl Store {
         // Rows of a commit that was in doubt are left too.
         self.follow_settled(tables)?;
         let to_ms = |ts: i64| match mask.table {
-            Table::Samples => ts,
+            Table::Samples | Table::Histograms => ts,
             Table::Logs => ts.div_euclid(NS_PER_MS),
         };
         let days = (day_of_ms(to_ms(mask.ts.0)), day_of_ms(to_ms(mask.ts.1)));
@@ -319,7 +326,10 @@ impl Store {
         let listed: BTreeSet<i32> =
             sets.live().map(|it| it.day).filter(|it| days.0 <= *it && *it <= days.1).collect();
         for day in listed {
-            let mut left = self.ids_left(mask, day).await?;
+            let mut left = HashSet::new();
+            for table in mask.table.with_same_sets() {
+                left.extend(self.ids_left(*table, mask, day).await?);
+            }
             left.extend(self.ids_summed_up(mask, day).await?);
             self.strike(tables, mask, day, &left)?;
         }
@@ -328,16 +338,19 @@ impl Store {
     }
 
     /// The ids of the mask that still have rows on that day.
-    async fn ids_left(&self, mask: &Mask, day: i32) -> Result<HashSet<i64>, FlushError> {
+    async fn ids_left(
+        &self,
+        table: Table,
+        mask: &Mask,
+        day: i32,
+    ) -> Result<HashSet<i64>, FlushError> {
         let (start, end) = (start_ms(day), start_ms(day).saturating_add(MS_PER_DAY - 1));
-        let (parts, ts) = {
-            let view = self.view();
-            match mask.table {
-                Table::Samples => (view.samples.parts.clone(), (start, end)),
-                Table::Logs => {
-                    let end = end.saturating_mul(NS_PER_MS).saturating_add(NS_PER_MS - 1);
-                    (view.logs.parts.clone(), (start.saturating_mul(NS_PER_MS), end))
-                }
+        let parts = self.view().parts(table).clone();
+        let ts = match table {
+            Table::Samples | Table::Histograms => (start, end),
+            Table::Logs => {
+                let end = end.saturating_mul(NS_PER_MS).saturating_add(NS_PER_MS - 1);
+                (start.saturating_mul(NS_PER_MS), end)
             }
         };
         let parts: Vec<_> = parts.into_iter().filter(|it| it.info.day == day).collect();
@@ -346,7 +359,7 @@ impl Store {
             return Ok(HashSet::new());
         }
         let filter = RowFilter::of_ids(mask.each_id().collect(), ts);
-        let plan = StoredTable::new(mask.table, parts, Vec::new())
+        let plan = StoredTable::new(table, parts, Vec::new())
             .plan(&filter, None, Some(vec![0]))
             .map_err(EncodeError::Merge)?;
         let mut rows =
@@ -409,18 +422,7 @@ impl Store {
         let _no_appends = self.gate.write().await;
         let (in_heads, head_days) = {
             let view = self.view();
-            let (mut ids, mut days) = (HashSet::new(), BTreeSet::new());
-            match mask.table {
-                Table::Samples => view.samples.heads().for_each(|it| {
-                    ids.extend(it.ids());
-                    days.extend(it.days());
-                }),
-                Table::Logs => view.logs.heads().for_each(|it| {
-                    ids.extend(it.ids());
-                    days.extend(it.days());
-                }),
-            }
-            (ids, days)
+            (view.head_ids(mask.table), view.head_days(mask.table))
         };
         let (index, _) = self.index_of(mask.table);
         index.recount_days(&|id| mask.hides_id(id), &|id| in_heads.contains(&id), &head_days);

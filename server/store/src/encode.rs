@@ -2,6 +2,7 @@
 
 mod decimal;
 mod file;
+mod histograms;
 mod logs;
 mod samples;
 mod sets;
@@ -25,6 +26,7 @@ use parquet::{
 };
 
 pub(crate) use file::PartFile;
+pub(crate) use histograms::HistogramWriter;
 pub(crate) use logs::LogWriter;
 pub(crate) use samples::{Effort, SampleWriter};
 pub(crate) use sets::{SetRow, read_sets, write_sets};

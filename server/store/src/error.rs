@@ -14,6 +14,15 @@ pub struct Appended {
 }
 
 impl Appended {
+    /// Takes in what became of other rows of the same request.
+    pub fn add(&mut self, other: &Self) {
+        self.n_accepted += other.n_accepted;
+        self.n_rejected += other.n_rejected;
+        if self.first_rejection.is_none() {
+            self.first_rejection.clone_from(&other.first_rejection);
+        }
+    }
+
     pub(crate) fn reject(&mut self, n_rows: usize, rejection: Rejection) {
         self.n_rejected += n_rows;
         self.first_rejection.get_or_insert(rejection);

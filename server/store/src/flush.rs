@@ -18,9 +18,12 @@ use crate::{
     commit::{Commit, CommitError, Covered, TableLog},
     day::{MS_PER_DAY, NS_PER_MS, format_day, start_ms},
     downsample::TierLogs,
-    encode::{Effort, EncodeError, LogWriter, SampleWriter, SetRow, Written, write_sets},
+    encode::{
+        Effort, EncodeError, HistogramWriter, LogWriter, SampleWriter, SetRow, Written, write_sets,
+    },
     filter::RowFilter,
-    heads::{LogHeads, SampleHeads},
+    heads::{HistogramHeads, LogHeads, SampleHeads},
+    histograms,
     index::{Entry, IdOrder, Index},
     merge::Table,
     metadata,
@@ -28,16 +31,17 @@ use crate::{
     run::TableBytes,
     store::Store,
     table::read_log_stream,
-    view::{Metadata, TableView},
+    view::{Metadata, TableView, View},
     words::Lifetime,
 };
 
-/// The four tables and what waits to be written to them.
+/// The tables and what waits to be written to them.
 #[derive(Debug)]
 pub(crate) struct Tables {
     pub(crate) series: TableLog,
     pub(crate) streams: TableLog,
     pub(crate) samples: TableLog,
+    pub(crate) histograms: TableLog,
     pub(crate) logs: TableLog,
     pub(crate) tiers: TierLogs,
     /// Oldest first.
@@ -55,9 +59,26 @@ struct Frozen {
     covered: u64,
     /// `None` once they are committed.
     samples: Option<Arc<SampleHeads>>,
+    histograms: Option<Arc<HistogramHeads>>,
     logs: Option<Arc<LogHeads>>,
     /// Their segments are needed for another replay, whatever is committed.
     is_replayed: bool,
+}
+
+impl Frozen {
+    /// What the view's heads hold, which are empty then.
+    fn of(view: &mut View, covered: u64, is_replayed: bool) -> Self {
+        let samples = freeze(&mut view.samples, |it| it.n_samples() > 0);
+        let histograms = freeze(&mut view.histograms, |it| it.n_histograms() > 0);
+        let logs = freeze(&mut view.logs, |it| it.n_entries() > 0);
+        Self { covered, samples, histograms, logs, is_replayed }
+    }
+
+    /// What the commit of a table covers; `all` goes with the last one.
+    fn covers(&self, is_last: bool) -> Covered {
+        let all = if is_last && !self.is_replayed { self.covered } else { 0 };
+        Covered { table: self.covered, all }
+    }
 }
 
 /// Why rows are still in memory. They stay there and in the log; the next flush tries again.
@@ -93,6 +114,14 @@ impl PartName {
         format!("{}/{:010}-{}.parquet", self.folder(), self.rank, self.level)
     }
 
+    /// At a level that no live file of the day and rank has.
+    pub(crate) fn not_live(mut self, log: &TableLog) -> Self {
+        while log.is_live(&self.file()) {
+            self.level += 1;
+        }
+        self
+    }
+
     /// The path of the new file, its folder made.
     pub(crate) fn prepare(&self, log: &TableLog, fs: &dyn Fs) -> Result<PathBuf, FlushError> {
         let folder = log.dir().join(self.folder());
@@ -125,12 +154,14 @@ impl Tables {
         series: TableLog,
         streams: TableLog,
         samples: TableLog,
+        histograms: TableLog,
         logs: TableLog,
     ) -> Self {
         Self {
             series,
             streams,
             samples,
+            histograms,
             logs,
             tiers: TierLogs::default(),
             frozen: VecDeque::new(),
@@ -143,6 +174,7 @@ impl Tables {
     pub(crate) fn log(&mut self, table: Table) -> &mut TableLog {
         match table {
             Table::Samples => &mut self.samples,
+            Table::Histograms => &mut self.histograms,
             Table::Logs => &mut self.logs,
         }
     }
@@ -150,14 +182,15 @@ impl Tables {
     /// Of rows that wait to be written.
     fn frozen_bytes(&self) -> usize {
         let samples = self.frozen.iter().flat_map(|it| &it.samples).map(|it| it.n_bytes());
+        let histograms = self.frozen.iter().flat_map(|it| &it.histograms).map(|it| it.n_bytes());
         let logs = self.frozen.iter().flat_map(|it| &it.logs).map(|it| it.n_bytes());
-        samples.chain(logs).sum()
+        samples.chain(histograms).chain(logs).sum()
     }
 
     /// The label sets of a table.
     pub(crate) fn sets(&mut self, table: Table) -> &mut TableLog {
         match table {
-            Table::Samples => &mut self.series,
+            Table::Samples | Table::Histograms => &mut self.series,
             Table::Logs => &mut self.streams,
         }
     }
@@ -167,12 +200,14 @@ impl Tables {
         self.series.sync()?;
         self.streams.sync()?;
         self.samples.sync()?;
+        self.histograms.sync()?;
         self.logs.sync()
     }
 
     pub(crate) fn n_damaged_checkpoints(&self) -> usize {
         let tiers = self.tiers.0.iter().map(|(_, log)| log);
-        let logs = [&self.series, &self.streams, &self.samples, &self.logs].into_iter();
+        let Self { series, streams, samples, histograms, logs, .. } = self;
+        let logs = [series, streams, samples, histograms, logs].into_iter();
         logs.chain(tiers).map(TableLog::n_damaged_checkpoints).sum()
     }
 
@@ -182,6 +217,7 @@ impl Tables {
             series: bytes(&self.series),
             streams: bytes(&self.streams),
             samples: bytes(&self.samples),
+            histograms: bytes(&self.histograms),
             logs: bytes(&self.logs),
             rollups: self.tiers.0.iter().map(|(_, log)| bytes(log)).sum(),
         }
@@ -243,16 +279,15 @@ impl Store {
         let mut epoch = self.gate.write().await;
         {
             let view = self.view();
-            if view.samples.active.n_samples() + view.logs.active.n_entries() == 0 {
+            let n_rows = view.samples.active.n_samples() + view.logs.active.n_entries();
+            if n_rows + view.histograms.active.n_histograms() == 0 {
                 return Ok(());
             }
         }
         let covered = self.wal.rotate().await?.0 - 1;
         *epoch += 1;
         let mut view = self.view();
-        let samples = freeze(&mut view.samples, |it| it.n_samples() > 0);
-        let logs = freeze(&mut view.logs, |it| it.n_entries() > 0);
-        tables.frozen.push_back(Frozen { covered, samples, logs, is_replayed: false });
+        tables.frozen.push_back(Frozen::of(&mut view, covered, false));
         Ok(())
     }
 
@@ -264,9 +299,7 @@ impl Store {
     ) -> Result<(), FlushError> {
         {
             let mut view = self.view();
-            let samples = freeze(&mut view.samples, |it| it.n_samples() > 0);
-            let logs = freeze(&mut view.logs, |it| it.n_entries() > 0);
-            tables.frozen.push_back(Frozen { covered, samples, logs, is_replayed: true });
+            tables.frozen.push_back(Frozen::of(&mut view, covered, true));
         }
         let head_bytes = tables.frozen_bytes();
         self.make_room_for_flush(tables, head_bytes);
@@ -306,6 +339,11 @@ impl Store {
         {
             self.view().samples.replace_frozen(&heads, Vec::new());
         }
+        if tables.histograms.covered().table >= rank
+            && let Some(heads) = frozen.histograms.take()
+        {
+            self.view().histograms.replace_frozen(&heads, Vec::new());
+        }
         if tables.logs.covered().table >= rank
             && let Some(heads) = frozen.logs.take()
         {
@@ -314,11 +352,10 @@ impl Store {
         if let Some(heads) = &frozen.samples {
             let (parts, sets) = self.write_samples(&tables.samples, heads, rank)?;
             self.commit_sets(&mut tables.series, &self.series, IdOrder::BySource, sets, rank)?;
-            let all = if frozen.logs.is_none() && !frozen.is_replayed { rank } else { 0 };
             let commit = Commit {
                 operation: "WRITE",
                 add: parts.clone(),
-                covered: Covered { table: rank, all },
+                covered: frozen.covers(frozen.histograms.is_none() && frozen.logs.is_none()),
                 ..Commit::default()
             };
             tables.samples.commit(commit, now_ms)?;
@@ -326,14 +363,30 @@ impl Store {
             self.view().samples.replace_frozen(heads, parts);
             frozen.samples = None;
         }
-        if let Some(heads) = &frozen.logs {
-            let (parts, sets) = self.write_logs(&tables.logs, heads, rank)?;
-            self.commit_sets(&mut tables.streams, &self.streams, IdOrder::Sequential, sets, rank)?;
+        if let Some(heads) = &frozen.histograms {
+            let (parts, sets) = self.write_histograms(&tables.histograms, heads, rank)?;
+            self.commit_sets(&mut tables.series, &self.series, IdOrder::BySource, sets, rank)?;
             tables.samples.sync()?;
             let commit = Commit {
                 operation: "WRITE",
                 add: parts.clone(),
-                covered: Covered { table: rank, all: if frozen.is_replayed { 0 } else { rank } },
+                covered: frozen.covers(frozen.logs.is_none()),
+                ..Commit::default()
+            };
+            tables.histograms.commit(commit, now_ms)?;
+            let parts = self.open_parts(Table::Histograms, &tables.histograms, parts);
+            self.view().histograms.replace_frozen(heads, parts);
+            frozen.histograms = None;
+        }
+        if let Some(heads) = &frozen.logs {
+            let (parts, sets) = self.write_logs(&tables.logs, heads, rank)?;
+            self.commit_sets(&mut tables.streams, &self.streams, IdOrder::Sequential, sets, rank)?;
+            tables.samples.sync()?;
+            tables.histograms.sync()?;
+            let commit = Commit {
+                operation: "WRITE",
+                add: parts.clone(),
+                covered: frozen.covers(true),
                 ..Commit::default()
             };
             tables.logs.commit(commit, now_ms)?;
@@ -365,6 +418,39 @@ impl Store {
                 if let (Some(first), Some(last)) = (run.ts.first(), run.ts.last()) {
                     seen.push((one.ordinal, (*first, *last)));
                 }
+            }
+            parts.push(name.finish(log, writer.finish()?)?);
+            sets.push(DaySets { day, seen });
+        }
+        Ok((parts, sets))
+    }
+
+    /// As [`Self::write_samples`].
+    fn write_histograms(
+        &self,
+        log: &TableLog,
+        heads: &HistogramHeads,
+        rank: u64,
+    ) -> Result<(Vec<PartInfo>, Vec<DaySets>), FlushError> {
+        let (mut parts, mut sets) = (Vec::new(), Vec::new());
+        let (ids, by_id) = (heads.ids(), self.series.by_id());
+        for day in heads.days() {
+            let name = PartName { day, rank, level: 0 };
+            let path = name.prepare(log, self.fs.as_ref())?;
+            let mut writer = HistogramWriter::create(&path, self.fs.as_ref())?;
+            let filter = RowFilter::between(start_ms(day), start_ms(day) + MS_PER_DAY - 1);
+            let mut seen = Vec::new();
+            for &id in &ids {
+                let of_id = heads.read(id, &filter);
+                if let (Some(first), Some(last)) = (of_id.first(), of_id.last())
+                    && let Some(entry) = by_id.get(&id)
+                {
+                    seen.push((entry.ordinal(), (first.ts.0, last.ts.0)));
+                }
+            }
+            let batches = histograms::batches(heads, ids.iter().copied(), &filter);
+            for batch in batches.map_err(EncodeError::Merge)? {
+                writer.push(&batch)?;
             }
             parts.push(name.finish(log, writer.finish()?)?);
             sets.push(DaySets { day, seen });
@@ -430,11 +516,8 @@ impl Store {
             };
             let rows: Vec<_> = new.iter().map(row).collect();
             let entries: Vec<_> = new.into_iter().map(|(entry, _)| entry).collect();
-            let mut name = PartName { day, rank, level: 0 };
-            // An attempt before this one may have got so far, with other label sets.
-            while log.is_live(&name.file()) {
-                name.level += 1;
-            }
+            // Samples and histograms bring some each, and so may an attempt before this one.
+            let name = PartName { day, rank, level: 0 }.not_live(log);
             let path = name.prepare(log, self.fs.as_ref())?;
             let part = write_sets(&path, order, &rows, self.fs.as_ref())?;
             add.push(name.finish(log, part)?);

@@ -1,5 +1,6 @@
 //! Rows in memory: acknowledged, queryable, and not yet in a part.
 
+mod histograms;
 mod logs;
 mod packed;
 mod samples;
@@ -14,6 +15,7 @@ use datafusion::common::{Result, internal_datafusion_err};
 use skep_proto::names::column;
 use xxhash_rust::xxh3::Xxh3;
 
+pub(crate) use histograms::HistogramHeads;
 pub(crate) use logs::{LogHeads, decode_metadata};
 pub(crate) use samples::{PageRun, SampleColumns, SampleHeads, SampleRun, SlotOf};
 

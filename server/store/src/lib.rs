@@ -28,6 +28,7 @@ mod flush;
 #[doc(hidden)]
 pub mod fuzz;
 mod heads;
+mod histograms;
 mod index;
 mod lines;
 mod merge;
@@ -77,6 +78,7 @@ pub use downsample::{Rollup, RollupPeriod, RollupPeriods, Rollups};
 pub use encode::EncodeError;
 pub use error::{AppendError, Appended, OpenError, Rejection};
 pub use flush::FlushError;
+pub use histograms::read_batch as read_histograms;
 pub use index::KnownSpellings;
 pub use part_store::{
     ConnectError, Credentials, ObjectOutcome, ObjectRequest, ObjectStats, ObjectStoreConfig,

@@ -32,7 +32,7 @@ use crate::{
     part::Part,
     part_store::{PartUnavailable, Pin},
     retention::Expiry,
-    schema::{LOGS, LOGS_KEY, SAMPLES, SAMPLES_KEY},
+    schema::{HISTOGRAMS, LOGS, LOGS_KEY, SAMPLES, SAMPLES_KEY},
 };
 
 /// Rows per batch handed on; what DataFusion itself uses.
@@ -42,17 +42,30 @@ const PARTS_FETCHED_AT_ONCE: usize = 4;
 /// A slice this long is handed on as it is; shorter ones are copied together.
 const SLICE_ROWS_MIN: usize = 1024;
 
-/// Which of the two big tables.
+/// Which of the tables of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Table {
     Samples,
+    Histograms,
     Logs,
 }
 
 impl Table {
+    pub(crate) const ALL: [Self; 3] = [Self::Samples, Self::Histograms, Self::Logs];
+    /// One for each table of label sets.
+    pub(crate) const OF_SETS: [Self; 2] = [Self::Samples, Self::Logs];
+
+    /// Those whose rows are of the same label sets.
+    pub(crate) fn with_same_sets(self) -> &'static [Self] {
+        match self {
+            Self::Samples | Self::Histograms => &[Self::Samples, Self::Histograms],
+            Self::Logs => &[Self::Logs],
+        }
+    }
+
     pub(crate) fn key(self) -> Key {
         match self {
-            Self::Samples => SAMPLES_KEY,
+            Self::Samples | Self::Histograms => SAMPLES_KEY,
             Self::Logs => LOGS_KEY,
         }
     }
@@ -61,6 +74,7 @@ impl Table {
     pub(crate) fn schema(self) -> SchemaRef {
         match self {
             Self::Samples => Arc::clone(&SAMPLES),
+            Self::Histograms => Arc::clone(&HISTOGRAMS),
             Self::Logs => Arc::clone(&LOGS),
         }
     }
@@ -141,9 +155,9 @@ impl MergeExec {
         Ok(Self { table, groups, projection, expiry, form, properties: Arc::new(properties) })
     }
 
-    /// Reads log entries as files have them, for another file. Its own schema does not tell.
-    pub(crate) fn of_log_files(group: Group) -> Result<Self> {
-        Ok(Self { form: Form::File, ..Self::new(Table::Logs, vec![group], None)? })
+    /// Reads rows as files have them, for another file. Of log entries its schema does not tell.
+    pub(crate) fn of_files(table: Table, group: Group) -> Result<Self> {
+        Ok(Self { form: Form::File, ..Self::new(table, vec![group], None)? })
     }
 
     pub(crate) fn with_expiry(mut self, expiry: Expiry) -> Self {
@@ -332,7 +346,7 @@ impl Merge {
                 self.take_run(key)?;
             } else {
                 match self.table {
-                    Table::Samples => self.take_newest(key),
+                    Table::Samples | Table::Histograms => self.take_newest(key),
                     Table::Logs => self.take_distinct(key).await?,
                 }
             }

@@ -142,7 +142,7 @@ impl World {
             self.check(&store, context).await;
             return;
         };
-        let action = self.random.below(25);
+        let action = self.random.below(28);
         println!("{context}: action {action}");
         match action {
             0..6 => self.append_samples(&store).await,
@@ -176,6 +176,7 @@ impl World {
             20..22 => self.delete(&store).await,
             22 => self.take_snapshot(&store, context).await,
             23 => store.look_at_disk().await,
+            24..27 => self.append_histograms(&store).await,
             _ => self.pass_time(),
         }
         self.note_syncs(&store);

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, RwLock};
 
 use crate::{
     changes::Changes,
-    commit::{CommitError, Covered, TableLog, TableSchema},
+    commit::{CommitError, TableLog, TableSchema},
     config::StoreConfig,
     damage::{self, DAMAGED_DIR},
     day::day_of_ms,
@@ -29,6 +29,7 @@ use crate::{
     metadata,
     pace::Pace,
     part_store::{ConnectError, LocalParts, PartStore, refuse_elsewhere},
+    replay::CoveredTables,
     restore,
     retention::Periods,
     samples::Cache,
@@ -97,7 +98,7 @@ impl Store {
         let deletes = Deletes::new(deletes);
         let (view, n_missing) = load_view(&mut tables, &deletes, now_ms)?;
         let n_damaged = damage::n_set_aside(&dir.join(DAMAGED_DIR));
-        let covered = (tables.samples.covered(), tables.logs.covered());
+        let covered = CoveredTables::of(&tables);
         let (wal, replay) = open_wal(&config, &fs, covered)?;
         let figures = Figures {
             n_flushes: AtomicU64::new(0),
@@ -107,6 +108,7 @@ impl Store {
             n_damaged_checkpoints: tables.n_damaged_checkpoints(),
             n_damaged_parts: AtomicUsize::new(n_missing + n_damaged),
             n_samples_rejected: AtomicU64::new(0),
+            n_histograms_rejected: AtomicU64::new(0),
             n_entries_rejected: AtomicU64::new(0),
         };
         let space = Space::new(config.max_bytes, config.reserve_bytes);
@@ -147,13 +149,13 @@ impl Store {
 fn open_wal(
     config: &StoreConfig,
     fs: &Arc<dyn Fs>,
-    (samples, logs): (Covered, Covered),
+    covered: CoveredTables,
 ) -> Result<(Wal, Replay), OpenError> {
     let options = WalOptions {
         durability: config.durability,
         group_interval: config.group_interval,
         queue_bytes_max: config.log_queue_bytes,
-        committed: SegmentSeq(samples.all.max(logs.all)),
+        committed: SegmentSeq(covered.all()),
         ..WalOptions::default()
     };
     Ok(Wal::open(config.dir.join("wal"), &options, Arc::clone(fs))?)
@@ -173,6 +175,7 @@ fn open_tables(
         open("series", &schema::SERIES_FILE, schema::SAMPLES_KEY)?,
         open("streams", &schema::STREAMS_FILE, schema::STREAMS_KEY)?,
         open("samples", &schema::SAMPLES_FILE, schema::SAMPLES_KEY)?,
+        open("histograms", &schema::HISTOGRAMS, schema::SAMPLES_KEY)?,
         open("logs", &schema::LOGS_FILE, schema::LOGS_KEY)?,
     ))
 }
@@ -203,14 +206,13 @@ fn load_view(
     deletes: &Deletes,
     now_ms: i64,
 ) -> Result<(View, usize), CommitError> {
-    let (samples, n_missing_samples) = damage::load_parts(&mut tables.samples, now_ms)?;
-    let (logs, n_missing_logs) = damage::load_parts(&mut tables.logs, now_ms)?;
-    samples.iter().for_each(|it| deletes.attach(Table::Samples, it));
-    logs.iter().for_each(|it| deletes.attach(Table::Logs, it));
-    let mut view = View::default();
-    view.samples.parts = samples;
-    view.logs.parts = logs;
-    let mut n_missing_in_all = n_missing_samples + n_missing_logs;
+    let (mut view, mut n_missing_in_all) = (View::default(), 0);
+    for table in Table::ALL {
+        let (parts, n_missing) = damage::load_parts(tables.log(table), now_ms)?;
+        n_missing_in_all += n_missing;
+        parts.iter().for_each(|it| deletes.attach(table, it));
+        *view.parts_mut(table) = parts;
+    }
     for (tier, log) in &mut tables.tiers.0 {
         let (parts, n_missing) = damage::load_parts(log, now_ms)?;
         n_missing_in_all += n_missing;

@@ -82,7 +82,8 @@ impl Store {
         let log_bytes = view.logs.active.n_bytes();
         // Text of lines is there once more while it is written, and a part of it more is no
         // smaller, as one of samples is.
-        let n_bytes = view.samples.active.n_bytes() + 2 * log_bytes;
+        let histogram_bytes = view.histograms.active.n_bytes();
+        let n_bytes = view.samples.active.n_bytes() + histogram_bytes + 2 * log_bytes;
         let n_series_bytes = view.samples.active.n_series_bytes();
         // With very many series there would be a part for every few samples of each.
         let worth_it = n_series_bytes.saturating_add(self.config.flush_bytes / 2);

@@ -9,11 +9,13 @@
 //! groups                   = n, n × id, n × number of entries, then over all entries
 //!                            the time stamps (ns), then line, n pairs, n × (name, value)
 //! body of kind 3 (samples) = see `record/samples.rs`
+//! body of kind 5 (histograms) = as of kind 4, of: registrations, rows (`record/histograms.rs`)
 //! ```
 //! Numbers without a size are LEB128 varints; ids and time stamps are zigzag varints of the
 //! difference from the one before; text is its length and its bytes. A registration says which
 //! label set an id stands for; each id is registered in the segment that uses it.
 
+mod histograms;
 mod samples;
 
 use std::{borrow::Cow, sync::Arc};
@@ -23,6 +25,7 @@ use skep_proto::{
     snappy::{self, SnappyError},
 };
 
+pub(crate) use histograms::HistogramColumns;
 pub(crate) use samples::Registration as SampleRegistration;
 
 use crate::heads::{SampleColumns, SlotOf};
@@ -32,6 +35,7 @@ const VERSION: u8 = 1;
 /// level does, for one and a half times its bytes.
 const KIND_LOGS: u8 = 4;
 const KIND_SAMPLES: u8 = 3;
+const KIND_HISTOGRAMS: u8 = 5;
 /// A sample's time stamp and value against its bytes in a record, usually.
 const SAMPLES_GROWTH: usize = 6;
 /// Bounds what a damaged length can make a replay allocate.
@@ -102,6 +106,7 @@ pub(crate) struct Record<'a> {
 pub(crate) enum Content<'a> {
     Samples { registrations: Vec<SampleRegistration>, columns: SampleColumns },
     Logs { registrations: Vec<Registration>, columns: LogColumns<'a> },
+    Histograms { registrations: Vec<Registration>, columns: HistogramColumns },
 }
 
 pub(crate) fn encode_samples(registered: &[SlotOf], columns: &SampleColumns) -> Vec<u8> {
@@ -123,10 +128,24 @@ pub(crate) fn encode_logs(registrations: &[Registration], columns: &LogColumns<'
             put_text(&mut body, value);
         }
     }
+    packed(KIND_LOGS, &body)
+}
+
+pub(crate) fn encode_histograms(
+    registrations: &[Registration],
+    columns: &HistogramColumns,
+) -> Vec<u8> {
+    let mut body = Vec::new();
+    put_registrations(&mut body, registrations);
+    histograms::put(&mut body, columns);
+    packed(KIND_HISTOGRAMS, &body)
+}
+
+fn packed(kind: u8, body: &[u8]) -> Vec<u8> {
     let n_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
-    let mut out = vec![VERSION, KIND_LOGS];
+    let mut out = vec![VERSION, kind];
     out.extend(n_bytes.to_le_bytes());
-    snappy::compress_into(&mut out, &body);
+    snappy::compress_into(&mut out, body);
     out
 }
 
@@ -134,14 +153,17 @@ impl<'a> Record<'a> {
     /// What a record's rows take in memory, more or less.
     pub(crate) fn decoded_bytes(bytes: &[u8]) -> usize {
         match bytes {
-            [_, KIND_LOGS, a, b, c, d, ..] => u32::from_le_bytes([*a, *b, *c, *d]) as usize,
+            [_, KIND_LOGS | KIND_HISTOGRAMS, a, b, c, d, ..] => {
+                u32::from_le_bytes([*a, *b, *c, *d]) as usize
+            }
             _ => bytes.len().saturating_mul(SAMPLES_GROWTH),
         }
     }
 
     /// For fuzzing: an unpacked body as one of each kind.
     pub(crate) fn of_each_kind(body: &'a [u8]) -> impl Iterator<Item = Self> {
-        [KIND_LOGS, KIND_SAMPLES].map(|kind| Self { kind, body: Cow::Borrowed(body) }).into_iter()
+        let kinds = [KIND_LOGS, KIND_SAMPLES, KIND_HISTOGRAMS];
+        kinds.map(|kind| Self { kind, body: Cow::Borrowed(body) }).into_iter()
     }
 
     /// # Errors
@@ -151,7 +173,7 @@ impl<'a> Record<'a> {
         if *version != VERSION {
             return Err(RecordError::Version(*version));
         }
-        if *kind != KIND_LOGS {
+        if ![KIND_LOGS, KIND_HISTOGRAMS].contains(kind) {
             return Ok(Self { kind: *kind, body: Cow::Borrowed(body) });
         }
         let (n_bytes, body) = body.split_first_chunk().ok_or(RecordError::Length)?;
@@ -185,6 +207,10 @@ impl<'a> Record<'a> {
                 let columns = LogColumns { ids, n_entries: ns, ts, entries };
                 Content::Logs { registrations, columns }
             }
+            KIND_HISTOGRAMS => Content::Histograms {
+                registrations: take_registrations(&mut rest)?,
+                columns: histograms::take(&mut rest)?,
+            },
             kind => return Err(RecordError::Kind(kind)),
         };
         if rest.is_empty() { Ok(content) } else { Err(RecordError::Length) }

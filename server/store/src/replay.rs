@@ -16,13 +16,15 @@ use crate::{
     commit::Covered,
     day::NS_PER_MS,
     error::OpenError,
-    heads::{LogHeads, PageRun, SampleColumns, SampleHeads},
+    flush::Tables,
+    heads::{HistogramHeads, LogHeads, PageRun, SampleColumns, SampleHeads},
     index::{Entry, Index},
     open::mark_days,
     parallel,
-    record::{Content, LogBody, Record, RecordError, SampleRegistration},
+    record::{Content, HistogramColumns, LogBody, Record, RecordError, SampleRegistration},
     run::report,
     store::Store,
+    view::View,
 };
 
 /// Decoded rows of a round: enough that cores seldom wait for each other, little beside the heads.
@@ -30,19 +32,23 @@ const ROUND_BYTES: usize = 16 << 20;
 
 impl Store {
     /// Puts what no part holds yet into the heads, or into parts where it is too much.
-    pub(crate) fn replay(
-        &self,
-        replay: &Replay,
-        (samples, logs): (Covered, Covered),
-    ) -> Result<(), OpenError> {
-        let mut names = Names { slots: Slots::default(), streams: self.streams.by_id() };
+    pub(crate) fn replay(&self, replay: &Replay, covered: CoveredTables) -> Result<(), OpenError> {
+        let mut names = Names {
+            slots: Slots::default(),
+            series: HashMap::new(),
+            streams: self.streams.by_id(),
+        };
         let mut before = SegmentSeq(0);
         let replayed = replay.run(|seq, records| {
             if self.flush_replayed(before) {
                 names.slots.forget_places();
             }
             before = seq;
-            let wanted = Wanted { samples: seq.0 > samples.table, logs: seq.0 > logs.table };
+            let wanted = Wanted {
+                samples: seq.0 > covered.samples.table,
+                histograms: seq.0 > covered.histograms.table,
+                logs: seq.0 > covered.logs.table,
+            };
             let mut n_done = 0;
             while let Some(rest) = records.get(n_done..)
                 && !rest.is_empty()
@@ -74,9 +80,10 @@ impl Store {
     ) -> Result<(), AtRecord<RecordError>> {
         let records = decoded(parallel::map(records, |it| Record::decompress(it)))?;
         let mut contents = decoded(parallel::map(&records, Record::parse))?;
-        let (sample_heads, log_heads) = {
-            let view = self.view();
-            (Arc::clone(&view.samples.active), Arc::clone(&view.logs.active))
+        let (sample_heads, histogram_heads, log_heads) = {
+            let View { samples, histograms, logs, .. } = &*self.view();
+            let histograms = Arc::clone(&histograms.active);
+            (Arc::clone(&samples.active), histograms, Arc::clone(&logs.active))
         };
         let (mut runs, mut groups) = (Vec::new(), Vec::new());
         for content in &mut contents {
@@ -88,6 +95,14 @@ impl Store {
                     {
                         let columns: &SampleColumns = columns;
                         runs.extend(columns.page_runs().map(|it| (columns, it)));
+                    }
+                }
+                Content::Histograms { registrations, columns } => {
+                    for (id, labels) in registrations.drain(..) {
+                        names.series.insert(id, self.series.restore(id, labels));
+                    }
+                    if wanted.histograms {
+                        append_histograms(&histogram_heads, &names.series, columns);
                     }
                 }
                 Content::Logs { registrations, columns } => {
@@ -122,10 +137,32 @@ impl Store {
     }
 }
 
+/// Up to which segment each table has the log's rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CoveredTables {
+    pub(crate) samples: Covered,
+    pub(crate) histograms: Covered,
+    pub(crate) logs: Covered,
+}
+
+impl CoveredTables {
+    pub(crate) fn of(tables: &Tables) -> Self {
+        let Tables { samples, histograms, logs, .. } = tables;
+        let (samples, histograms) = (samples.covered(), histograms.covered());
+        Self { samples, histograms, logs: logs.covered() }
+    }
+
+    /// All of them have all of the log's rows.
+    pub(crate) fn all(self) -> u64 {
+        self.samples.all.max(self.histograms.all).max(self.logs.all)
+    }
+}
+
 /// Which tables do not have a segment's rows.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
     samples: bool,
+    histograms: bool,
     logs: bool,
 }
 
@@ -151,6 +188,8 @@ fn decoded<T>(results: Vec<Result<T, RecordError>>) -> Result<Vec<T>, AtRecord<R
 #[derive(Debug)]
 struct Names {
     slots: Slots,
+    /// By id, those of histograms.
+    series: HashMap<i64, Arc<Entry>>,
     /// By id; at first those that parts have.
     streams: HashMap<i64, Arc<Entry>>,
 }
@@ -235,6 +274,24 @@ fn append_samples(heads: &SampleHeads, mut runs: Vec<(&SampleColumns, PageRun)>)
         let page_idx = runs.first().map_or(0, |(_, it)| it.page_idx);
         heads.append_to_page(page_idx, runs.iter().map(|(columns, it)| (*columns, it)));
     });
+}
+
+fn append_histograms(
+    heads: &HistogramHeads,
+    series: &HashMap<i64, Arc<Entry>>,
+    columns: &HistogramColumns,
+) {
+    for (id, histograms) in &columns.0 {
+        match series.get(id) {
+            Some(entry) => {
+                heads.append(*id, histograms);
+                mark_days(entry, histograms.iter().map(|it| it.ts.0));
+            }
+            None => {
+                tracing::error!(id, "A record of the log names a series that it does not know.");
+            }
+        }
+    }
 }
 
 /// A record's entries of one stream.

@@ -52,9 +52,9 @@ enum RestoreError {
 /// Takes every file below `<data>/restore/` into its table. Those that cannot be taken stay there,
 /// and the log says why: no reason not to start.
 pub(crate) fn take_back(tables: &mut Tables, dir: &Path, disk: &dyn Fs, now_ms: i64) {
-    let Tables { series, streams, samples, logs, tiers, .. } = tables;
+    let Tables { series, streams, samples, histograms, logs, tiers, .. } = tables;
     let tiers = tiers.0.iter_mut().map(|it| &mut it.1);
-    for log in [series, streams, samples, logs].into_iter().chain(tiers) {
+    for log in [series, streams, samples, histograms, logs].into_iter().chain(tiers) {
         let table = log.dir().file_name().unwrap_or_default().to_owned();
         let folder = dir.join(RESTORE_DIR).join(&table);
         for name in names_below(&folder) {

@@ -199,7 +199,7 @@ struct ExpiredSets {
 impl Store {
     pub(crate) fn expiry(&self, table: Table) -> Expiry {
         let index = match table {
-            Table::Samples => &self.series,
+            Table::Samples | Table::Histograms => &self.series,
             Table::Logs => &self.streams,
         };
         Expiry::new(self.clock.now().to_ms().0, index)
@@ -213,13 +213,17 @@ impl Store {
         if self.expired_on.load(Ordering::Relaxed) == today {
             return Ok(());
         }
-        for table in [Table::Samples, Table::Logs] {
+        for table in Table::OF_SETS {
             let (index, order) = self.index_of(table);
             let first_whole = index.periods().first_whole_day(now_ms);
             let days: BTreeSet<i32> = {
                 let mut tables = self.tables.lock().await;
-                let days = tables.log(table).live().map(|it| it.day);
-                days.filter(|it| *it < first_whole).collect()
+                let mut days = BTreeSet::new();
+                for table in table.with_same_sets() {
+                    days.extend(tables.log(*table).live().map(|it| it.day));
+                }
+                days.retain(|it| *it < first_whole);
+                days
             };
             for day in days {
                 let expiry = Expiry::new(now_ms, index);
@@ -241,7 +245,10 @@ impl Store {
             let mut tables = self.tables.lock().await;
             let is_summed_up = table == Table::Samples && tables.tiers.days().contains(&day);
             let sets = ExpiredSets::read(tables.sets(table), day, expiry, is_summed_up)?;
-            let parts = tables.log(table).live().filter(|it| it.day == day).cloned();
+            let parts = table.with_same_sets().iter().map(|&table| {
+                let parts = tables.log(table).live().filter(|it| it.day == day).cloned();
+                (table, parts.collect::<Vec<_>>())
+            });
             (sets, parts.collect::<Vec<_>>())
         };
         let n_expired = sets.summed_up.len() + sets.expired.len();
@@ -253,9 +260,13 @@ impl Store {
         }
         if sets.kept.is_empty() {
             let mut tables = self.tables.lock().await;
-            self.replace(tables.log(table), table, parts, Vec::new())?;
+            for (table, parts) in parts.into_iter().filter(|it| !it.1.is_empty()) {
+                self.replace(tables.log(table), table, parts, Vec::new())?;
+            }
         } else {
-            for part in parts {
+            let of_tables = parts.into_iter();
+            let parts = of_tables.flat_map(|(table, it)| it.into_iter().map(move |it| (table, it)));
+            for (table, part) in parts.collect::<Vec<_>>() {
                 let Some(room) = self.room_for_rewrite(&part) else { return Ok(()) };
                 self.merge_rows(table, Merger { day, parts: vec![part] }).await?;
                 drop(room);
@@ -309,7 +320,7 @@ impl Store {
 
     pub(crate) fn index_of(&self, table: Table) -> (&Index, IdOrder) {
         match table {
-            Table::Samples => (&self.series, IdOrder::BySource),
+            Table::Samples | Table::Histograms => (&self.series, IdOrder::BySource),
             Table::Logs => (&self.streams, IdOrder::Sequential),
         }
     }
@@ -323,10 +334,7 @@ impl Store {
         let gate = self.gate.write().await;
         let (series, streams): (HashSet<i64>, HashSet<i64>) = {
             let view = self.view();
-            (
-                view.samples.heads().flat_map(|it| it.ids()).collect(),
-                view.logs.heads().flat_map(|it| it.ids()).collect(),
-            )
+            (view.head_ids(Table::Samples), view.head_ids(Table::Logs))
         };
         let n_series = self.series.forget_unused(|id| series.contains(&id));
         let n_streams = self.streams.forget_unused(|id| streams.contains(&id));

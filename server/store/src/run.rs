@@ -7,7 +7,9 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{compact::Finished, part_store::ObjectStats, space::SpaceStats, store::Store};
+use crate::{
+    compact::Finished, merge::Table, part_store::ObjectStats, space::SpaceStats, store::Store,
+};
 
 /// After a failure, so that a full disk is not hammered.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -18,6 +20,7 @@ pub struct TableBytes {
     pub series: u64,
     pub streams: u64,
     pub samples: u64,
+    pub histograms: u64,
     pub logs: u64,
     /// Samples summed up.
     pub rollups: u64,
@@ -25,7 +28,7 @@ pub struct TableBytes {
 
 impl TableBytes {
     pub(crate) fn total(self) -> u64 {
-        self.series + self.streams + self.samples + self.logs + self.rollups
+        self.series + self.streams + self.samples + self.histograms + self.logs + self.rollups
     }
 }
 
@@ -36,9 +39,10 @@ pub struct StoreStats {
     pub n_streams: usize,
     /// In memory, overwritten and repeated ones included.
     pub n_head_samples: usize,
+    pub n_head_histograms: usize,
     pub n_head_entries: usize,
     pub head_bytes: usize,
-    /// Live parts of samples and logs.
+    /// Live parts of samples, histograms and logs.
     pub n_parts: usize,
     /// As of the last flush or merge.
     pub disk_bytes: TableBytes,
@@ -59,6 +63,7 @@ pub struct StoreStats {
     pub n_damaged_indexes: usize,
     /// Rows that appends refused one by one ([`crate::Rejection`]), since the start.
     pub n_samples_rejected: u64,
+    pub n_histograms_rejected: u64,
     pub n_entries_rejected: u64,
     /// If parts are in object storage.
     pub object_store: Option<ObjectStats>,
@@ -140,9 +145,10 @@ impl Store {
             n_series: self.series.n_entries(),
             n_streams: self.streams.n_entries(),
             n_head_samples: view.samples.heads().map(|it| it.n_samples()).sum(),
+            n_head_histograms: view.histograms.heads().map(|it| it.n_histograms()).sum(),
             n_head_entries: view.logs.heads().map(|it| it.n_entries()).sum(),
             head_bytes: view.head_bytes(),
-            n_parts: view.samples.parts.len() + view.logs.parts.len(),
+            n_parts: Table::ALL.iter().map(|it| view.parts(*it).len()).sum(),
             disk_bytes: self.disk_bytes(),
             wal_bytes: wal.n_bytes,
             n_wal_segments: wal.n_segments,
@@ -156,6 +162,7 @@ impl Store {
             n_damaged_indexes: view.logs.parts.iter().filter(|it| it.words.is_damaged()).count(),
             n_samples_rejected: figures.n_samples_rejected.load(Ordering::Relaxed),
             space: self.space.stats(wal.n_bytes),
+            n_histograms_rejected: figures.n_histograms_rejected.load(Ordering::Relaxed),
             n_entries_rejected: figures.n_entries_rejected.load(Ordering::Relaxed),
             object_store: self.parts.object_stats(),
         }

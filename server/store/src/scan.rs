@@ -44,6 +44,7 @@ pub(crate) fn unmasked_source(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let file_schema = match table {
         Table::Samples => Arc::clone(&schema::SAMPLES_FILE),
+        Table::Histograms => Arc::clone(&schema::HISTOGRAMS),
         Table::Logs => Arc::clone(&schema::LOGS_FILE),
     };
     let mut source = ParquetSource::new(Arc::clone(&file_schema)).with_enable_page_index(true);

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::{
     array::{MapBuilder, MapFieldNames, StringBuilder},
-    datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit},
+    datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit},
 };
 use skep_proto::names::column;
 
@@ -35,6 +35,43 @@ pub(crate) static SAMPLES_FILE: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new(column::VALUE_FLOAT, DataType::Float64, true),
     ])
 });
+
+/// Native histograms, as files hold them and as queries see them.
+pub(crate) static HISTOGRAMS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let float = |name| Field::new(name, DataType::Float64, false);
+    let list = |name, item: &FieldRef| Field::new(name, DataType::List(Arc::clone(item)), false);
+    schema([
+        Field::new(column::SERIES_ID, DataType::Int64, false),
+        timestamp(TimeUnit::Millisecond),
+        Field::new(column::RESET_HINT, DataType::Int8, false),
+        Field::new(column::SCHEMA, DataType::Int8, false),
+        float(column::ZERO_THRESHOLD),
+        float(column::ZERO_COUNT),
+        float(column::COUNT),
+        float(column::SUM),
+        list(column::POSITIVE_SPANS, &SPAN),
+        list(column::NEGATIVE_SPANS, &SPAN),
+        list(column::POSITIVE, &BUCKET),
+        list(column::NEGATIVE, &BUCKET),
+        list(column::CUSTOM_VALUES, &BUCKET),
+    ])
+});
+
+/// What a list of spans holds.
+pub(crate) static SPAN: LazyLock<FieldRef> =
+    LazyLock::new(|| Arc::new(Field::new(LIST_ITEM, DataType::Struct(span_fields()), false)));
+/// What a list of buckets or bounds holds.
+pub(crate) static BUCKET: LazyLock<FieldRef> =
+    LazyLock::new(|| Arc::new(Field::new(LIST_ITEM, DataType::Float64, false)));
+/// Parquet's own name for it.
+const LIST_ITEM: &str = "element";
+
+pub(crate) fn span_fields() -> Fields {
+    Fields::from(vec![
+        Field::new(column::OFFSET, DataType::Int32, false),
+        Field::new(column::LENGTH, DataType::Int32, false),
+    ])
+}
 
 /// Samples summed up: those of a day in `(ts - width, ts]`.
 pub(crate) static SAMPLES_ROLLUP: LazyLock<SchemaRef> = LazyLock::new(|| {

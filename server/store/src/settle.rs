@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
 };
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     flush::{FlushError, Tables},
     index::Index,
     merge::Table,
-    part::{Part, PartInfo},
+    part::PartInfo,
     store::Store,
 };
 
@@ -22,7 +22,7 @@ impl Store {
         tables.sync()?;
         self.follow_sets(&mut tables.series, &self.series)?;
         self.follow_sets(&mut tables.streams, &self.streams)?;
-        for table in [Table::Samples, Table::Logs] {
+        for table in Table::ALL {
             let log = tables.log(table);
             for commit in log.take_settled() {
                 self.follow(log, table, commit);
@@ -53,10 +53,7 @@ impl Store {
         let new = self.open_parts(table, log, commit.add);
         let is_gone = |it: &PartInfo| commit.remove.iter().any(|gone| gone.name == it.name);
         let mut view = self.view();
-        let parts: &mut Vec<Arc<Part>> = match table {
-            Table::Samples => &mut view.samples.parts,
-            Table::Logs => &mut view.logs.parts,
-        };
+        let parts = view.parts_mut(table);
         let gone: Vec<_> = parts.extract_if(.., |it| is_gone(&it.info)).collect();
         parts.extend(new);
         parts.sort_by_key(|it| it.info.rank);

@@ -60,7 +60,8 @@ impl Store {
         let unfinished = dir.join(format!("{name}{UNFINISHED}"));
         self.make_dir(&unfinished)?;
         let tiers = tables.tiers.0.iter().map(|(_, log)| log);
-        let logs = [&tables.series, &tables.streams, &tables.samples, &tables.logs];
+        let logs =
+            [&tables.series, &tables.streams, &tables.samples, &tables.histograms, &tables.logs];
         for log in logs.into_iter().chain(tiers) {
             self.copy_table(log, &unfinished)?;
         }

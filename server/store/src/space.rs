@@ -322,7 +322,7 @@ impl Store {
     }
 
     fn evict(&self, tables: &mut Tables, victims: Victims) -> Result<(), FlushError> {
-        for (table, parts) in [(Table::Samples, victims.samples), (Table::Logs, victims.logs)] {
+        for (table, parts) in victims.0 {
             if !parts.is_empty() {
                 self.replace(tables.log(table), table, parts, Vec::new())?;
             }
@@ -333,13 +333,14 @@ impl Store {
     /// Label sets of days that have no rows any more. Rows still in memory bring theirs again.
     pub(crate) fn drop_unused_sets(&self, tables: &mut Tables) -> Result<(), FlushError> {
         let summed_up = tables.tiers.days();
-        let Tables { series, streams, samples, logs, .. } = tables;
-        let sets: [(&mut TableLog, &Index, &TableLog, BTreeSet<i32>); 2] = [
-            (series, &self.series, samples, summed_up),
-            (streams, &self.streams, logs, BTreeSet::new()),
+        let Tables { series, streams, samples, histograms, logs, .. } = tables;
+        let first_day = |rows: &TableLog| rows.live().map(|it| it.day).min().unwrap_or(i32::MAX);
+        let first_samples = first_day(samples).min(first_day(histograms));
+        let sets: [(&mut TableLog, &Index, i32, BTreeSet<i32>); 2] = [
+            (series, &self.series, first_samples, summed_up),
+            (streams, &self.streams, first_day(logs), BTreeSet::new()),
         ];
-        for (sets, index, rows, kept) in sets {
-            let first_day = rows.live().map(|it| it.day).min().unwrap_or(i32::MAX);
+        for (sets, index, first_day, kept) in sets {
             let is_old = |it: &&PartInfo| it.day < first_day && !kept.contains(&it.day);
             let old: Vec<PartInfo> = sets.live().filter(is_old).cloned().collect();
             if old.is_empty() {
@@ -418,61 +419,52 @@ impl Store {
     }
 }
 
-/// Parts to let go of at once.
+/// Parts to let go of at once, by table.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Victims {
-    samples: Vec<PartInfo>,
-    logs: Vec<PartInfo>,
-}
+struct Victims(Vec<(Table, Vec<PartInfo>)>);
 
 impl Victims {
-    fn choose(tables: &Tables, is_over_cap: bool) -> Option<Self> {
-        let (samples, logs) = (live(&tables.samples), live(&tables.logs));
+    fn choose(tables: &mut Tables, is_over_cap: bool) -> Option<Self> {
+        let all = Table::ALL.map(|it| (it, live(tables.log(it))));
         // The last part of each table is what was written last. It goes only where a cap was set
         // that even it is too large for.
-        Self::oldest(&samples, &logs, 1)
-            .or_else(|| is_over_cap.then(|| Self::oldest(&samples, &logs, 0)).flatten())
+        Self::oldest(&all, 1).or_else(|| is_over_cap.then(|| Self::oldest(&all, 0)).flatten())
     }
 
-    /// The oldest day of both tables, unless it is also the newest: then the one part whose newest
+    /// The oldest day of all tables, unless it is also the newest: then the one part whose newest
     /// row is the oldest, of a table that has more than `n_kept`.
-    fn oldest(samples: &[PartInfo], logs: &[PartInfo], n_kept: usize) -> Option<Self> {
-        let days = || samples.iter().chain(logs).map(|it| it.day);
+    fn oldest(all: &[(Table, Vec<PartInfo>)], n_kept: usize) -> Option<Self> {
+        let days = || all.iter().flat_map(|(_, parts)| parts).map(|it| it.day);
         let (first, last) = (days().min()?, days().max()?);
         if first < last {
             let of_day =
                 |parts: &[PartInfo]| parts.iter().filter(|it| it.day == first).cloned().collect();
-            return Some(Self { samples: of_day(samples), logs: of_day(logs) });
+            return Some(Self(all.iter().map(|(table, it)| (*table, of_day(it))).collect()));
         }
-        let age = |part: &PartInfo, unit: i64| (part.ts.1.div_euclid(unit), part.rank);
-        let oldest_of = |parts: &[PartInfo], unit| {
-            let oldest = parts.iter().min_by_key(|it| age(it, unit)).cloned();
-            oldest.filter(|_| parts.len() > n_kept).map(|it| (age(&it, unit), it))
+        let age = |table: Table, part: &PartInfo| {
+            let unit = if table == Table::Logs { NS_PER_MS } else { 1 };
+            (part.ts.1.div_euclid(unit), part.rank)
         };
-        match (oldest_of(samples, 1), oldest_of(logs, NS_PER_MS)) {
-            (None, None) => None,
-            (Some((of_samples, part)), of_logs)
-                if of_logs.as_ref().is_none_or(|(of_logs, _)| of_samples <= *of_logs) =>
-            {
-                Some(Self { samples: vec![part], logs: Vec::new() })
-            }
-            (_, of_logs) => Some(Self {
-                samples: Vec::new(),
-                logs: of_logs.map(|it| it.1).into_iter().collect(),
-            }),
-        }
+        let may_lose = all.iter().filter(|(_, parts)| parts.len() > n_kept);
+        let parts = may_lose.flat_map(|(table, parts)| parts.iter().map(move |it| (*table, it)));
+        let (table, part) = parts.min_by_key(|(table, part)| age(*table, part))?;
+        Some(Self(vec![(table, vec![part.clone()])]))
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &PartInfo> {
+        self.0.iter().flat_map(|(_, parts)| parts)
     }
 
     fn size_bytes(&self) -> u64 {
-        on_disk(&self.samples) + on_disk(&self.logs)
+        self.parts().map(|it| blocks(it.size_bytes)).sum()
     }
 
     fn n_parts(&self) -> u64 {
-        (self.samples.len() + self.logs.len()) as u64
+        self.parts().count() as u64
     }
 
     fn day(&self) -> Option<i32> {
-        self.samples.iter().chain(&self.logs).map(|it| it.day).min()
+        self.parts().map(|it| it.day).min()
     }
 }
 

@@ -92,6 +92,7 @@ pub(crate) struct Figures {
     pub(crate) n_damaged_checkpoints: usize,
     pub(crate) n_damaged_parts: AtomicUsize,
     pub(crate) n_samples_rejected: AtomicU64,
+    pub(crate) n_histograms_rejected: AtomicU64,
     pub(crate) n_entries_rejected: AtomicU64,
 }
 

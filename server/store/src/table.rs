@@ -18,7 +18,8 @@ use datafusion::{
 use crate::{
     encode::EncodeError,
     filter::RowFilter,
-    heads::{LogHeads, decode_metadata},
+    heads::{HistogramHeads, LogHeads, decode_metadata},
+    histograms,
     lines::SplitRows,
     merge::{Group, MergeExec, Table},
     part::Part,
@@ -32,6 +33,7 @@ const HEAD_BATCH_ROWS: usize = 8192;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Heads {
+    Histograms(Arc<HistogramHeads>),
     Logs(Arc<LogHeads>),
 }
 
@@ -124,7 +126,7 @@ impl TableProvider for StoredTable {
         }
         let found = match self.table {
             Table::Logs => self.search.find(&self.parts, &filter, filters).await,
-            Table::Samples => None,
+            Table::Samples | Table::Histograms => None,
         };
         Ok(Arc::new(self.plan(&filter, found.as_deref(), projection.cloned())?))
     }
@@ -150,10 +152,12 @@ impl Heads {
     fn read(&self, filter: &RowFilter) -> Result<Vec<RecordBatch>> {
         let ids = match (filter.listed_ids(), self) {
             (Some(ids), _) => Cow::Borrowed(ids),
+            (None, Self::Histograms(heads)) => Cow::Owned(heads.ids()),
             (None, Self::Logs(heads)) => Cow::Owned(heads.ids()),
         };
         let ids = ids.iter().copied().filter(|it| filter.wants_id(*it));
         match self {
+            Self::Histograms(heads) => histograms::batches(heads, ids, filter),
             Self::Logs(heads) => read_logs(heads, ids, filter),
         }
     }

@@ -1,7 +1,7 @@
 //! What a query sees: the parts and heads of one moment, which stay until it is done.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -13,7 +13,7 @@ use skep_proto::{
 
 use crate::{
     downsample::{Rollups, Scope, Served, Tier},
-    heads::{LogHeads, SampleHeads},
+    heads::{HistogramHeads, LogHeads, SampleHeads},
     index::{IndexSnapshot, TypedIndex},
     merge::Table,
     part::Part,
@@ -27,6 +27,7 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
     pub(crate) samples: TableView<SampleHeads>,
+    pub(crate) histograms: TableView<HistogramHeads>,
     pub(crate) logs: TableView<LogHeads>,
     /// Samples summed up, by day.
     pub(crate) tiers: Vec<(Tier, Arc<Part>)>,
@@ -67,8 +68,48 @@ impl<H> TableView<H> {
 impl View {
     pub(crate) fn head_bytes(&self) -> usize {
         let samples: usize = self.samples.heads().map(|it| it.n_bytes()).sum();
+        let histograms: usize = self.histograms.heads().map(|it| it.n_bytes()).sum();
         let logs: usize = self.logs.heads().map(|it| it.n_bytes()).sum();
-        samples + logs
+        samples + histograms + logs
+    }
+
+    /// By rank.
+    pub(crate) fn parts(&self, table: Table) -> &Vec<Arc<Part>> {
+        match table {
+            Table::Samples => &self.samples.parts,
+            Table::Histograms => &self.histograms.parts,
+            Table::Logs => &self.logs.parts,
+        }
+    }
+
+    pub(crate) fn parts_mut(&mut self, table: Table) -> &mut Vec<Arc<Part>> {
+        match table {
+            Table::Samples => &mut self.samples.parts,
+            Table::Histograms => &mut self.histograms.parts,
+            Table::Logs => &mut self.logs.parts,
+        }
+    }
+
+    /// The ids that have rows of one kind of label sets in memory, in no order.
+    pub(crate) fn head_ids(&self, sets: Table) -> HashSet<i64> {
+        match sets {
+            Table::Samples | Table::Histograms => {
+                let samples = self.samples.heads().flat_map(|it| it.ids());
+                samples.chain(self.histograms.heads().flat_map(|it| it.ids())).collect()
+            }
+            Table::Logs => self.logs.heads().flat_map(|it| it.ids()).collect(),
+        }
+    }
+
+    /// The days on which they have some.
+    pub(crate) fn head_days(&self, sets: Table) -> BTreeSet<i32> {
+        match sets {
+            Table::Samples | Table::Histograms => {
+                let samples = self.samples.heads().flat_map(|it| it.days());
+                samples.chain(self.histograms.heads().flat_map(|it| it.days())).collect()
+            }
+            Table::Logs => self.logs.heads().flat_map(|it| it.days()).collect(),
+        }
     }
 }
 
@@ -116,6 +157,28 @@ impl Snapshot {
         let cache = Arc::clone(&self.sample_cache);
         let table = SampleTable::new(self.view.samples.parts.clone(), heads, cache);
         Arc::new(table.with_expiry(&self.sample_expiry))
+    }
+
+    /// Native histograms, sorted by (series_id, ts), each pair once: pushed down as of
+    /// [`Self::samples`]. `None` where there are none at all.
+    pub fn histograms(&self) -> Option<Arc<dyn TableProvider>> {
+        let view = &self.view.histograms;
+        let with_rows = view.heads().filter(|it| it.n_histograms() > 0);
+        let heads: Vec<_> = with_rows.map(|it| Heads::Histograms(Arc::clone(it))).collect();
+        if view.parts.is_empty() && heads.is_empty() {
+            return None;
+        }
+        let table = StoredTable::new(Table::Histograms, view.parts.clone(), heads);
+        Some(Arc::new(table.with_expiry(&self.sample_expiry)))
+    }
+
+    /// Whether any of them may be of these times.
+    pub fn may_have_histograms(&self, range: TimeRange) -> bool {
+        let view = &self.view.histograms;
+        let (start, end) = (range.start.0, range.end.0);
+        let overlaps = |it: &Arc<Part>| it.info.ts.0 <= end && start <= it.info.ts.1;
+        view.parts.iter().any(overlaps)
+            || view.heads().any(|it| it.ts().is_some_and(|ts| ts.0 <= end && start <= ts.1))
     }
 
     /// Where samples are gone that are summed up still; `None` where nothing is to be had beyond

@@ -13,6 +13,7 @@ use http::{
 };
 use skep_proto::names::header;
 use skep_receive::remote_write::{Version, decode_known, decompress, negotiate};
+use skep_store::Appended;
 
 use crate::{
     Api,
@@ -30,19 +31,27 @@ pub(super) async fn write(
     let format = negotiate(text(CONTENT_TYPE), text(CONTENT_ENCODING)).map_err(ApiError::from)?;
     let body = body.map_err(ApiError::from)?;
     api.telemetry.bytes_received.add(body.len());
-    let (prepared, refused) = {
+    let (histograms, prepared, refused) = {
         let plain = decompress(format, &body, &api.receive).map_err(ApiError::from)?;
         drop(body);
         let decoded = decode_known(format, &plain, &api.receive, &mut api.store.known_series())
             .map_err(ApiError::from)?;
-        (api.store.prepare_samples(&decoded.rows).await, decoded.refused)
+        let histograms = if decoded.histograms.is_empty() {
+            Appended::default()
+        } else {
+            let appended = api.store.append_histograms(&decoded.histograms).await;
+            appended.map_err(|error| ApiError::from_append(&api, &error))?
+        };
+        (histograms, api.store.prepare_samples(&decoded.rows).await, decoded.refused)
     };
     // The request's bytes are gone while it waits for the disk.
     let appended = match prepared {
         Ok(prepared) => prepared.commit().await,
         Err(error) => Err(error),
     };
-    let appended = appended.map_err(|error| ApiError::from_append(&api, &error))?;
+    let mut appended = appended.map_err(|error| ApiError::from_append(&api, &error))?;
+    let n_samples = appended.n_accepted;
+    appended.add(&histograms);
     api.telemetry.samples_received.add(appended.n_accepted);
     api.telemetry.samples_refused.add(appended.n_rejected + refused.n_values);
     let mut response = match ApiError::from_left_out(&refused, &appended) {
@@ -51,16 +60,16 @@ pub(super) async fn write(
         Some(error) => WriteError(error).into_response(),
     };
     if format.version == Version::V2 {
-        tell_written(response.headers_mut(), appended.n_accepted);
+        tell_written(response.headers_mut(), n_samples, histograms.n_accepted);
     }
     Ok(response)
 }
 
-/// 2.0's senders compare these with what they sent; histograms and exemplars are not stored yet.
-fn tell_written(headers: &mut HeaderMap, n_samples: usize) {
+/// 2.0's senders compare these with what they sent; exemplars are not stored yet.
+fn tell_written(headers: &mut HeaderMap, n_samples: usize, n_histograms: usize) {
     for (name, count) in [
         (header::SAMPLES_WRITTEN, n_samples),
-        (header::HISTOGRAMS_WRITTEN, 0),
+        (header::HISTOGRAMS_WRITTEN, n_histograms),
         (header::EXEMPLARS_WRITTEN, 0),
     ] {
         if let Ok(name) = HeaderName::try_from(name) {

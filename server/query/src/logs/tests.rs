@@ -98,6 +98,7 @@ fn engine(limits: Limits) -> Engine {
         streams,
         logs: Arc::new(logs),
         rollups: None,
+        histograms: None,
     };
     Engine::new(Arc::new(Tables(snapshot)), limits).unwrap()
 }

@@ -76,6 +76,7 @@ impl Data {
             streams: Arc::new(NoStreams),
             logs: samples,
             rollups: None,
+            histograms: None,
         }
     }
 

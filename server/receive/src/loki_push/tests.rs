@@ -26,6 +26,7 @@ fn small() -> Limits {
         labels_max: 3,
         label_name_bytes_max: 8,
         label_value_bytes_max: 8,
+        buckets_max: 10,
         line_bytes_max: 20,
         metadata_fields_max: 3,
         metadata_bytes_max: 30,

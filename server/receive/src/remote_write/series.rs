@@ -1,11 +1,18 @@
 //! One series on its way into the rows: its labels are checked here, for both versions.
 
-use skep_proto::{Fingerprint, SeriesRef, names::METRIC_NAME};
+use skep_proto::{
+    Fingerprint, HistogramRow, HistogramRows, HistogramSample, KnownSeries, SeriesRef,
+    names::METRIC_NAME,
+};
 
-use super::{Decoded, labels_text};
+use super::{
+    Decoded,
+    histogram::{self, HistogramFault},
+    labels_text,
+};
 use crate::{
-    Error, Limits, Reason, TooLarge,
-    protobuf::{WireError, fields, take_varint},
+    Error, Limits, Reason, Refused, TooLarge,
+    protobuf::{Fields, WireError, fields, take_varint},
     reason::Fault,
 };
 
@@ -49,7 +56,10 @@ pub(super) struct Series<'a> {
     pub(super) known: Option<SeriesRef>,
     /// Of the labels' spelling, where it can be told.
     pub(super) fingerprint: Option<Fingerprint>,
-    pub(super) n_histograms: usize,
+    /// Those that are valid.
+    histograms: Vec<HistogramSample>,
+    histogram_faults: Vec<HistogramFault>,
+    n_histograms: usize,
     pub(super) n_exemplars: usize,
     /// Found while scanning; the samples are still counted.
     pub(super) fault: Option<SeriesFault>,
@@ -60,6 +70,8 @@ impl<'a> Series<'a> {
         self.labels.clear();
         self.known = None;
         self.fingerprint = None;
+        self.histograms.clear();
+        self.histogram_faults.clear();
         self.n_histograms = 0;
         self.n_exemplars = 0;
         self.fault = None;
@@ -74,6 +86,32 @@ impl<'a> Series<'a> {
         }
     }
 
+    /// A native histogram. What is wrong with it is told with the labels, so that they are read.
+    pub(super) fn histogram(
+        &mut self,
+        message: Fields<'_>,
+        limits: &Limits,
+    ) -> Result<(), WireError> {
+        self.n_histograms += 1;
+        if self.n_histograms > histograms_max(limits) {
+            return Ok(());
+        }
+        match histogram::read(message, limits)? {
+            Ok(histogram) => self.histograms.push(histogram),
+            Err(fault) => {
+                self.known = None;
+                self.histogram_faults.push(fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for the series by its fingerprint, unless its labels have to be told.
+    pub(super) fn know(&mut self, known: &mut impl KnownSeries) {
+        let fingerprint = self.fingerprint.filter(|_| self.histogram_faults.is_empty());
+        self.known = fingerprint.and_then(|it| known.find(it));
+    }
+
     pub(super) fn not_utf8(&mut self) {
         let labels = labels_text(&self.labels);
         self.fault.get_or_insert(SeriesFault::Invalid { labels });
@@ -85,7 +123,7 @@ impl<'a> Series<'a> {
         decoded: &mut Decoded<'a>,
         limits: &Limits,
     ) -> Result<(), Error> {
-        let Decoded { rows, refused, .. } = decoded;
+        let Decoded { rows, refused, histograms, .. } = decoded;
         if rows.n_series() + refused.n_series >= limits.series_max {
             return Err(TooLarge::Series { n_max: limits.series_max }.into());
         }
@@ -93,21 +131,66 @@ impl<'a> Series<'a> {
             return Err(TooLarge::Values { n_max: limits.values_max }.into());
         }
         decoded.n_histograms += self.n_histograms;
+        if decoded.n_histograms > histograms_max(limits) {
+            return Err(TooLarge::Histograms { n_max: histograms_max(limits) }.into());
+        }
         decoded.n_exemplars += self.n_exemplars;
         let checked = match (self.fault.take(), self.known) {
             (Some(fault), _) => Err(fault),
             (None, Some(_)) => Ok(()),
             (None, None) => check(&mut self.labels, limits),
         };
+        if checked.is_ok() && self.n_histograms > 0 {
+            self.finish_histograms(histograms, refused);
+        }
         match (checked, self.known) {
-            (Err(fault), _) => refused.series(rows.drop_unended(), &fault),
-            // Only histograms or exemplars: nothing to store, so no series to register.
+            (Err(fault), _) => refused.series(rows.drop_unended() + self.n_histograms, &fault),
+            // No samples, so no series to register for them.
             (Ok(()), _) if rows.n_unended() == 0 => {}
             (Ok(()), Some(known)) => rows.end_known(known),
             (Ok(()), None) => rows.end_unknown(self.labels.iter().copied(), self.fingerprint),
         }
         Ok(())
     }
+}
+
+impl<'a> Series<'a> {
+    /// Its labels are checked.
+    fn finish_histograms(&mut self, rows: &mut HistogramRows<'a>, refused: &mut Refused) {
+        for fault in &self.histogram_faults {
+            let labels = labels_text(&self.labels);
+            refused.values(1, &HistogramOf { fault, labels });
+        }
+        let histograms = std::mem::take(&mut self.histograms);
+        if histograms.is_empty() {
+            return;
+        }
+        rows.series.push(match self.known {
+            Some(known) => HistogramRow::of_known(known, histograms),
+            None => HistogramRow::of_unknown(self.labels.clone(), self.fingerprint, histograms),
+        });
+    }
+}
+
+/// What is wrong with a histogram, and whose it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{fault} for series {labels}")]
+struct HistogramOf<'f> {
+    fault: &'f HistogramFault,
+    labels: String,
+}
+
+impl Fault for HistogramOf<'_> {
+    fn reason(&self) -> Reason {
+        Reason::InvalidHistogram
+    }
+}
+
+/// Each takes more memory than bytes: of empty ones two are enough for two hundred.
+const HISTOGRAMS_MAX: usize = 100_000;
+
+fn histograms_max(limits: &Limits) -> usize {
+    HISTOGRAMS_MAX.min(limits.values_max)
 }
 
 /// Sorts the labels if the sender did not, and drops empty values.

@@ -67,7 +67,7 @@ fn scan_series<'a>(
             }
             2 => series::sample(field.bytes()?, decoded, limits)?,
             3 => series.n_exemplars += 1,
-            4 => series.n_histograms += 1,
+            4 => series.histogram(field.message()?, limits)?,
             _ => {}
         }
     }

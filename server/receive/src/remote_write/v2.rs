@@ -46,7 +46,7 @@ pub(super) fn decode<'a>(
         refs.clear();
         scan_series(field, &mut series, &mut refs, &mut decoded, limits).map_err(BadData::Wire)?;
         series.fingerprint = refs.fingerprint(&symbols, known.secret(), limits);
-        series.known = series.fingerprint.and_then(|it| known.find(it));
+        series.know(known);
         if series.known.is_some() {
             series.finish(&mut decoded, limits)?;
             continue;
@@ -93,7 +93,7 @@ fn scan_series(
         match field.number {
             1 => refs.extend(field.varints()?, limits)?,
             2 => series::sample(field.bytes()?, decoded, limits)?,
-            3 => series.n_histograms += 1,
+            3 => series.histogram(field.message()?, limits)?,
             4 => series.n_exemplars += 1,
             5 => refs.metadata = Some(scan_metadata(field.message()?)?),
             _ => {}

@@ -35,6 +35,11 @@ pub(crate) struct Mask {
 }
 
 impl Mask {
+    /// Of a table whose label sets are those of its own.
+    pub(crate) fn hides_rows_of(&self, table: Table) -> bool {
+        self.table.with_same_sets().contains(&table)
+    }
+
     pub(crate) fn hides_id(&self, id: i64) -> bool {
         let at = self.ids.partition_point(|it| it.1 < id);
         self.ids.get(at).is_some_and(|it| it.0 <= id)

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     World,
-    model::{LogRowKey, SampleKey, log_day, sample_day},
+    model::{LogRowKey, SampleKey, is_histogram, log_day, sample_day},
     read::{read_logs, read_samples},
 };
 use crate::{Store, day::NS_PER_MS, part::PartInfo, space::SpaceStats};
@@ -17,6 +17,7 @@ use crate::{Store, day::NS_PER_MS, part::PartInfo, space::SpaceStats};
 #[derive(Debug, Default, Clone)]
 pub(super) struct Live {
     samples: Vec<PartInfo>,
+    histograms: Vec<PartInfo>,
     logs: Vec<PartInfo>,
 }
 
@@ -39,7 +40,11 @@ impl Live {
         let infos = |parts: &[Arc<crate::part::Part>]| {
             parts.iter().map(|it| it.info.clone()).collect::<Vec<_>>()
         };
-        Self { samples: infos(&view.samples.parts), logs: infos(&view.logs.parts) }
+        Self {
+            samples: infos(&view.samples.parts),
+            histograms: infos(&view.histograms.parts),
+            logs: infos(&view.logs.parts),
+        }
     }
 
     fn without(&self, others: &Self) -> Self {
@@ -47,11 +52,16 @@ impl Live {
         let keep = |parts: &[PartInfo], others: &[PartInfo]| {
             parts.iter().filter(|it| !is_other(it, others)).cloned().collect::<Vec<_>>()
         };
-        Self { samples: keep(&self.samples, &others.samples), logs: keep(&self.logs, &others.logs) }
+        Self {
+            samples: keep(&self.samples, &others.samples),
+            histograms: keep(&self.histograms, &others.histograms),
+            logs: keep(&self.logs, &others.logs),
+        }
     }
 
     fn days(&self) -> BTreeSet<i32> {
-        self.samples.iter().chain(&self.logs).map(|it| it.day).collect()
+        let Self { samples, histograms, logs } = self;
+        samples.iter().chain(histograms).chain(logs).map(|it| it.day).collect()
     }
 }
 
@@ -71,7 +81,8 @@ impl World {
         let SpaceStats { max_bytes: Some(cap), used_bytes, .. } = store.stats().space else {
             return;
         };
-        let n_parts = [self.live.samples.len(), self.live.logs.len()];
+        let Live { samples, histograms, logs } = &self.live;
+        let n_parts = [samples.len(), histograms.len(), logs.len()];
         let is_last = n_parts.iter().all(|it| *it <= 1) && self.live.days().len() <= 1;
         let is_well = used_bytes <= cap - cap / 8
             || (is_last && used_bytes <= cap)
@@ -112,7 +123,8 @@ impl World {
             parts.iter().any(|it| it.day == day && it.ts.0 <= ts && ts <= it.ts.1)
         };
         for key in samples.iter().chain(&reverted) {
-            let was_in_part = in_part(&evicted.samples, sample_day(key), key.1);
+            let parts = if is_histogram(key) { &evicted.histograms } else { &evicted.samples };
+            let was_in_part = in_part(parts, sample_day(key), key.1);
             let may_be_new = self.heads.samples.contains(key);
             assert!(was_in_part || may_be_new, "{context}: {key:?} went without its part");
         }
@@ -147,9 +159,12 @@ fn check_order(evicted: &Live, kept: &Live, context: &str) {
     let age = |part: &PartInfo, unit: i64| (part.ts.1.div_euclid(unit), part.rank);
     let ages = |live: &Live| {
         let of_day = |it: &&PartInfo| it.day == *last_gone;
-        let samples: Vec<_> = live.samples.iter().filter(of_day).map(|it| age(it, 1)).collect();
+        let ages = |parts: &[PartInfo]| -> Vec<_> {
+            parts.iter().filter(of_day).map(|it| age(it, 1)).collect()
+        };
+        let (samples, histograms) = (ages(&live.samples), ages(&live.histograms));
         let logs = live.logs.iter().filter(of_day).map(|it| age(it, NS_PER_MS)).collect();
-        [samples, logs]
+        [samples, histograms, logs]
     };
     let [gone, left] = [ages(evicted), ages(kept)];
     for (table, gone) in gone.iter().enumerate() {

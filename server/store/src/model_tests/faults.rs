@@ -144,7 +144,7 @@ impl World {
 
     /// A bit flips in a part or checkpoint while nobody has it open.
     pub(super) fn damage(&mut self) {
-        let tables = ["samples", "logs", "series", "streams"];
+        let tables = ["samples", "histograms", "logs", "series", "streams"];
         let table = tables[self.random.below(tables.len())];
         if self.objects.is_some() {
             return;
@@ -169,7 +169,7 @@ impl World {
         // They share their files with the store.
         self.snapshots.clear();
         match table {
-            "samples" | "series" => {
+            "samples" | "histograms" | "series" => {
                 self.model.doubt_samples(|it| format_day(sample_day(it)) == *day);
             }
             _ => self.model.doubt_logs(|it| format_day(log_day(it)) == *day),

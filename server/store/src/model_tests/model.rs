@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::day::day_of_ms;
 
-/// A series as it prints, and milliseconds.
+/// A series as it prints, and milliseconds; one of histograms with [`HISTOGRAM`] behind it.
 pub(super) type SampleKey = (String, i64);
+/// Behind the name of a series whose samples are native histograms.
+pub(super) const HISTOGRAM: &str = " histogram";
 /// A stream as it prints, nanoseconds, line and metadata.
 pub(super) type LogRowKey = (String, i64, String, Vec<(String, String)>);
 
@@ -170,6 +172,11 @@ impl Model {
 
 fn ms_of(row: &LogRowKey) -> i64 {
     row.1.div_euclid(1_000_000)
+}
+
+/// Whether it stands for a native histogram.
+pub(super) fn is_histogram(key: &SampleKey) -> bool {
+    key.0.ends_with(HISTOGRAM)
 }
 
 /// Of samples.

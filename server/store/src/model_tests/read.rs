@@ -20,10 +20,11 @@ use skep_wal::sim::Faults;
 
 use super::{
     HOSTS, World,
-    model::{LogRowKey, SampleKey},
+    model::{HISTOGRAM, LogRowKey, SampleKey},
+    writes::histogram,
 };
 use crate::{
-    Store,
+    Snapshot, Store,
     part_store::sim::{ObjectFaults, SimObjects},
 };
 
@@ -46,7 +47,7 @@ impl World {
         let may_list_more = self.may_list_more || self.lists_more_for_good();
         let has_host = |series: &str| series.contains(&format!("host=\"{host}\""));
         let found: BTreeSet<_> =
-            samples.into_iter().map(|it| it.0.0).filter(|it| has_host(it)).collect();
+            samples.into_iter().map(|it| series_of(it.0)).filter(|it| has_host(it)).collect();
         check_listed(&selected, &found, may_list_more, context);
         let selected =
             store.snapshot().streams().select(&[Matcher::equal("host", host)], TimeRange::ALL);
@@ -66,6 +67,7 @@ impl World {
         let found: Vec<_> = objects.names().into_iter().filter(is_part).collect();
         let tables = store.tables.lock().await;
         let mut live: Vec<_> = [
+            ("histograms", &tables.histograms),
             ("logs", &tables.logs),
             ("samples", &tables.samples),
             ("series", &tables.series),
@@ -93,6 +95,11 @@ fn check_listed(
     assert!(may_list_more || empty.is_empty(), "{context}: {empty:?} are listed without rows");
 }
 
+/// Without what tells that its samples are histograms.
+fn series_of((series, _): SampleKey) -> String {
+    series.strip_suffix(HISTOGRAM).map_or(series.clone(), str::to_owned)
+}
+
 async fn collect(table: Arc<dyn TableProvider>) -> Vec<RecordBatch> {
     static CONTEXT: LazyLock<SessionContext> = LazyLock::new(SessionContext::new);
     static STATE: LazyLock<SessionState> = LazyLock::new(|| CONTEXT.state());
@@ -101,14 +108,43 @@ async fn collect(table: Arc<dyn TableProvider>) -> Vec<RecordBatch> {
     plan.execute(0, Arc::clone(&TASK)).unwrap().try_collect().await.unwrap()
 }
 
+/// Samples by their bits, native histograms by those of their sum.
 pub(super) async fn read_samples(store: &Arc<Store>, may_lack_sets: bool) -> Vec<(SampleKey, u64)> {
     let snapshot = store.snapshot();
-    let names: BTreeMap<i64, String> = snapshot
-        .series()
-        .select(&[], TimeRange::ALL)
-        .into_iter()
-        .map(|(id, labels)| (id.0, labels.to_string()))
-        .collect();
+    let mut rows = read_floats(&snapshot, may_lack_sets).await;
+    rows.extend(read_histograms(&snapshot, may_lack_sets).await);
+    rows
+}
+
+async fn read_histograms(snapshot: &Snapshot, may_lack_sets: bool) -> Vec<(SampleKey, u64)> {
+    let Some(table) = snapshot.histograms() else { return Vec::new() };
+    let names = names_of(snapshot);
+    let mut rows = Vec::new();
+    let mut last = None;
+    for batch in collect(table).await {
+        for (id, sample) in crate::read_histograms(&batch).unwrap() {
+            let key = (id, sample.ts.0);
+            assert!(last < Some(key), "out of order: {last:?} before {key:?}");
+            last = Some(key);
+            let read = &sample.histogram;
+            let bits = read.sum.to_bits();
+            assert!(read.is_stale() || **read == histogram(read.sum), "{read:?}");
+            match names.get(&id) {
+                Some(name) => rows.push(((format!("{name}{HISTOGRAM}"), sample.ts.0), bits)),
+                None => assert!(may_lack_sets, "no series has id {id}"),
+            }
+        }
+    }
+    rows
+}
+
+fn names_of(snapshot: &Snapshot) -> BTreeMap<i64, String> {
+    let series = snapshot.series().select(&[], TimeRange::ALL);
+    series.into_iter().map(|(id, labels)| (id.0, labels.to_string())).collect()
+}
+
+async fn read_floats(snapshot: &Snapshot, may_lack_sets: bool) -> Vec<(SampleKey, u64)> {
+    let names = names_of(snapshot);
     let mut rows = Vec::new();
     let mut last = None;
     for batch in collect(snapshot.samples()).await {

@@ -108,8 +108,9 @@ impl World {
         let writes = async {
             for _ in 0..N_WRITES {
                 n_begun.update(|it| it + 1);
-                match self.random.below(5) {
+                match self.random.below(6) {
                     0 => self.delete(&store).await,
+                    5 => self.append_histograms(&store).await,
                     1 | 2 => self.append_logs(&store).await,
                     _ => self.append_samples(&store).await,
                 }

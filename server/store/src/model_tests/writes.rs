@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use skep_proto::{
-    KnownSeries as _, LogRow, LogRows, Matcher, Sample, SampleRows, TimeRange, TimestampMs,
-    TimestampNs,
+    HistogramRow, HistogramRows, HistogramSample, KnownSeries as _, LogRow, LogRows, Matcher,
+    NativeHistogram, Sample, SampleRows, Span, TimeRange, TimestampMs, TimestampNs,
 };
 
 use super::{
     HOSTS, HOUR_MS, World,
-    model::{LogRowKey, SampleKey},
+    model::{HISTOGRAM, LogRowKey, SampleKey},
 };
 use crate::{LabelsOf, Store};
 
@@ -77,6 +77,34 @@ impl World {
         }
         drop(known);
         let is_acked = store.append_samples(&rows).await.is_ok();
+        let oldest_ms = self.oldest_ms();
+        for (key, bits) in written.into_iter().filter(|it| it.0.1 >= oldest_ms) {
+            self.heads.samples.insert(key.clone());
+            self.model.sample(key, bits, is_acked);
+        }
+    }
+
+    pub(super) async fn append_histograms(&mut self, store: &Arc<Store>) {
+        let mut written = Vec::new();
+        let mut rows = HistogramRows::default();
+        for _ in 0..1 + self.random.below(3) {
+            let metric = METRICS[self.random.below(3)];
+            let host = HOSTS[self.random.below(3)];
+            let job = JOBS[self.random.below(JOBS.len())];
+            let n_histograms = 1 + self.random.below(4);
+            let mut histograms = Vec::new();
+            for _ in 0..n_histograms {
+                let it = histogram(self.value());
+                let ts = self.ts();
+                let series = series_name(metric, host, job) + HISTOGRAM;
+                written.push(((series, ts), it.sum.to_bits()));
+                histograms.push(HistogramSample { ts: TimestampMs(ts), histogram: it.into() });
+            }
+            let labels = [("__name__", metric), ("host", host), ("job", job)];
+            let labels = labels.into_iter().filter(|it| !it.1.is_empty()).collect();
+            rows.series.push(HistogramRow::of_unknown(labels, None, histograms));
+        }
+        let is_acked = store.append_histograms(&rows).await.is_ok();
         let oldest_ms = self.oldest_ms();
         for (key, bits) in written.into_iter().filter(|it| it.0.1 >= oldest_ms) {
             self.heads.samples.insert(key.clone());
@@ -152,6 +180,23 @@ impl World {
             self.model.delete_logs(is_deleted, is_acked);
         }
         self.may_list_more |= !is_acked;
+    }
+}
+
+/// The one of this sum.
+pub(super) fn histogram(sum: f64) -> NativeHistogram {
+    let span = |offset, length| Span { offset, length };
+    let n_buckets = sum.to_bits() % 5;
+    let counts: Vec<f64> = (0..n_buckets).map(|it| it as f64 + sum.abs()).collect();
+    NativeHistogram {
+        schema: 3,
+        zero_threshold: 1e-128,
+        zero_count: 7.0,
+        count: counts.iter().sum::<f64>() + 7.0,
+        sum,
+        negative_spans: vec![span(-3, 0), span(2, u32::try_from(n_buckets).unwrap())],
+        negative: counts,
+        ..NativeHistogram::default()
     }
 }
 
