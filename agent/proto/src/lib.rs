@@ -4,11 +4,12 @@
 //! No tokio, no arrow, no I/O: bytes and values only.
 
 mod escape;
+mod exemplar;
 mod fingerprint;
 pub mod frame;
 mod histogram;
-mod histogram_rows;
 mod index;
+mod keyed_rows;
 mod labels;
 pub mod loki_push;
 mod matcher;
@@ -20,10 +21,11 @@ mod sample;
 pub mod snappy;
 mod time;
 
+pub use exemplar::{EXEMPLAR_CHARS_MAX, Exemplar};
 pub use fingerprint::{Fingerprint, HashSecret, KnownSeries, SeriesRef};
 pub use histogram::{CUSTOM_BUCKETS_SCHEMA, HistogramSample, NativeHistogram, ResetHint, Span};
-pub use histogram_rows::{HistogramRow, HistogramRows};
 pub use index::{LabelIndex, SeriesId, StreamId};
+pub use keyed_rows::{ExemplarRows, HistogramRows, KeyedRow, KeyedRows};
 pub use labels::{
     LabelError, Labels, LabelsBuilder, hash_sorted_pairs, is_label_name, is_metric_name,
 };

@@ -1,6 +1,7 @@
 //! The contract of each endpoint, asked of real routers over a real store.
 
 mod admin;
+mod beside;
 mod cors;
 mod federate;
 mod files;

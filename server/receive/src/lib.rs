@@ -2,7 +2,7 @@
 //! rows that borrow from the unpacked body.
 //!
 //! Pure: bytes and header values in, rows or a typed error out. Every size has a limit
-//! ([`Limits`]), so a request costs at most about six times `plain_bytes_max` in memory.
+//! ([`Limits`]), so a request costs at most about nine times `plain_bytes_max` in memory.
 //!
 //! One bad series does not cost the others: what a request says wrongly about one series or stream
 //! is left out and told in [`Refused`]; the caller stores the rest and answers 400 with its text,

@@ -1,6 +1,6 @@
 //! Prometheus remote-write 1.0 and 2.0: headers → format, body → [`SampleRows`].
 //!
-//! Native histograms come beside the samples; exemplars are counted and left out.
+//! Native histograms and exemplars come beside the samples.
 //!
 //! A series whose labels are spelled as before is told by the hash of their bytes
 //! ([`skep_proto::KnownSeries`]): its labels are neither parsed nor checked again.
@@ -11,7 +11,8 @@ mod v1;
 mod v2;
 
 use skep_proto::{
-    Fingerprint, HashSecret, HistogramRows, KnownSeries, SampleRows, SeriesRef, remote_write,
+    ExemplarRows, Fingerprint, HashSecret, HistogramRows, KnownSeries, SampleRows, SeriesRef,
+    remote_write,
 };
 
 use crate::{Error, Limits, Refused, UnsupportedMedia, body};
@@ -49,8 +50,8 @@ pub struct Decoded<'a> {
     pub histograms: HistogramRows<'a>,
     /// Refused ones included.
     n_histograms: usize,
-    /// Exemplars, not stored yet.
-    pub n_exemplars: usize,
+    /// Those that are none are left out: no sample depends on them.
+    pub exemplars: ExemplarRows<'a>,
 }
 
 /// The format the two headers announce; without them 1.0 in snappy, as Prometheus assumes.

@@ -20,6 +20,8 @@ const SYNC_INTERVAL_DEFAULT: &str = "1s";
 const RETENTION_MIN_ROLLUPS: Duration = Duration::from_hours(48);
 /// A query opens every part of its days.
 const PARTS_PER_DAY_MAX: usize = 1_000;
+/// Each takes some 400 bytes.
+const EXEMPLARS_MAX: usize = 10_000_000;
 /// A part may take an eighth of the cap, and the log twice that.
 const MAX_BYTES_MIN: u64 = 16 << 20;
 
@@ -41,6 +43,7 @@ pub(super) struct RawStore {
     max_bytes: Option<String>,
     reserve_bytes: Option<String>,
     future_max: Option<String>,
+    exemplars_max: Option<usize>,
     parts_per_day_max: Option<usize>,
 }
 
@@ -83,6 +86,9 @@ impl RawStore {
         }
         if let Some(it) = &self.future_max {
             config.future_max = duration("store.future_max", it)?;
+        }
+        if let Some(n) = self.exemplars_max {
+            config.n_exemplars_max = count("store.exemplars_max", n, 0..=EXEMPLARS_MAX)?;
         }
         if let Some(n) = self.parts_per_day_max {
             config.parts_per_day_max = count("store.parts_per_day_max", n, 1..=PARTS_PER_DAY_MAX)?;

@@ -43,6 +43,9 @@ pub struct StoreConfig {
     /// Decoded samples and footers of parts that queries lately asked for are kept up to this many
     /// bytes.
     pub sample_cache_bytes: usize,
+    /// Exemplars in memory, of all series together; the oldest go first. They do not survive the
+    /// process.
+    pub n_exemplars_max: usize,
     /// A day with more parts of a table than this has them merged.
     pub parts_per_day_max: usize,
     /// After how many commits of a table a checkpoint stands for them all, so that a start need
@@ -69,6 +72,7 @@ impl StoreConfig {
             reserve_bytes: None,
             future_max: Duration::from_secs(2 * 86_400),
             sample_cache_bytes: 32 << 20,
+            n_exemplars_max: 100_000,
             parts_per_day_max: 8,
             commits_per_checkpoint: 10,
         }

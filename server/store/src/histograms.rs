@@ -4,9 +4,7 @@ mod columns;
 
 use std::sync::Arc;
 
-use skep_proto::{
-    HistogramRow, HistogramRows, HistogramSample, Labels, SeriesKey, hash_sorted_pairs,
-};
+use skep_proto::{HistogramRows, HistogramSample, KeyedRow, Labels, SeriesKey, hash_sorted_pairs};
 
 pub use columns::read_batch;
 pub(crate) use columns::{batches, hint_code, hint_of};
@@ -73,8 +71,8 @@ impl Store {
         let mut intake = Intake::default();
         let mut learnt = Vec::new();
         for row in &rows.series {
-            let mut histograms = Vec::with_capacity(row.histograms.len());
-            for it in &row.histograms {
+            let mut histograms = Vec::with_capacity(row.items.len());
+            for it in &row.items {
                 match bounds.check(it.ts.0, || format!("histogram of {}", self.labels_of(row))) {
                     Ok(()) => histograms.push(HistogramSample::clone(it)),
                     Err(rejection) => intake.appended.reject(1, rejection),
@@ -111,7 +109,7 @@ impl Store {
         Ok(intake)
     }
 
-    fn labels_of(&self, row: &HistogramRow<'_>) -> String {
+    fn labels_of(&self, row: &KeyedRow<'_, HistogramSample>) -> String {
         match row.key() {
             SeriesKey::Known(series) => {
                 let entry = self.series.entries(&[series.0]).pop();

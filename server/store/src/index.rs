@@ -156,6 +156,16 @@ impl Index {
         Ok(entry)
     }
 
+    /// The entry of a label set that is known.
+    pub(crate) fn find<'a>(
+        &self,
+        hash: u64,
+        pairs: &(impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone),
+    ) -> Option<Arc<Entry>> {
+        let is_it = |it: &Arc<Entry>| it.hash == hash && is_same(&it.labels, pairs.clone());
+        self.shard(hash).find(hash, is_it).map(Arc::clone)
+    }
+
     /// Takes a label set with the id it was given before a restart. Known ones stay as they are.
     pub(crate) fn restore(&self, id: i64, labels: Arc<Labels>) -> Arc<Entry> {
         let hash = labels.stable_hash();

@@ -23,6 +23,7 @@ mod delete;
 mod downsample;
 mod encode;
 mod error;
+mod exemplars;
 mod filter;
 mod flush;
 #[doc(hidden)]
@@ -77,6 +78,7 @@ pub use delete::{DeleteError, DeleteInfo};
 pub use downsample::{Rollup, RollupPeriod, RollupPeriods, Rollups};
 pub use encode::EncodeError;
 pub use error::{AppendError, Appended, OpenError, Rejection};
+pub use exemplars::SeriesExemplars;
 pub use flush::FlushError;
 pub use histograms::read_batch as read_histograms;
 pub use index::KnownSpellings;

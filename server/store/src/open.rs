@@ -123,6 +123,7 @@ impl Store {
             streams,
             view: Mutex::new(view),
             metadata,
+            exemplars: Mutex::default(),
             changes: Changes::default(),
             sample_cache: Arc::new(Cache::new(config.sample_cache_bytes)),
             tables: Arc::new(tokio::sync::Mutex::new(tables)),

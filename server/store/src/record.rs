@@ -337,6 +337,7 @@ pub(crate) fn unzigzag(value: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use skep_proto::{HistogramSample, NativeHistogram, ResetHint, Span, TimestampMs};
 
     use super::*;
     use crate::index::{IdOrder, Index};
@@ -399,8 +400,39 @@ mod tests {
         }
 
         #[test]
+        fn histograms_read_back_bit_for_bit(
+            all in prop::collection::vec(
+                (any::<i64>(), any::<i64>(), any::<[u64; 4]>(), any::<i8>(),
+                 prop::collection::vec((any::<i32>(), any::<u32>(), any::<f64>()), 0..4)), 0..5),
+        ) {
+            let columns = HistogramColumns(all.into_iter().map(|(id, ts, bits, schema, lists)| {
+                let [zero_threshold, zero_count, count, sum] = bits.map(f64::from_bits);
+                let spans: Vec<_> = lists.iter().map(|it| Span { offset: it.0, length: it.1 }).collect();
+                let histogram = NativeHistogram {
+                    reset_hint: [ResetHint::Gauge, ResetHint::Unknown][usize::from(schema > 0)],
+                    schema, zero_threshold, zero_count, count, sum,
+                    positive_spans: spans,
+                    negative: lists.iter().map(|it| it.2).collect(),
+                    ..NativeHistogram::default()
+                };
+                (id, vec![HistogramSample { ts: TimestampMs(ts), histogram: histogram.into() }])
+            }).collect());
+            let registrations = vec![(5, labels("a"))];
+            let bytes = encode_histograms(&registrations, &columns);
+            let record = Record::decompress(&bytes).unwrap();
+            // Not by value: NaN differs from itself.
+            let expected = format!("{:?}", Content::Histograms { registrations, columns });
+            prop_assert_eq!(format!("{:?}", record.parse().unwrap()), expected);
+            for end in 0..record.body.len() {
+                let body = Cow::Borrowed(&record.body[..end]);
+                let cut = Record { kind: KIND_HISTOGRAMS, body };
+                prop_assert!(cut.parse().is_err());
+            }
+        }
+
+        #[test]
         fn no_bytes_make_the_parser_panic(body in prop::collection::vec(any::<u8>(), 0..200),
-                                          kind in 0_u8..4) {
+                                          kind in 0_u8..6) {
             drop(Record { kind, body: Cow::Borrowed(&body) }.parse());
             drop(Record::decompress(&body));
         }

@@ -20,6 +20,7 @@ use crate::{
     day::NS_PER_MS,
     delete::Deletes,
     error::{AppendError, Appended, Rejection},
+    exemplars::Exemplars,
     flush::Tables,
     index::{Entry, Index, IndexSnapshot, Spellings},
     merge::Table,
@@ -49,6 +50,7 @@ pub struct Store {
     pub(crate) streams: Arc<Index>,
     pub(crate) view: Mutex<View>,
     pub(crate) metadata: Mutex<Arc<BTreeMap<String, Metadata>>>,
+    pub(crate) exemplars: Mutex<Exemplars>,
     /// When samples of which times were last written.
     pub(crate) changes: Changes,
     /// What queries lately read of the parts of samples.

@@ -11,6 +11,7 @@ mod bad_input;
 mod clients;
 mod crash;
 mod grafana;
+mod histograms;
 mod http;
 mod line;
 mod object_store;

@@ -68,7 +68,11 @@ old = deltalake.DeltaTable(table, version=told['version'])
 assert len(old.file_uris()) == told['numOfAddFiles'], (old.file_uris(), told)
 "#;
 
-async fn run(python: &std::ffi::OsStr, script: &str, dir: &Path) -> anyhow::Result<String> {
+pub(super) async fn run(
+    python: &std::ffi::OsStr,
+    script: &str,
+    dir: &Path,
+) -> anyhow::Result<String> {
     let mut command = Command::new(python);
     command.arg("-c").arg(format!("{script}{END_OF_PYTHON}")).arg(dir);
     let mut process = Process::start("python", &mut command)?;
@@ -76,7 +80,7 @@ async fn run(python: &std::ffi::OsStr, script: &str, dir: &Path) -> anyhow::Resu
     Ok(process.log())
 }
 
-fn python(test: &str) -> Option<std::ffi::OsString> {
+pub(super) fn python(test: &str) -> Option<std::ffi::OsString> {
     let python = std::env::var_os("SKEP_TEST_PYTHON").filter(|it| Path::new(it).exists());
     if python.is_none() {
         skipped(test, "SKEP_TEST_PYTHON names no Python (cargo xtask test sets it)");

@@ -31,7 +31,7 @@ pub(super) async fn write(
     let format = negotiate(text(CONTENT_TYPE), text(CONTENT_ENCODING)).map_err(ApiError::from)?;
     let body = body.map_err(ApiError::from)?;
     api.telemetry.bytes_received.add(body.len());
-    let (histograms, prepared, refused) = {
+    let (histograms, n_exemplars, prepared, refused) = {
         let plain = decompress(format, &body, &api.receive).map_err(ApiError::from)?;
         drop(body);
         let decoded = decode_known(format, &plain, &api.receive, &mut api.store.known_series())
@@ -42,7 +42,9 @@ pub(super) async fn write(
             let appended = api.store.append_histograms(&decoded.histograms).await;
             appended.map_err(|error| ApiError::from_append(&api, &error))?
         };
-        (histograms, api.store.prepare_samples(&decoded.rows).await, decoded.refused)
+        let prepared = api.store.prepare_samples(&decoded.rows).await;
+        let n_exemplars = api.store.add_exemplars(&decoded.exemplars);
+        (histograms, n_exemplars, prepared, decoded.refused)
     };
     // The request's bytes are gone while it waits for the disk.
     let appended = match prepared {
@@ -60,17 +62,18 @@ pub(super) async fn write(
         Some(error) => WriteError(error).into_response(),
     };
     if format.version == Version::V2 {
-        tell_written(response.headers_mut(), n_samples, histograms.n_accepted);
+        let n_histograms = histograms.n_accepted;
+        tell_written(response.headers_mut(), [n_samples, n_histograms, n_exemplars]);
     }
     Ok(response)
 }
 
-/// 2.0's senders compare these with what they sent; exemplars are not stored yet.
-fn tell_written(headers: &mut HeaderMap, n_samples: usize, n_histograms: usize) {
+/// 2.0's senders compare these with what they sent.
+fn tell_written(headers: &mut HeaderMap, [n_samples, n_histograms, n_exemplars]: [usize; 3]) {
     for (name, count) in [
         (header::SAMPLES_WRITTEN, n_samples),
         (header::HISTOGRAMS_WRITTEN, n_histograms),
-        (header::EXEMPLARS_WRITTEN, 0),
+        (header::EXEMPLARS_WRITTEN, n_exemplars),
     ] {
         if let Ok(name) = HeaderName::try_from(name) {
             headers.insert(name, HeaderValue::from(count));

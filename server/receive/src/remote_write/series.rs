@@ -1,7 +1,7 @@
 //! One series on its way into the rows: its labels are checked here, for both versions.
 
 use skep_proto::{
-    Fingerprint, HistogramRow, HistogramRows, HistogramSample, KnownSeries, SeriesRef,
+    Exemplar, Fingerprint, HistogramRows, HistogramSample, KeyedRow, KnownSeries, SeriesRef,
     names::METRIC_NAME,
 };
 
@@ -60,7 +60,7 @@ pub(super) struct Series<'a> {
     histograms: Vec<HistogramSample>,
     histogram_faults: Vec<HistogramFault>,
     n_histograms: usize,
-    pub(super) n_exemplars: usize,
+    pub(super) exemplars: Vec<Exemplar>,
     /// Found while scanning; the samples are still counted.
     pub(super) fault: Option<SeriesFault>,
 }
@@ -73,7 +73,7 @@ impl<'a> Series<'a> {
         self.histograms.clear();
         self.histogram_faults.clear();
         self.n_histograms = 0;
-        self.n_exemplars = 0;
+        self.exemplars.clear();
         self.fault = None;
     }
 
@@ -106,6 +106,13 @@ impl<'a> Series<'a> {
         Ok(())
     }
 
+    /// An exemplar; `None` is not one.
+    pub(super) fn exemplar(&mut self, exemplar: Option<Exemplar>) {
+        if self.exemplars.len() < EXEMPLARS_MAX {
+            self.exemplars.extend(exemplar);
+        }
+    }
+
     /// Looks for the series by its fingerprint, unless its labels have to be told.
     pub(super) fn know(&mut self, known: &mut impl KnownSeries) {
         let fingerprint = self.fingerprint.filter(|_| self.histogram_faults.is_empty());
@@ -123,7 +130,7 @@ impl<'a> Series<'a> {
         decoded: &mut Decoded<'a>,
         limits: &Limits,
     ) -> Result<(), Error> {
-        let Decoded { rows, refused, histograms, .. } = decoded;
+        let Decoded { rows, refused, histograms, exemplars, .. } = decoded;
         if rows.n_series() + refused.n_series >= limits.series_max {
             return Err(TooLarge::Series { n_max: limits.series_max }.into());
         }
@@ -134,7 +141,6 @@ impl<'a> Series<'a> {
         if decoded.n_histograms > histograms_max(limits) {
             return Err(TooLarge::Histograms { n_max: histograms_max(limits) }.into());
         }
-        decoded.n_exemplars += self.n_exemplars;
         let checked = match (self.fault.take(), self.known) {
             (Some(fault), _) => Err(fault),
             (None, Some(_)) => Ok(()),
@@ -142,6 +148,10 @@ impl<'a> Series<'a> {
         };
         if checked.is_ok() && self.n_histograms > 0 {
             self.finish_histograms(histograms, refused);
+        }
+        if checked.is_ok() && !self.exemplars.is_empty() {
+            let items = std::mem::take(&mut self.exemplars);
+            exemplars.series.push(self.keyed(items));
         }
         match (checked, self.known) {
             (Err(fault), _) => refused.series(rows.drop_unended() + self.n_histograms, &fault),
@@ -162,13 +172,16 @@ impl<'a> Series<'a> {
             refused.values(1, &HistogramOf { fault, labels });
         }
         let histograms = std::mem::take(&mut self.histograms);
-        if histograms.is_empty() {
-            return;
+        if !histograms.is_empty() {
+            rows.series.push(self.keyed(histograms));
         }
-        rows.series.push(match self.known {
-            Some(known) => HistogramRow::of_known(known, histograms),
-            None => HistogramRow::of_unknown(self.labels.clone(), self.fingerprint, histograms),
-        });
+    }
+
+    fn keyed<T>(&self, items: Vec<T>) -> KeyedRow<'a, T> {
+        match self.known {
+            Some(known) => KeyedRow::of_known(known, items),
+            None => KeyedRow::of_unknown(self.labels.clone(), self.fingerprint, items),
+        }
     }
 }
 
@@ -186,6 +199,8 @@ impl Fault for HistogramOf<'_> {
     }
 }
 
+/// Of one series and request: senders have one for each bucket at most.
+pub(super) const EXEMPLARS_MAX: usize = 1_000;
 /// Each takes more memory than bytes: of empty ones two are enough for two hundred.
 const HISTOGRAMS_MAX: usize = 100_000;
 

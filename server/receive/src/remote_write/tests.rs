@@ -48,18 +48,20 @@ fn render(decoded: &Decoded<'_>) -> String {
     for it in &decoded.rows.metadata {
         out += &format!("# {} {} {:?} {:?}\n", it.metric, it.kind.as_str(), it.help, it.unit);
     }
-    let Decoded { refused, histograms, n_exemplars, .. } = decoded;
+    let Decoded { refused, histograms, exemplars, .. } = decoded;
     for row in &histograms.series {
         if let SeriesKey::Labels(labels, _) = row.key() {
             out += &labels_text(labels);
         }
-        for it in &row.histograms {
+        for it in &row.items {
             out += &format!(" {:?}@{}", it.histogram, it.ts.0);
         }
         out += "\n";
     }
-    if *n_exemplars > 0 {
-        out += &format!("{n_exemplars} exemplars\n");
+    for row in &exemplars.series {
+        for it in &row.items {
+            out += &format!("exemplar {} {}@{}\n", it.labels, it.value, it.ts.0);
+        }
     }
     if !refused.is_empty() {
         out += &format!("refused {} series, {} samples:\n", refused.n_series, refused.n_values);

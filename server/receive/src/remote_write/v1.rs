@@ -1,6 +1,8 @@
 //! `prometheus.WriteRequest`: every series spells its labels out, metadata comes beside them.
 
-use skep_proto::{KnownSeries, MetricKind, MetricMetadata};
+use skep_proto::{
+    EXEMPLAR_CHARS_MAX, Exemplar, KnownSeries, MetricKind, MetricMetadata, TimestampMs,
+};
 
 use super::{
     Decoded,
@@ -66,7 +68,7 @@ fn scan_series<'a>(
                 series.fingerprint = None;
             }
             2 => series::sample(field.bytes()?, decoded, limits)?,
-            3 => series.n_exemplars += 1,
+            3 => series.exemplar(exemplar(field.message()?)?),
             4 => series.histogram(field.message()?, limits)?,
             _ => {}
         }
@@ -112,6 +114,25 @@ fn label(message: Fields<'_>) -> Result<(&str, &str), WireError> {
         }
     }
     Ok(label)
+}
+
+/// `Exemplar`: labels 1, value 2, timestamp 3.
+fn exemplar(message: Fields<'_>) -> Result<Option<Exemplar>, WireError> {
+    let (mut labels, mut value, mut ts) = (Vec::new(), 0.0, TimestampMs(0));
+    for field in message {
+        let field = field?;
+        match field.number {
+            1 if labels.len() <= EXEMPLAR_CHARS_MAX => match label(field.message()?) {
+                Ok(pair) => labels.push(pair),
+                Err(WireError::Utf8(_)) => return Ok(None),
+                Err(error) => return Err(error),
+            },
+            2 => value = field.double()?,
+            3 => ts = TimestampMs(field.int64()?),
+            _ => {}
+        }
+    }
+    Ok(Exemplar::new(labels, value, ts))
 }
 
 /// `MetricMetadata`: type 1, family 2, help 4, unit 5; none where it names no metric or is not

@@ -4,12 +4,13 @@
 use std::collections::HashSet;
 
 use skep_proto::{
-    Fingerprint, HashSecret, KnownSeries, MetricKind, MetricMetadata, names::METRIC_NAME,
+    EXEMPLAR_CHARS_MAX, Exemplar, Fingerprint, HashSecret, KnownSeries, MetricKind, MetricMetadata,
+    TimestampMs, names::METRIC_NAME,
 };
 
 use super::{
     Decoded,
-    series::{self, Series, SeriesFault},
+    series::{self, EXEMPLARS_MAX, Series, SeriesFault},
 };
 use crate::{
     BadData, Error, Limits,
@@ -46,6 +47,7 @@ pub(super) fn decode<'a>(
         refs.clear();
         scan_series(field, &mut series, &mut refs, &mut decoded, limits).map_err(BadData::Wire)?;
         series.fingerprint = refs.fingerprint(&symbols, known.secret(), limits);
+        refs.resolve_exemplars(&mut series, &symbols);
         series.know(known);
         if series.known.is_some() {
             series.finish(&mut decoded, limits)?;
@@ -94,7 +96,9 @@ fn scan_series(
             1 => refs.extend(field.varints()?, limits)?,
             2 => series::sample(field.bytes()?, decoded, limits)?,
             3 => series.histogram(field.message()?, limits)?,
-            4 => series.n_exemplars += 1,
+            4 if refs.exemplars.len() < EXEMPLARS_MAX => {
+                refs.exemplars.push(scan_exemplar(field.message()?)?);
+            }
             5 => refs.metadata = Some(scan_metadata(field.message()?)?),
             _ => {}
         }
@@ -109,6 +113,7 @@ struct Refs {
     labels: Vec<u64>,
     n_labels: usize,
     metadata: Option<Metadata>,
+    exemplars: Vec<ExemplarRefs>,
     spelling: Vec<u8>,
 }
 
@@ -117,6 +122,7 @@ impl Refs {
         self.labels.clear();
         self.n_labels = 0;
         self.metadata = None;
+        self.exemplars.clear();
     }
 
     /// Keeps two more labels than the limit, so that [`Series::label`] sees that they are too many.
@@ -160,6 +166,17 @@ impl Refs {
         Some(secret.fingerprint(&self.spelling))
     }
 
+    fn resolve_exemplars(&self, series: &mut Series<'_>, symbols: &[Symbol<'_>]) {
+        let text = |symbol_ref: &u64| symbol(symbols, *symbol_ref)?.text;
+        for it in &self.exemplars {
+            let (pairs, rest) = it.labels.as_chunks::<2>();
+            let pairs = pairs.iter().map(|[name, value]| text(name).zip(text(value)));
+            let pairs: Option<Vec<_>> = pairs.collect();
+            let pairs = pairs.filter(|_| rest.is_empty());
+            series.exemplar(pairs.and_then(|pairs| Exemplar::new(pairs, it.value, it.ts)));
+        }
+    }
+
     fn resolve<'a>(&self, series: &mut Series<'a>, symbols: &[Symbol<'a>], limits: &Limits) {
         let mut name = None;
         for symbol_ref in &self.labels {
@@ -192,6 +209,37 @@ fn text<'a>(series: &mut Series<'a>, symbols: &[Symbol<'a>], symbol_ref: u64) ->
             ""
         }
     }
+}
+
+/// An exemplar whose labels are references.
+#[derive(Debug)]
+struct ExemplarRefs {
+    labels: Vec<u64>,
+    value: f64,
+    ts: TimestampMs,
+}
+
+/// `Exemplar`: label references 1, value 2, timestamp 3.
+fn scan_exemplar(message: Fields<'_>) -> Result<ExemplarRefs, WireError> {
+    let mut exemplar = ExemplarRefs { labels: Vec::new(), value: 0.0, ts: TimestampMs(0) };
+    for field in message {
+        let field = field?;
+        match field.number {
+            1 => {
+                for symbol_ref in field.varints()? {
+                    let symbol_ref = symbol_ref?;
+                    // One more than there can be in as many characters.
+                    if exemplar.labels.len() <= 2 * EXEMPLAR_CHARS_MAX {
+                        exemplar.labels.push(symbol_ref);
+                    }
+                }
+            }
+            2 => exemplar.value = field.double()?,
+            3 => exemplar.ts = TimestampMs(field.int64()?),
+            _ => {}
+        }
+    }
+    Ok(exemplar)
 }
 
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -119,12 +119,8 @@ impl TableSchema {
     }
 
     fn to_delta(&self) -> Value {
-        let mut fields: Vec<Value> = self
-            .schema
-            .fields()
-            .iter()
-            .map(|it| delta_field(it.name(), &delta_type(it.data_type()), it.is_nullable()))
-            .collect();
+        let mut fields: Vec<Value> =
+            self.schema.fields().iter().map(|it| delta_field_of(it)).collect();
         fields.push(delta_field(DAY, &json!("date"), true));
         json!({ "type": "struct", "fields": fields })
     }
@@ -142,14 +138,28 @@ fn delta_field(name: &str, of: &Value, is_nullable: bool) -> Value {
     json!({ "name": name, "type": of, "nullable": is_nullable, "metadata": {} })
 }
 
+fn delta_field_of(field: &Field) -> Value {
+    delta_field(field.name(), &delta_type(field.data_type()), field.is_nullable())
+}
+
 fn delta_type(of: &DataType) -> Value {
     match of {
         DataType::Int64 => json!("long"),
+        DataType::Int32 => json!("integer"),
         DataType::Int8 => json!("byte"),
         DataType::Float64 => json!("double"),
         DataType::Timestamp(..) => json!("timestamp"),
         DataType::Map(..) => json!({
             "type": "map", "keyType": "string", "valueType": "string", "valueContainsNull": true
+        }),
+        DataType::List(item) => json!({
+            "type": "array",
+            "elementType": delta_type(item.data_type()),
+            "containsNull": item.is_nullable()
+        }),
+        DataType::Struct(fields) => json!({
+            "type": "struct",
+            "fields": fields.iter().map(|it| delta_field_of(it)).collect::<Vec<_>>()
         }),
         _ => json!("string"),
     }

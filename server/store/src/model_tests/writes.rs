@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use skep_proto::{
-    HistogramRow, HistogramRows, HistogramSample, KnownSeries as _, LogRow, LogRows, Matcher,
+    HistogramRows, HistogramSample, KeyedRow, KnownSeries as _, LogRow, LogRows, Matcher,
     NativeHistogram, Sample, SampleRows, Span, TimeRange, TimestampMs, TimestampNs,
 };
 
@@ -102,7 +102,7 @@ impl World {
             }
             let labels = [("__name__", metric), ("host", host), ("job", job)];
             let labels = labels.into_iter().filter(|it| !it.1.is_empty()).collect();
-            rows.series.push(HistogramRow::of_unknown(labels, None, histograms));
+            rows.series.push(KeyedRow::of_unknown(labels, None, histograms));
         }
         let is_acked = store.append_histograms(&rows).await.is_ok();
         let oldest_ms = self.oldest_ms();

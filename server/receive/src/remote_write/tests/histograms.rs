@@ -154,7 +154,7 @@ fn a_stale_marker_is_kept() {
     let body = request_v1(vec![stale]);
     let plain = decompress(V1, &body, &small()).unwrap();
     let decoded = decode(V1, &plain, &small()).unwrap();
-    assert!(decoded.histograms.series[0].histograms[0].histogram.is_stale());
+    assert!(decoded.histograms.series[0].items[0].histogram.is_stale());
 }
 
 #[test]
