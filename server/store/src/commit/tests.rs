@@ -101,9 +101,12 @@ fn lists_and_structs_are_told_as_delta_has_them() {
     let schema = TableSchema::new("histograms", &schema::HISTOGRAMS, schema::SAMPLES_KEY);
     let store = Arc::new(LocalParts::new(Arc::new(RealFs)));
     TableLog::open(dir.path().to_owned(), schema, store, 10, 1_795_341_800_000).unwrap();
-    check(&dir.path().join("_delta_log/00000000000000000000.json"), &expect![[r#"
+    check(
+        &dir.path().join("_delta_log/00000000000000000000.json"),
+        &expect![[r#"
         {"protocol":{"minReaderVersion":1,"minWriterVersion":2}}
         {"metaData":{"configuration":{},"createdTime":1795341800000,"format":{"options":{},"provider":"parquet"},"id":"35bbea5e-0cc3-3398-5589-858074b1002f","name":"histograms","partitionColumns":["day"],"schemaString":"{\"fields\":[{\"metadata\":{},\"name\":\"series_id\",\"nullable\":false,\"type\":\"long\"},{\"metadata\":{},\"name\":\"ts\",\"nullable\":false,\"type\":\"timestamp\"},{\"metadata\":{},\"name\":\"reset_hint\",\"nullable\":false,\"type\":\"byte\"},{\"metadata\":{},\"name\":\"schema\",\"nullable\":false,\"type\":\"byte\"},{\"metadata\":{},\"name\":\"zero_threshold\",\"nullable\":false,\"type\":\"double\"},{\"metadata\":{},\"name\":\"zero_count\",\"nullable\":false,\"type\":\"double\"},{\"metadata\":{},\"name\":\"count\",\"nullable\":false,\"type\":\"double\"},{\"metadata\":{},\"name\":\"sum\",\"nullable\":false,\"type\":\"double\"},{\"metadata\":{},\"name\":\"positive_spans\",\"nullable\":false,\"type\":{\"containsNull\":false,\"elementType\":{\"fields\":[{\"metadata\":{},\"name\":\"offset\",\"nullable\":false,\"type\":\"integer\"},{\"metadata\":{},\"name\":\"length\",\"nullable\":false,\"type\":\"integer\"}],\"type\":\"struct\"},\"type\":\"array\"}},{\"metadata\":{},\"name\":\"negative_spans\",\"nullable\":false,\"type\":{\"containsNull\":false,\"elementType\":{\"fields\":[{\"metadata\":{},\"name\":\"offset\",\"nullable\":false,\"type\":\"integer\"},{\"metadata\":{},\"name\":\"length\",\"nullable\":false,\"type\":\"integer\"}],\"type\":\"struct\"},\"type\":\"array\"}},{\"metadata\":{},\"name\":\"positive\",\"nullable\":false,\"type\":{\"containsNull\":false,\"elementType\":\"double\",\"type\":\"array\"}},{\"metadata\":{},\"name\":\"negative\",\"nullable\":false,\"type\":{\"containsNull\":false,\"elementType\":\"double\",\"type\":\"array\"}},{\"metadata\":{},\"name\":\"custom_values\",\"nullable\":false,\"type\":{\"containsNull\":false,\"elementType\":\"double\",\"type\":\"array\"}},{\"metadata\":{},\"name\":\"day\",\"nullable\":true,\"type\":\"date\"}],\"type\":\"struct\"}"}}
         {"commitInfo":{"engineInfo":"skep/0.1.0","operation":"CREATE TABLE","operationParameters":{},"timestamp":1795341800000,"walSeq":0}}
-    "#]]);
+    "#]],
+    );
 }
