@@ -151,11 +151,22 @@ impl MetricStorage {
             .map(|it| schema.index_of(it))
             .into_iter()
             .collect::<Result<Vec<_>, _>>()?;
+        self.scan_columns(table, Some(&projection), ids, range).await
+    }
+
+    /// Rows of a run of ids in order of (series, time), in one partition; `projection` keeps these
+    /// two first.
+    async fn scan_columns(
+        &self,
+        table: &Arc<dyn TableProvider>,
+        projection: Option<&Vec<usize>>,
+        ids: &[i64],
+        range: TimeRange,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let mut filters: Vec<Expr> = id_filter(column::SERIES_ID, ids).into_iter().collect();
         filters.push(col(column::TS).gt_eq(timestamp(range.start)));
         filters.push(col(column::TS).lt_eq(timestamp(range.end)));
-        let scan =
-            table.scan(self.session.state.as_ref(), Some(&projection), &filters, None).await?;
+        let scan = table.scan(self.session.state.as_ref(), projection, &filters, None).await?;
         sorted(scan, [column::SERIES_ID, column::TS])
     }
 

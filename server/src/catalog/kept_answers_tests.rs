@@ -8,11 +8,11 @@ use std::{
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use skep_promql::{Grid, Value};
-use skep_proto::{Clock, Matcher, Sample, SampleRows, TimeRange, TimestampNs};
+use skep_proto::{Clock, Matcher, Sample, SampleRows, TimeRange};
 use skep_query::{Engine, Limits, PromqlOptions};
 use skep_store::{Durability, LabelsOf, StoreConfig};
 
-use super::*;
+use super::{tests::TestClock, *};
 
 const START_MS: i64 = 20_700 * 86_400_000;
 const SCRAPE_MS: i64 = 15_000;
@@ -33,15 +33,6 @@ const QUERIES: [&str; 12] = [
     "last_over_time(requests_total[1m] @ end())",
     "requests_total > 50 or vector(time())",
 ];
-
-#[derive(Debug)]
-struct TestClock(AtomicI64);
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampNs {
-        TimestampMs(self.0.load(Ordering::Relaxed)).to_ns()
-    }
-}
 
 struct World {
     store: Arc<Store>,

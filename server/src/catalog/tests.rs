@@ -27,7 +27,7 @@ const BOTH: RollupPeriods =
     RollupPeriods { minutes_5: Some(RollupPeriod::Forever), hour_1: Some(RollupPeriod::Forever) };
 
 #[derive(Debug)]
-struct TestClock(AtomicI64);
+pub(super) struct TestClock(pub(super) AtomicI64);
 
 impl Clock for TestClock {
     fn now(&self) -> TimestampNs {

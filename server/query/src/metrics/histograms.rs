@@ -6,20 +6,13 @@ use arrow::{
     array::{AsArray as _, RecordBatch},
     datatypes::{Float64Type, Int64Type, TimestampMillisecondType},
 };
-use datafusion::{
-    catalog::TableProvider,
-    common::{DataFusionError, internal_datafusion_err},
-    logical_expr::{Expr, col},
-    physical_plan::ExecutionPlan,
-};
+use datafusion::common::{DataFusionError, internal_datafusion_err};
 use futures::TryStreamExt as _;
 use skep_promql::{HistogramSeries, StorageError};
-use skep_proto::{
-    HistogramSample, Matcher, NativeHistogram, Sample, TimeRange, TimestampMs, names::column,
-};
+use skep_proto::{HistogramSample, Matcher, NativeHistogram, Sample, TimeRange, TimestampMs};
 
-use super::{MetricStorage, Selection, sorted, timestamp};
-use crate::{catalog::Histograms, explain::LeafPlan, id_filter::id_filter};
+use super::{MetricStorage, Selection};
+use crate::{catalog::Histograms, explain::LeafPlan};
 
 impl MetricStorage {
     pub(super) async fn histograms_of(
@@ -57,7 +50,7 @@ impl MetricStorage {
         ids: &[i64],
         range: TimeRange,
     ) -> Result<BTreeMap<i64, Vec<HistogramSample>>, DataFusionError> {
-        let plan = self.scan_rows(&histograms.table(), ids, range).await?;
+        let plan = self.scan_columns(&histograms.table(), None, ids, range).await?;
         let mut by_id: BTreeMap<i64, Vec<HistogramSample>> = BTreeMap::new();
         let mut batches = plan.execute(0, Arc::clone(&self.session.task))?;
         while let Some(batch) = batches.try_next().await? {
@@ -100,20 +93,6 @@ impl MetricStorage {
             }
         }
         Ok(by_id)
-    }
-
-    /// All columns, in order of (series, time), in one partition.
-    async fn scan_rows(
-        &self,
-        table: &Arc<dyn TableProvider>,
-        ids: &[i64],
-        range: TimeRange,
-    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let mut filters: Vec<Expr> = id_filter(column::SERIES_ID, ids).into_iter().collect();
-        filters.push(col(column::TS).gt_eq(timestamp(range.start)));
-        filters.push(col(column::TS).lt_eq(timestamp(range.end)));
-        let scan = table.scan(self.session.state.as_ref(), None, &filters, None).await?;
-        sorted(scan, [column::SERIES_ID, column::TS])
     }
 }
 
