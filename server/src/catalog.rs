@@ -20,6 +20,7 @@ impl Catalog for StoreCatalog {
             samples: snapshot.samples(),
             streams: snapshot.streams(),
             logs: snapshot.logs(),
+            lines: snapshot.log_lines(),
             histograms: StoreHistograms::of(&snapshot),
             rollups: Some(Arc::new(StoreRollups(snapshot))),
         }

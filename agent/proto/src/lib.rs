@@ -11,6 +11,7 @@ mod histogram;
 mod index;
 mod keyed_rows;
 mod labels;
+mod log_blocks;
 pub mod loki_push;
 mod matcher;
 pub mod names;
@@ -28,6 +29,11 @@ pub use index::{LabelIndex, SeriesId, StreamId};
 pub use keyed_rows::{ExemplarRows, HistogramRows, KeyedRow, KeyedRows};
 pub use labels::{
     LabelError, Labels, LabelsBuilder, hash_sorted_pairs, is_label_name, is_metric_name,
+};
+pub use log_blocks::{
+    LineNeed, LogBlock, LogBlockInfo, LogBlockReader, LogBlocks, LogColumnData, LogColumns,
+    LogReadError, LogTable, LogWanted, MetadataBuilder, MetadataColumn, Pending, TEMPLATE_VALUES,
+    TextColumn, Texts, join_template,
 };
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use rows::{

@@ -72,6 +72,8 @@ pub mod column {
     pub const TEMPLATE: &str = "template";
     /// `VARCHAR`: a log line's values, empty where the template asks for fewer.
     pub const VALUES: [&str; 8] = ["v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7"];
+    /// `INTEGER`: how many bytes a log line has.
+    pub const LINE_BYTES: &str = "line_bytes";
     /// `MAP<VARCHAR, VARCHAR>`: a log line's structured metadata.
     pub const METADATA: &str = "metadata";
 }

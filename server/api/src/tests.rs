@@ -54,6 +54,7 @@ impl Catalog for OfStore {
             samples: snapshot.samples(),
             streams: snapshot.streams(),
             logs: snapshot.logs(),
+            lines: snapshot.log_lines(),
             rollups: None,
             histograms: None,
         }

@@ -11,7 +11,7 @@ use skep_proto::{Labels, TimestampNs};
 
 use crate::{
     leaf::{Direction, Entry, EntryLabels, LogScan, LogStream},
-    pipeline::{Category, Line, LineLabels, Pipeline},
+    pipeline::{Category, Line, LineLabels, Pipeline, Shape},
 };
 
 /// What a kept line takes beside its text.
@@ -26,7 +26,6 @@ pub struct LogCollector {
     limit: usize,
     /// The worst kept line is on top.
     kept: BinaryHeap<Kept>,
-    n_lines: u64,
     n_bytes: usize,
     groups: Vec<Arc<EntryLabels>>,
     group_of: HashMap<Arc<EntryLabels>, usize>,
@@ -68,7 +67,6 @@ impl LogCollector {
             direction: scan.direction,
             limit: scan.limit,
             kept: BinaryHeap::new(),
-            n_lines: 0,
             n_bytes: 0,
             groups: Vec::new(),
             group_of: HashMap::new(),
@@ -95,14 +93,15 @@ impl LogCollector {
         }
     }
 
-    /// Takes one line of the stream, with its metadata sorted by name.
+    /// Takes one line of the stream, with its metadata sorted by name. Of lines of one time, that
+    /// of the greater place came later.
     pub fn push<'a>(
         &mut self,
         ts: TimestampNs,
+        place: u64,
         text: &'a str,
         metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) {
-        self.n_lines += 1;
         if !self.wants(ts) {
             return;
         }
@@ -115,8 +114,8 @@ impl LogCollector {
         let line = line.text.into_owned();
         let group = self.group();
         let rank = match self.direction {
-            Direction::Forward => Rank::Forward(ts.0, self.n_lines),
-            Direction::Backward => Rank::Backward(Reverse(ts.0), Reverse(self.n_lines)),
+            Direction::Forward => Rank::Forward(ts.0, place),
+            Direction::Backward => Rank::Backward(Reverse(ts.0), Reverse(place)),
         };
         self.n_bytes += line.len() + KEPT_BYTES;
         self.kept.push(Kept { rank, group, line });
@@ -125,6 +124,11 @@ impl LogCollector {
         {
             self.n_bytes = self.n_bytes.saturating_sub(worst.line.len() + KEPT_BYTES);
         }
+    }
+
+    /// What the pipeline makes of lines of this template that belong to the stream.
+    pub fn shape(&mut self, template: &str) -> Shape {
+        self.pipeline.shape(template, &mut self.labels)
     }
 
     /// What the kept lines take, for the memory account of a query.

@@ -15,18 +15,22 @@ mod logfmt;
 pub(crate) mod pattern;
 mod pick;
 mod regexp;
+mod shape;
 mod unwrap;
 
 use std::borrow::Cow;
+
+pub(crate) use self::labels::DUPLICATE_SUFFIX;
 
 pub use self::{
     hints::Hints,
     labels::{Category, LineLabels},
     line_filter::Needle,
+    shape::{Known, Shape, Verdict},
     unwrap::Unwrapped,
 };
 use crate::{
-    ast::{Stage, Unwrap},
+    ast::{LabelFilter, Stage, Unwrap},
     error::QueryError,
 };
 
@@ -48,8 +52,13 @@ pub(crate) trait RunStage: Send + Sync + std::fmt::Debug {
 #[derive(Debug)]
 pub struct Pipeline {
     stages: Vec<Box<dyn RunStage>>,
+    /// What `stages` were compiled from.
+    ast: Vec<Stage>,
     unwrap: Option<unwrap::Unwrapper>,
+    unwrap_label: Option<String>,
+    unwrap_filters: Vec<LabelFilter>,
     needles: Vec<Needle>,
+    keeps_all: bool,
     hints: Hints,
 }
 
@@ -72,8 +81,14 @@ impl Pipeline {
     ) -> Result<Self, QueryError> {
         Ok(Self {
             needles: line_filter::needles(stages),
+            keeps_all: !stages
+                .iter()
+                .any(|it| matches!(it, Stage::LineFilter(_) | Stage::LabelFilter(_))),
             stages: stages.iter().map(compile_stage).collect::<Result<_, _>>()?,
+            ast: stages.to_vec(),
             unwrap: unwrap.map(unwrap::Unwrapper::compile).transpose()?,
+            unwrap_label: unwrap.map(|it| it.label.clone()),
+            unwrap_filters: unwrap.map(|it| it.filters.clone()).unwrap_or_default(),
             hints,
         })
     }
@@ -82,6 +97,21 @@ impl Pipeline {
     /// line as it is stored, so a scan may drop lines by them before anything else.
     pub fn needles(&self) -> &[Needle] {
         &self.needles
+    }
+
+    /// Whether lines stay as they are, all of them.
+    pub fn has_no_stages(&self) -> bool {
+        self.stages.is_empty() && self.unwrap.is_none()
+    }
+
+    /// The labels that stages and the aggregation above them look at, if those are known.
+    pub(crate) fn label_names(&self) -> &[String] {
+        self.hints.required().unwrap_or_default()
+    }
+
+    /// Whether every line passes, whatever it is.
+    pub fn keeps_all(&self) -> bool {
+        self.keeps_all
     }
 
     /// What the stages need to know about the labels above them; put it into the [`LineLabels`].

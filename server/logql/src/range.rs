@@ -2,7 +2,7 @@
 
 mod over_time;
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, ops::Range, sync::Arc};
 
 use skep_promql::{Grid, Grouping, Matrix, Row, StorageError, absent, is_absent};
 use skep_proto::{
@@ -14,7 +14,7 @@ use crate::{
     ast::RangeOp,
     error::QueryError,
     leaf::RangeLeaf,
-    pipeline::{Line, LineLabels, Pipeline, Unwrapped},
+    pipeline::{DUPLICATE_SUFFIX, Known, Line, LineLabels, Pipeline, Shape, Unwrapped, Verdict},
 };
 
 /// What a range aggregation may hold.
@@ -150,15 +150,78 @@ impl RangeCollector {
         if !self.pipeline.process(&mut line) {
             return Ok(());
         }
-        #[expect(clippy::cast_precision_loss, reason = "no line has 2^53 bytes")]
-        let n_bytes = line.text.len() as f64;
-        let value = match (self.pipeline.unwrap(&mut line), self.kind) {
-            (Unwrapped::Skip, _) => return Ok(()),
-            (Unwrapped::Value(value), _) => value,
-            (Unwrapped::NoStage, Kind::Count { of_bytes: true, .. }) => n_bytes,
-            (Unwrapped::NoStage, _) => 1.0,
-        };
+        let n_bytes = line.text.len() as u64;
+        let unwrapped = self.pipeline.unwrap(&mut line);
+        let Some(value) = self.value(unwrapped, || n_bytes) else { return Ok(()) };
         let series = self.series()?;
+        self.add(series, ts, (first, last), value)
+    }
+
+    /// What the pipeline makes of lines of this template that belong to the stream.
+    pub fn shape(&mut self, template: &str) -> Shape {
+        self.pipeline.shape(template, &mut self.labels)
+    }
+
+    /// Takes one line of the stream whose template and values tell all that matters. `series` is
+    /// where earlier lines of the stream and template went, if all go to the same.
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn push_known<'v>(
+        &mut self,
+        ts: TimestampNs,
+        known: &Known,
+        value: impl Fn(usize) -> &'v str + Copy,
+        n_bytes: impl FnOnce() -> u64,
+        metadata: Option<impl IntoIterator<Item = (&'v str, &'v str)>>,
+        series: &mut Option<usize>,
+    ) -> Result<(), QueryError> {
+        let Some((first, last)) = self.windows.steps_of(ts.0) else { return Ok(()) };
+        let verdict = known.test(value);
+        if verdict == Verdict::Drop {
+            return Ok(());
+        }
+        if verdict == Verdict::Keep
+            && let Some(series) = *series
+            && let Some(unwrapped) = self.pipeline.unwrap_known(known, value)
+        {
+            let value = self.value(unwrapped, n_bytes);
+            return value.map_or(Ok(()), |it| self.add(series, ts, (first, last), it));
+        }
+        self.labels.reset();
+        let has_metadata = metadata.is_some();
+        metadata.into_iter().for_each(|it| self.labels.add_metadata(it));
+        known.set_labels(&mut self.labels, value, &mut self.key);
+        let mut line = Line { ts_ns: ts.0, text: Cow::Borrowed(""), labels: &mut self.labels };
+        if !self.pipeline.process_known(known, &mut line) {
+            return Ok(());
+        }
+        let unwrapped = self.pipeline.unwrap(&mut line);
+        let Some(value) = self.value(unwrapped, n_bytes) else { return Ok(()) };
+        let of_line = self.series()?;
+        if !has_metadata && !self.labels.has_error() && self.grouping.is_same_for_all(known) {
+            *series = Some(of_line);
+        }
+        self.add(of_line, ts, (first, last), value)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "no line has 2^53 bytes")]
+    fn value(&self, unwrapped: Unwrapped, n_bytes: impl FnOnce() -> u64) -> Option<f64> {
+        match (unwrapped, self.kind) {
+            (Unwrapped::Skip, _) => None,
+            (Unwrapped::Value(value), _) => Some(value),
+            (Unwrapped::NoStage, Kind::Count { of_bytes: true, .. }) => Some(n_bytes() as f64),
+            (Unwrapped::NoStage, _) => Some(1.0),
+        }
+    }
+
+    fn add(
+        &mut self,
+        series: usize,
+        ts: TimestampNs,
+        (first, last): (usize, usize),
+        value: f64,
+    ) -> Result<(), QueryError> {
         let Some(series) = self.series.get_mut(series) else { return Ok(()) };
         match &mut series.state {
             State::Totals { n_lines, total } => {
@@ -176,6 +239,83 @@ impl RangeCollector {
                     .into());
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Whether a line counts whatever is in it, by its stream and metadata alone.
+    pub fn counts_lines_as_they_are(&self) -> bool {
+        self.pipeline.has_no_stages() && !matches!(self.kind, Kind::Values { .. })
+    }
+
+    /// Whether it adds up how long lines are.
+    pub fn counts_bytes(&self) -> bool {
+        matches!(self.kind, Kind::Count { of_bytes: true, .. })
+    }
+
+    /// Whether the metadata of a line of this stream may make a difference.
+    pub fn needs_metadata(&self) -> bool {
+        match &self.grouping {
+            Keys::AllBut(_) => true,
+            Keys::Only(names) => {
+                let stages = self.pipeline.label_names();
+                names.iter().chain(stages).any(|it| !self.labels.base_has(it))
+            }
+        }
+    }
+
+    /// Whether metadata of this name may make a difference.
+    pub fn may_use_metadata(&self, name: &str) -> bool {
+        let is_such = |it: &String| {
+            it == name || it.strip_prefix(name).is_some_and(|it| it == DUPLICATE_SUFFIX)
+        };
+        match &self.grouping {
+            Keys::AllBut(_) => true,
+            Keys::Only(names) => {
+                [LOG_ERROR, LOG_ERROR_DETAILS].contains(&name)
+                    || names.iter().chain(self.pipeline.label_names()).any(is_such)
+            }
+        }
+    }
+
+    /// Takes lines of the stream, in order of time, that count as they are
+    /// ([`Self::counts_lines_as_they_are`]), all of the same metadata. `n_bytes` tells how long
+    /// those of a range are.
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn push_all<'a>(
+        &mut self,
+        ts: &[i64],
+        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
+        n_bytes: impl Fn(Range<usize>) -> u64,
+    ) -> Result<(), QueryError> {
+        self.labels.reset();
+        self.labels.add_metadata(metadata);
+        let mut series = None;
+        let mut start = 0;
+        while let Some(&first) = ts.get(start) {
+            let rest = ts.get(start..).unwrap_or_default();
+            let n = rest.partition_point(|it| *it <= self.windows.same_until(first));
+            let rows = start..start + n.max(1);
+            start = rows.end;
+            let Some((first, last)) = self.windows.steps_of(first) else { continue };
+            let series = match series {
+                Some(series) => series,
+                None => *series.insert(self.series()?),
+            };
+            let Some(Series { state: State::Totals { n_lines, total }, .. }) =
+                self.series.get_mut(series)
+            else {
+                continue;
+            };
+            #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53")]
+            let (n, value) = match self.kind {
+                Kind::Count { of_bytes: true, .. } => (rows.len() as f64, n_bytes(rows) as f64),
+                _ => (rows.len() as f64, rows.len() as f64),
+            };
+            add_between(n_lines, first, last, n);
+            add_between(total, first, last, value);
         }
         Ok(())
     }
@@ -298,6 +438,24 @@ impl Windows {
     }
 }
 
+impl Windows {
+    /// The last time whose windows are those of `ts_ns`: up to the next time at which a window
+    /// begins or ends.
+    fn same_until(&self, ts_ns: i64) -> i64 {
+        let since_start = ts_ns.saturating_add(self.offset_ns).saturating_sub(self.start_ns);
+        // A line leaves no window before it has reached a step, and is in a new one only when
+        // it is `interval` before another step.
+        let to_step = |it: i64| (-it).rem_euclid(self.step_ns);
+        let to_first = to_step(since_start);
+        let to_last = (self.step_ns - 1)
+            - since_start
+                .saturating_add(self.interval_ns)
+                .saturating_sub(1)
+                .rem_euclid(self.step_ns);
+        ts_ns.saturating_add(to_first.min(to_last))
+    }
+}
+
 impl Keys {
     fn new(leaf: &RangeLeaf) -> Self {
         let unwrapped = leaf.unwrap.as_ref().map(|it| it.label.clone());
@@ -314,6 +472,15 @@ impl Keys {
             }
             None => Self::AllBut(unwrapped.into_iter().collect()),
         }
+    }
+
+    /// Whether lines of a template that have no error all go to one series.
+    fn is_same_for_all(&self, known: &Known) -> bool {
+        !known.has_error()
+            && match self {
+                Self::Only(names) => known.is_same_for_all(names.iter()),
+                Self::AllBut(names) => known.is_same_for_all_but(names),
+            }
     }
 
     /// Writes what tells this line's series from others. A line with an error keeps all labels,

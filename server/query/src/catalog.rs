@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc};
 
 use arrow::array::RecordBatch;
 use datafusion::{catalog::TableProvider, common::DataFusionError};
-use skep_proto::{HistogramSample, LabelIndex, SeriesId, StreamId, TimeRange, TimestampMs};
+use skep_proto::{
+    HistogramSample, LabelIndex, LogTable, SeriesId, StreamId, TimeRange, TimestampMs,
+};
 
 /// The tables at one moment. Nothing in it changes while a query holds it.
 ///
@@ -21,6 +23,8 @@ pub struct Snapshot {
     pub streams: Arc<dyn LabelIndex<StreamId>>,
     /// `stream_id Int64, ts Timestamp(ns, "UTC"), line Utf8|Utf8View, metadata Map<Utf8, Utf8>`.
     pub logs: Arc<dyn TableProvider>,
+    /// The same entries block by block, as LogQL reads them.
+    pub lines: Arc<dyn LogTable>,
     /// Samples that are gone, summed up; `None` where nothing is.
     pub rollups: Option<Arc<dyn Rollups>>,
     /// Native histograms; `None` where there are none at all.

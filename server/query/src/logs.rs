@@ -1,31 +1,24 @@
-//! Leaves of log queries: selectors planned as scans of the logs table, run through a
-//! [`PipelineExec`].
+//! Leaves of log queries: selectors planned as a [`LogLeafExec`] over the blocks of the log table.
 
+mod entries;
+mod leaf_exec;
 mod needs;
-mod pipeline_exec;
+mod range;
 mod rows;
-mod slices;
+mod shapes;
+mod walk;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use datafusion::{
-    common::{DataFusionError, ScalarValue},
-    logical_expr::{Expr, col, lit},
-    physical_plan::{ExecutionPlan, ExecutionPlanProperties as _},
-};
+use datafusion::{common::DataFusionError, physical_plan::ExecutionPlan};
 use futures::TryStreamExt as _;
-use skep_logql::{Direction, EntryLabels, LogScan, LogStream, QueryError, RangeLeaf, Storage};
+use skep_logql::{LogScan, LogStream, QueryError, RangeLeaf, Storage};
 use skep_promql::{Matrix, StorageError};
-use skep_proto::{Labels, Matcher, StreamId, TimeRange, TimestampNs, names::column};
+use skep_proto::{Labels, LogWanted, Matcher, StreamId, TimeRange, TimestampNs};
 
-use self::{
-    pipeline_exec::{PipelineExec, Streams, Work},
-    slices::slices,
-};
-use crate::{
-    QuerySession, Snapshot, id_filter::id_filter, metrics::sorted, session::storage_error,
-};
+use self::leaf_exec::{LogLeafExec, Streams, Work};
+use crate::{QuerySession, Snapshot, session::storage_error};
 
 /// What one log query reads through.
 pub(crate) struct LogStorage {
@@ -50,6 +43,7 @@ impl LogStorage {
         self.session.limits.check_series(streams.len())?;
         let streams: Vec<(i64, Arc<Labels>)> =
             streams.into_iter().map(|(StreamId(id), labels)| (id, labels)).collect();
+        debug_assert!(streams.is_sorted_by_key(|it| it.0), "an index answers by id");
         Ok(streams.into())
     }
 
@@ -61,37 +55,25 @@ impl LogStorage {
         first: TimestampNs,
         last: TimestampNs,
     ) -> Result<Vec<arrow::array::RecordBatch>, QueryError> {
-        let plan = self.plan(work, streams, first, last).await.map_err(|it| self.failed(it))?;
+        let plan = self.plan(work, streams, first, last);
         let stream =
             plan.execute(0, Arc::clone(&self.session.task)).map_err(|it| self.failed(it))?;
         stream.try_collect().await.map_err(|it| self.failed(it))
     }
 
-    async fn plan(
+    fn plan(
         &self,
         work: Work,
         streams: &Streams,
         first: TimestampNs,
         last: TimestampNs,
-    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let table = &self.snapshot.logs;
-        let schema = table.schema();
-        let projection = [column::STREAM_ID, column::TS, column::LINE, column::METADATA]
-            .map(|it| schema.index_of(it))
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()?;
-        let ids: Vec<i64> = streams.iter().map(|(id, _)| *id).collect();
-        let mut filters: Vec<Expr> = id_filter(column::STREAM_ID, &ids).into_iter().collect();
-        filters.push(col(column::TS).gt_eq(timestamp(first)));
-        filters.push(col(column::TS).lt_eq(timestamp(last)));
+    ) -> Arc<dyn ExecutionPlan> {
         let is_stream_label = |name: &str| streams.iter().any(|(_, it)| !it.get(name).is_empty());
-        filters.extend(needs::needs(work.stages(), is_stream_label));
-        let scan =
-            table.scan(self.session.state.as_ref(), Some(&projection), &filters, None).await?;
-        let scan = sorted(scan, [column::STREAM_ID, column::TS])?;
-        debug_assert_eq!(scan.output_partitioning().partition_count(), 1);
-        let limits = self.session.limits.clone();
-        Ok(Arc::new(PipelineExec::new(scan, work, Arc::clone(streams), (first, last), limits)))
+        let need = needs::needs(work.stages(), is_stream_label);
+        let ids = streams.iter().map(|(id, _)| *id).collect();
+        let wanted = LogWanted { ids, first, last, need };
+        let (table, limits) = (Arc::clone(&self.snapshot.lines), self.session.limits.clone());
+        Arc::new(LogLeafExec::new(table, wanted, work, Arc::clone(streams), limits))
     }
 
     /// What a failed plan means: an error of the query itself travels through it unchanged.
@@ -107,10 +89,6 @@ impl LogStorage {
     }
 }
 
-fn timestamp(at: TimestampNs) -> Expr {
-    lit(ScalarValue::TimestampNanosecond(Some(at.0), Some("UTC".into())))
-}
-
 #[async_trait]
 impl Storage for LogStorage {
     async fn entries(&self, scan: &LogScan) -> Result<Vec<LogStream>, QueryError> {
@@ -120,26 +98,12 @@ impl Storage for LogStorage {
             return Ok(Vec::new());
         }
         let streams = self.select(&scan.matchers, scan.start, last)?;
-        let mut found = Found::default();
-        let mut n_found = 0;
         if streams.is_empty() {
             return Ok(Vec::new());
         }
-        // Newest (or oldest) first: what lies behind a full slice cannot be better.
-        for (first, last) in slices(scan.start, last, scan.direction == Direction::Backward) {
-            let rest = LogScan { limit: scan.limit - n_found, ..scan.clone() };
-            let work = Work::Entries(Arc::new(rest));
-            for batch in self.run(work, &streams, first, last).await? {
-                for stream in rows::log_streams(&batch) {
-                    n_found += stream.entries.len();
-                    found.append(stream);
-                }
-            }
-            if n_found >= scan.limit {
-                break;
-            }
-        }
-        Ok(found.streams)
+        let work = Work::Entries(Arc::new(scan.clone()));
+        let batches = self.run(work, &streams, scan.start, last).await?;
+        Ok(batches.iter().flat_map(rows::log_streams).collect())
     }
 
     async fn range(&self, leaf: &RangeLeaf) -> Result<Matrix, QueryError> {
@@ -150,25 +114,6 @@ impl Storage for LogStorage {
         let batches = self.run(work, &streams, first, last).await?;
         let rows = batches.iter().flat_map(rows::matrix_rows).collect();
         Ok(Matrix { grid: leaf.grid, rows })
-    }
-}
-
-/// Streams of several slices of time.
-#[derive(Default)]
-struct Found {
-    streams: Vec<LogStream>,
-    idx_of: HashMap<Arc<EntryLabels>, usize>,
-}
-
-impl Found {
-    /// Adds lines behind those of the same labels.
-    fn append(&mut self, stream: LogStream) {
-        let next = self.streams.len();
-        let idx = *self.idx_of.entry(Arc::clone(&stream.labels)).or_insert(next);
-        match self.streams.get_mut(idx) {
-            Some(held) => held.entries.extend(stream.entries),
-            None => self.streams.push(stream),
-        }
     }
 }
 

@@ -27,7 +27,7 @@ use parquet::{
 
 pub(crate) use file::PartFile;
 pub(crate) use histograms::HistogramWriter;
-pub(crate) use logs::LogWriter;
+pub(crate) use logs::{LogWriter, VALUES_ARE_WORDS, VALUES_KEY};
 pub(crate) use samples::{Effort, SampleWriter};
 pub(crate) use sets::{SetRow, read_sets, write_sets};
 

@@ -1,6 +1,6 @@
 //! The store's decoders as functions of bytes, for fuzzing only.
 
-use crate::{commit, lines, record::Record, words};
+use crate::{commit, record::Record, words};
 
 /// A record of the write-ahead log, packed and not.
 pub fn record(bytes: &[u8]) {
@@ -22,7 +22,7 @@ pub fn words(bytes: &[u8]) {
 
 /// The template of a line.
 pub fn template(text: &str) {
-    lines::join(text, |_| "value", &mut String::new()).unwrap_or_default();
+    skep_proto::join_template(text, |_| "value", &mut String::new()).unwrap_or_default();
 }
 
 /// One line of a commit.

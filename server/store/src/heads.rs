@@ -16,7 +16,7 @@ use skep_proto::names::column;
 use xxhash_rust::xxh3::Xxh3;
 
 pub(crate) use histograms::HistogramHeads;
-pub(crate) use logs::{LogHeads, decode_metadata};
+pub(crate) use logs::{LogHeads, Row as LogHeadRow, decode_metadata};
 pub(crate) use samples::{PageRun, SampleColumns, SampleHeads, SampleRun, SlotOf};
 
 use crate::lines::{SplitLines, no_template};

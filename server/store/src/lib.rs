@@ -32,6 +32,7 @@ mod heads;
 mod histograms;
 mod index;
 mod lines;
+mod logs;
 mod merge;
 mod metadata;
 #[cfg(test)]

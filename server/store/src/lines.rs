@@ -13,20 +13,19 @@
 //! Any line comes back as it was, whatever is taken for a value: how lines are split may change
 //! without a new format.
 
-use std::{fmt::Write, sync::Arc};
+use std::{borrow::Cow, fmt::Write, sync::Arc};
 
 use arrow::array::{
-    ArrayRef, AsArray as _, Int64Array, MapBuilder, RecordBatch, StringArray, StringBuilder,
-    TimestampNanosecondArray,
+    Array as _, ArrayRef, AsArray as _, Int32Array, Int64Array, MapBuilder, RecordBatch,
+    StringArray, StringBuilder, TimestampNanosecondArray,
 };
 use datafusion::common::{DataFusionError, Result, internal_datafusion_err};
-use memchr::memchr2;
-use skep_proto::names::column;
+use skep_proto::{TEMPLATE_VALUES, join_template, names::column};
 
 use crate::schema::{LOGS, LOGS_FILE, UTC, append_map, map_builder};
 
 /// Values of a line that get a column; the last one takes the rest of a line that has more.
-pub(crate) const N_VALUES: usize = column::VALUES.len();
+pub(crate) const N_VALUES: usize = TEMPLATE_VALUES;
 /// A word of letters is no value, unless it is hexadecimal and at least this long.
 const HEX_BYTES_MIN: usize = 8;
 /// `Mozilla/5.0` is a name: what is no longer than this behind a word and a slash.
@@ -47,6 +46,7 @@ pub(crate) struct SplitRows {
     templates: StringBuilder,
     values: [StringBuilder; N_VALUES],
     metadata: MapBuilder<StringBuilder, StringBuilder>,
+    line_bytes: Vec<i32>,
 }
 
 impl Default for SplitRows {
@@ -58,6 +58,7 @@ impl Default for SplitRows {
             templates: StringBuilder::new(),
             values: std::array::from_fn(|_| StringBuilder::new()),
             metadata: map_builder(),
+            line_bytes: Vec::new(),
         }
     }
 }
@@ -79,6 +80,7 @@ impl SplitRows {
             column.append_value(value);
         }
         append_map(&mut self.metadata, metadata);
+        self.line_bytes.push(n_bytes(line));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -103,6 +105,7 @@ impl SplitRows {
         ];
         columns.extend(self.values.iter_mut().map(|it| Arc::new(it.finish()) as ArrayRef));
         columns.push(Arc::new(self.metadata.finish()));
+        columns.push(Arc::new(Int32Array::from(std::mem::take(&mut self.line_bytes))));
         Ok(RecordBatch::try_new(Arc::clone(&LOGS_FILE), columns)?)
     }
 }
@@ -137,8 +140,34 @@ impl<'a> SplitLines<'a> {
 
     /// Writes the row's line; `None` where the template is none.
     pub(crate) fn join(&self, row: usize, line: &mut impl Write) -> Option<()> {
-        join(self.template(row), |it| self.value(it, row), line)
+        join_template(self.template(row), |it| self.value(it, row), line)
     }
+}
+
+/// Lines stay far below 2 GiB.
+fn n_bytes(line: &str) -> i32 {
+    i32::try_from(line.len()).unwrap_or(i32::MAX)
+}
+
+/// Rows of a file from before there was [`column::LINE_BYTES`], with it.
+pub(crate) fn with_line_bytes(batch: &RecordBatch) -> Result<Cow<'_, RecordBatch>> {
+    let missing = || internal_datafusion_err!("a part of logs lacks a column");
+    let at = batch.schema().index_of(column::LINE_BYTES)?;
+    if batch.column(at).null_count() == 0 {
+        return Ok(Cow::Borrowed(batch));
+    }
+    let split = SplitLines::of(batch).ok_or_else(missing)?;
+    let (mut line, mut line_bytes) = (String::new(), Vec::with_capacity(batch.num_rows()));
+    for row in 0..batch.num_rows() {
+        line.clear();
+        split.join(row, &mut line).ok_or_else(no_template)?;
+        line_bytes.push(n_bytes(&line));
+    }
+    let mut columns = batch.columns().to_vec();
+    if let Some(column) = columns.get_mut(at) {
+        *column = Arc::new(Int32Array::from(line_bytes));
+    }
+    Ok(Cow::Owned(RecordBatch::try_new(batch.schema(), columns)?))
 }
 
 /// From the columns of a file to those of a query.
@@ -164,28 +193,6 @@ pub(crate) fn join_batch(batch: &RecordBatch) -> Result<RecordBatch> {
 
 pub(crate) fn no_template() -> DataFusionError {
     internal_datafusion_err!("a part of logs holds a template that is none")
-}
-
-/// The opposite of [`split`]; `None` where a brace is neither doubled nor a pair.
-pub(crate) fn join<'a>(
-    mut template: &str,
-    values: impl Fn(usize) -> &'a str,
-    line: &mut impl Write,
-) -> Option<()> {
-    let mut values = (0..N_VALUES).map(values);
-    while let Some(at) = memchr2(b'{', b'}', template.as_bytes()) {
-        let (text, rest) = template.split_at_checked(at)?;
-        let (pair, rest) = rest.split_at_checked(2)?;
-        line.write_str(text).ok()?;
-        match pair {
-            "{}" => line.write_str(values.next()?).ok()?,
-            "{{" => line.write_str("{").ok()?,
-            "}}" => line.write_str("}").ok()?,
-            _ => return None,
-        }
-        template = rest;
-    }
-    line.write_str(template).ok()
 }
 
 /// What a byte may be part of.
@@ -376,7 +383,7 @@ mod tests {
     #[test]
     fn a_damaged_template_is_an_error() {
         for template in ["{", "a{b}", "}x", "{}{}{}{}{}{}{}{}{}"] {
-            assert_eq!(join(template, |_| "", &mut String::new()), None, "{template}");
+            assert_eq!(join_template(template, |_| "", &mut String::new()), None, "{template}");
         }
     }
 }

@@ -183,7 +183,7 @@ impl Expiry {
     }
 }
 
-fn in_unit(ms: i64, unit: TimeUnit) -> i64 {
+pub(crate) fn in_unit(ms: i64, unit: TimeUnit) -> i64 {
     if unit == TimeUnit::Nanosecond { ms.saturating_mul(NS_PER_MS) } else { ms }
 }
 

@@ -11,7 +11,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use block::visible;
 pub(crate) use cache::Cache;
-pub(crate) use footer::PartBytes;
+pub(crate) use footer::{BlockRows, Footer, PartBytes};
 pub(crate) use merge::merge;
+pub(crate) use source::open_part;
 pub(crate) use table::SampleTable;

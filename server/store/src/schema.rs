@@ -113,6 +113,8 @@ pub(crate) static LOGS_FILE: LazyLock<SchemaRef> = LazyLock::new(|| {
     ];
     fields.extend(column::VALUES.map(text));
     fields.push(map(column::METADATA));
+    // Files from before lack it.
+    fields.push(Field::new(column::LINE_BYTES, DataType::Int32, true));
     Arc::new(Schema::new(fields))
 });
 

@@ -8,13 +8,14 @@ use std::{
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use datafusion::{catalog::TableProvider, common::Result, datasource::MemTable};
 use skep_proto::{
-    LabelIndex, Matcher, MetricKind, SeriesId, StreamId, TimeRange, names::METRIC_NAME,
+    LabelIndex, LogTable, Matcher, MetricKind, SeriesId, StreamId, TimeRange, names::METRIC_NAME,
 };
 
 use crate::{
     downsample::{Rollups, Scope, Served, Tier},
     heads::{HistogramHeads, LogHeads, SampleHeads},
     index::{IndexSnapshot, TypedIndex},
+    logs::StoredLogs,
     merge::Table,
     part::Part,
     retention::Expiry,
@@ -200,6 +201,16 @@ impl Snapshot {
         let heads = self.view.logs.heads().map(|it| Heads::Logs(Arc::clone(it))).collect();
         let table = StoredTable::new(Table::Logs, self.view.logs.parts.clone(), heads);
         Arc::new(table.with_expiry(&self.log_expiry))
+    }
+
+    /// Log entries, identical ones once, for who reads lines block by block.
+    pub fn log_lines(&self) -> Arc<dyn LogTable> {
+        Arc::new(StoredLogs {
+            parts: self.view.logs.parts.clone(),
+            heads: self.view.logs.heads().map(Arc::clone).collect(),
+            cache: Arc::clone(&self.sample_cache),
+            expiry: self.log_expiry.clone(),
+        })
     }
 
     /// `(series_id, name, labels)`, by id; labels without the name.

@@ -35,7 +35,8 @@ use arrow::{
 
 use skep_proto::names::column;
 
-pub(crate) use search::{Found, PartRows, PartWords, Search};
+pub(crate) use need::Need;
+pub(crate) use search::{Found, PartRows, PartWords, Search, pages_with};
 
 use build::Builder;
 use filter::Strength;

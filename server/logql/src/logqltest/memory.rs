@@ -53,10 +53,12 @@ fn metadata(entry: &LogEntry) -> impl Iterator<Item = (&str, &str)> {
 impl Storage for MemoryStorage {
     async fn entries(&self, scan: &LogScan) -> Result<Vec<LogStream>, QueryError> {
         let mut collector = LogCollector::new(scan, Arc::new(scan.compile()?));
+        let mut place = 0;
         for (labels, entries) in self.select(&scan.matchers) {
             collector.set_stream(labels);
             for entry in entries.iter().filter(|it| scan.start <= it.ts && it.ts < scan.end) {
-                collector.push(entry.ts, &entry.line, metadata(entry));
+                place += 1;
+                collector.push(entry.ts, place, &entry.line, metadata(entry));
             }
         }
         Ok(collector.finish())

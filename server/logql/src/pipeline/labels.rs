@@ -10,7 +10,7 @@ use skep_proto::{
 use super::Hints;
 
 /// Appended to a label taken from a line where the stream has one of that name.
-const DUPLICATE_SUFFIX: &str = "_extracted";
+pub(crate) const DUPLICATE_SUFFIX: &str = "_extracted";
 /// Marks a line whose error was asked for, so that a metric query does not fail on it.
 const PRESERVE_ERROR: &str = "__preserve_error__";
 
@@ -47,6 +47,16 @@ struct Slot {
 impl LineLabels {
     pub fn new(hints: Hints) -> Self {
         Self { hints, ..Self::default() }
+    }
+
+    /// The labels of the same stream, for who wants to know all that a line has.
+    pub(crate) fn without_hints(&self) -> Self {
+        let mut all = Self::new(Hints::default());
+        for slot in self.slots.iter().take(self.base.1) {
+            all.push(Category::Stream, self.name_of(slot), self.value_of(slot));
+        }
+        all.base = (all.text.len(), all.slots.len());
+        all
     }
 
     /// Starts a stream: its labels are the base of all following lines.

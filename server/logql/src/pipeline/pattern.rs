@@ -108,6 +108,14 @@ impl Pattern {
         })
     }
 
+    /// The texts between captures.
+    pub(crate) fn literals(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().filter_map(|node| match node {
+            Node::Literal(finder) => str::from_utf8(finder.needle()).ok(),
+            Node::Capture(_) => None,
+        })
+    }
+
     /// Gives each named capture and what it stands for. A capture whose end is not found takes
     /// the rest of the line, and those behind it nothing.
     pub(crate) fn captures<'p, 'l>(

@@ -34,6 +34,16 @@ impl Unwrapper {
         Ok(Self { label: unwrap.label.clone(), conversion: unwrap.conversion, filters })
     }
 
+    /// The value of a text; `None` if it has none.
+    pub(super) fn convert(&self, text: &str) -> Option<f64> {
+        convert(self.conversion, text).ok()
+    }
+
+    /// Whether a line passes the filters behind.
+    pub(super) fn passes(&self, line: &mut Line<'_>) -> bool {
+        self.filters.iter().all(|it| it.run(line))
+    }
+
     pub(super) fn run(&self, line: &mut Line<'_>) -> Unwrapped {
         let text = line.labels.get(&self.label).unwrap_or_default();
         if text.is_empty() {

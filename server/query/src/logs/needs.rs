@@ -1,15 +1,11 @@
-//! What the stages of a log query need a line to have, as expressions a table may skip rows by.
+//! What the stages of a log query need a line to have, by which a table may leave blocks out.
 //!
-//! They are necessary, not sufficient: the pipeline tests every line that comes.
+//! It is necessary, not sufficient: the pipeline tests every line that comes.
 
-use datafusion::{
-    functions::{core::expr_fn::get_field, expr_fn::regexp_like, string::expr_fn::contains},
-    logical_expr::{Expr, col, lit},
-};
 use skep_logql::ast::{LabelFilter, LineFilter, LineOp, Stage};
 use skep_proto::{
-    MatchOp,
-    names::{LOG_ERROR, LOG_ERROR_DETAILS, column},
+    LineNeed, MatchOp,
+    names::{LOG_ERROR, LOG_ERROR_DETAILS},
 };
 
 /// The end of the name that a label gets when the stream has one of the same name.
@@ -17,9 +13,8 @@ const DUPLICATE_SUFFIX: &str = "_extracted";
 /// What stands for any text in a pattern.
 const ANY_TEXT: &str = "<_>";
 
-/// One expression for each stage that a table may know something of. `is_stream_label` says which
-/// names hide metadata.
-pub(super) fn needs(stages: &[Stage], is_stream_label: impl Fn(&str) -> bool) -> Vec<Expr> {
+/// What a table may know something of. `is_stream_label` says which names hide metadata.
+pub(super) fn needs(stages: &[Stage], is_stream_label: impl Fn(&str) -> bool) -> LineNeed {
     let mut needs = Vec::new();
     let (mut is_line_as_stored, mut are_labels_as_stored) = (true, true);
     for stage in stages {
@@ -41,34 +36,34 @@ pub(super) fn needs(stages: &[Stage], is_stream_label: impl Fn(&str) -> bool) ->
             | Stage::Keep(_) => are_labels_as_stored = false,
         }
     }
-    needs
+    LineNeed::All(needs)
 }
 
 /// None where the filter needs nothing that can be said.
-fn of_line(filter: &LineFilter) -> Option<Expr> {
-    let line = || col(column::LINE);
+fn of_line(filter: &LineFilter) -> Option<LineNeed> {
     let alternatives = filter.alternatives.iter().map(|it| match filter.op {
         _ if it.is_ip => None,
-        LineOp::Contains => Some(contains(line(), lit(it.text.as_str()))),
-        LineOp::Regex => Some(regexp_like(line(), lit(it.text.as_str()), None)),
+        LineOp::Contains => Some(LineNeed::Contains(it.text.clone())),
+        LineOp::Regex => Some(LineNeed::Regex(it.text.clone())),
         LineOp::Pattern => {
             let literals = it.text.split(ANY_TEXT).filter(|it| !it.is_empty());
-            literals.map(|it| contains(line(), lit(it))).reduce(Expr::and)
+            Some(LineNeed::All(literals.map(|it| LineNeed::Contains(it.to_owned())).collect()))
         }
         LineOp::NotContains | LineOp::NotRegex | LineOp::NotPattern => None,
     });
-    alternatives.collect::<Option<Vec<_>>>()?.into_iter().reduce(Expr::or)
+    Some(LineNeed::Any(alternatives.collect::<Option<_>>()?))
 }
 
-fn of_label(filter: &LabelFilter, is_stream_label: &impl Fn(&str) -> bool) -> Option<Expr> {
+fn of_label(filter: &LabelFilter, is_stream_label: &impl Fn(&str) -> bool) -> Option<LineNeed> {
     match filter {
         LabelFilter::And(left, right) => {
             let both = [left, right].into_iter().filter_map(|it| of_label(it, is_stream_label));
-            both.reduce(Expr::and)
+            Some(LineNeed::All(both.collect()))
         }
-        LabelFilter::Or(left, right) => {
-            Some(of_label(left, is_stream_label)?.or(of_label(right, is_stream_label)?))
-        }
+        LabelFilter::Or(left, right) => Some(LineNeed::Any(vec![
+            of_label(left, is_stream_label)?,
+            of_label(right, is_stream_label)?,
+        ])),
         LabelFilter::Text(matcher) => {
             let name = matcher.name();
             // What an absent label equals, and names that are not as they were sent.
@@ -76,8 +71,10 @@ fn of_label(filter: &LabelFilter, is_stream_label: &impl Fn(&str) -> bool) -> Op
                 || [LOG_ERROR, LOG_ERROR_DETAILS].contains(&name)
                 || name.ends_with(DUPLICATE_SUFFIX)
                 || is_stream_label(name);
-            (matcher.op() == MatchOp::Equal && !is_special)
-                .then(|| get_field(col(column::METADATA), name).eq(lit(matcher.value())))
+            (matcher.op() == MatchOp::Equal && !is_special).then(|| LineNeed::Pair {
+                name: name.to_owned(),
+                value: matcher.value().to_owned(),
+            })
         }
         _ => None,
     }
@@ -95,8 +92,7 @@ mod tests {
         let query = format!("{{app=\"web\"}} {stages}");
         let Ok(Query::Log(log)) = skep_logql::parse(&query) else { panic!("{query}") };
         let needs = needs(&log.stages, |it| it == "app");
-        let needs: Vec<_> = needs.iter().map(Expr::to_string).collect();
-        expect.assert_eq(&needs.join("\n"));
+        expect.assert_debug_eq(&needs);
     }
 
     #[test]

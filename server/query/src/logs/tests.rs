@@ -2,17 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
-use arrow::{
-    array::{
-        Array as _, ArrayRef, Int64Array, MapBuilder, RecordBatch, StringArray, StringBuilder,
-        TimestampNanosecondArray,
-    },
-    datatypes::{Field, Schema},
-};
-use datafusion::datasource::MemTable;
+use arrow::datatypes::Schema;
+use datafusion::{catalog::TableProvider, datasource::MemTable};
 use expect_test::{Expect, expect};
 use skep_logql::{Direction, QueryError, Value};
-use skep_proto::{LabelIndex, Labels, Matcher, SeriesId, StreamId, TimeRange, TimestampNs};
+use skep_proto::{
+    LabelIndex, Labels, LogBlock, LogBlockInfo, LogBlocks, LogReadError, LogTable, LogWanted,
+    Matcher, MetadataBuilder, Pending, SeriesId, StreamId, TimeRange, TimestampNs,
+};
 
 use crate::{Catalog, Engine, Limits, LogqlOptions, Snapshot};
 
@@ -54,49 +51,90 @@ impl Catalog for Tables {
 /// `(stream, seconds, line, metadata)`
 type Rows<'a> = &'a [(i64, i64, &'a str, &'a [(&'a str, &'a str)])];
 
-fn batch(rows: Rows<'_>) -> RecordBatch {
-    let mut metadata = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
-    for (_, _, _, pairs) in rows {
-        for (name, value) in *pairs {
-            metadata.keys().append_value(name);
-            metadata.values().append_value(value);
-        }
-        metadata.append(true).unwrap();
-    }
-    let ts: TimestampNanosecondArray = rows.iter().map(|it| Some(it.1 * S)).collect();
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("stream_id", Arc::new(rows.iter().map(|it| Some(it.0)).collect::<Int64Array>())),
-        ("ts", Arc::new(ts.with_timezone("UTC"))),
-        ("line", Arc::new(rows.iter().map(|it| Some(it.2)).collect::<StringArray>())),
-        ("metadata", Arc::new(metadata.finish())),
-    ];
-    let fields: Vec<Field> = columns
-        .iter()
-        .map(|(name, column)| Field::new(*name, column.data_type().clone(), false))
-        .collect();
-    let columns = columns.into_iter().map(|(_, column)| column).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+/// Sources whose rows are sorted by stream and time; what lies in two of them counts once.
+#[derive(Debug, Clone, Default)]
+struct Lines(Arc<[Source]>);
+
+type Source = Vec<(i64, i64, String, Vec<(String, String)>)>;
+
+fn source(rows: Rows<'_>) -> Source {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let row = |it: &(i64, i64, &str, &[(&str, &str)])| {
+        (it.0, it.1 * S, it.2.to_owned(), it.3.iter().map(owned).collect())
+    };
+    rows.iter().map(row).collect()
 }
 
-/// Two streams whose rows lie in two partitions, unsorted.
+impl LogTable for Lines {
+    fn open(&self, wanted: LogWanted) -> Pending<Result<Arc<dyn LogBlocks>, LogReadError>> {
+        let is_wanted = |id: i64, ts: i64| {
+            wanted.ids.contains(&id) && wanted.first.0 <= ts && ts <= wanted.last.0
+        };
+        let mut blocks = Vec::new();
+        for source in self.0.iter() {
+            for rows in source.chunk_by(|left, right| left.0 == right.0) {
+                let rows = rows.iter().filter(|it| is_wanted(it.0, it.1));
+                blocks.push(rows.cloned().collect::<Source>());
+            }
+        }
+        blocks.retain(|it| !it.is_empty());
+        let info = |rows: &Source| LogBlockInfo {
+            n_rows: rows.len(),
+            ids: (rows[0].0, rows[0].0),
+            ts: (rows[0].1, rows[rows.len() - 1].1),
+            shared: Some((i64::MIN, i64::MAX)),
+        };
+        let infos = blocks.iter().map(info).collect();
+        Box::pin(async { Ok(Arc::new(Blocks(blocks, infos)) as Arc<dyn LogBlocks>) })
+    }
+}
+
+struct Blocks(Vec<Source>, Vec<LogBlockInfo>);
+
+impl LogBlocks for Blocks {
+    fn infos(&self) -> &[LogBlockInfo] {
+        &self.1
+    }
+
+    fn read(&self, at: usize) -> Result<LogBlock, LogReadError> {
+        let rows = &self.0[at];
+        let mut metadata = MetadataBuilder::default();
+        for row in rows {
+            metadata.push(row.3.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        }
+        let lines = rows.iter().map(|it| it.2.as_str()).collect();
+        let (ids, ts) = rows.iter().map(|it| (it.0, it.1)).unzip();
+        Ok(LogBlock::of_lines(ids, ts, lines, metadata.finish()))
+    }
+
+    fn describe(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "blocks={}", self.0.len())
+    }
+}
+
+/// Two streams in two sources that share an entry.
 fn engine(limits: Limits) -> Engine {
     let web = Arc::new(Labels::from_pairs([("app", "web")]).unwrap());
     let db = Arc::new(Labels::from_pairs([("app", "db")]).unwrap());
-    let one = batch(&[
-        (1, 20, "db two", &[]),
-        (0, 30, "level=warn took=3s", &[("trace", "t1")]),
+    let one = source(&[
         (0, 10, "level=info took=1s", &[]),
+        (0, 30, "level=warn took=3s", &[("trace", "t1")]),
+        (1, 20, "db two", &[]),
     ]);
-    let two = batch(&[(0, 20, "level=info took=2s", &[]), (1, 4000, "db late", &[])]);
-    let schema = one.schema();
-    let logs = MemTable::try_new(Arc::clone(&schema), vec![vec![one], vec![two]]).unwrap();
-    let samples = MemTable::try_new(schema, vec![vec![]]).unwrap();
+    let two = source(&[
+        (0, 20, "level=info took=2s", &[]),
+        (0, 30, "level=warn took=3s", &[("trace", "t1")]),
+        (1, 4000, "db late", &[]),
+    ]);
+    let none = MemTable::try_new(Arc::new(Schema::empty()), vec![vec![]]).unwrap();
+    let none: Arc<dyn TableProvider> = Arc::new(none);
     let streams = Arc::new(Streams(vec![web, db]));
     let snapshot = Snapshot {
         series: Arc::clone(&streams) as Arc<dyn LabelIndex<SeriesId>>,
-        samples: Arc::new(samples),
+        samples: Arc::clone(&none),
         streams,
-        logs: Arc::new(logs),
+        logs: none,
+        lines: Arc::new(Lines(vec![one, two].into())),
         rollups: None,
         histograms: None,
     };

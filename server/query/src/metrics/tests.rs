@@ -14,7 +14,8 @@ use skep_promql::{
     absent, is_absent, vector::group_labels,
 };
 use skep_proto::{
-    LabelIndex, Labels, Matcher, Sample, SeriesId, StreamId, TimeRange, TimestampMs, stale_marker,
+    LabelIndex, Labels, LogBlocks, LogReadError, LogTable, LogWanted, Matcher, Pending, Sample,
+    SeriesId, StreamId, TimeRange, TimestampMs, stale_marker,
 };
 
 use super::MetricStorage;
@@ -28,6 +29,16 @@ impl LabelIndex<SeriesId> for Index {
     fn select(&self, matchers: &[Matcher], _: TimeRange) -> Vec<(SeriesId, Arc<Labels>)> {
         let matches = |labels: &Labels| matchers.iter().all(|it| it.matches_labels(labels));
         self.0.iter().filter(|(_, labels)| matches(labels)).cloned().collect()
+    }
+}
+
+/// No metric query reads lines.
+#[derive(Debug)]
+struct NoLines;
+
+impl LogTable for NoLines {
+    fn open(&self, _: LogWanted) -> Pending<Result<Arc<dyn LogBlocks>, LogReadError>> {
+        panic!("a metric query asked for lines")
     }
 }
 
@@ -75,6 +86,7 @@ impl Data {
             samples: Arc::clone(&samples) as _,
             streams: Arc::new(NoStreams),
             logs: samples,
+            lines: Arc::new(NoLines),
             rollups: None,
             histograms: None,
         }

@@ -15,8 +15,9 @@ use skep_wal::Fs;
 
 use super::{Bounds, EncodeError, PartFile, Written, properties, zstd};
 use crate::{
+    lines::with_line_bytes,
     schema,
-    words::{Lifetime, WordsWriter},
+    words::{IndexSink as _, Lifetime, WordsWriter},
 };
 
 /// A page is what a search for a word reads at least.
@@ -29,6 +30,12 @@ const PAGE_BYTES_MAX: usize = 8 << 20;
 const DICTIONARY_BYTES_MAX: usize = 2 << 20;
 /// Values apart from their templates have few repeats to find: higher levels gain nothing.
 const ZSTD_LEVEL: i32 = 1;
+
+/// In the footer: what values are, …
+pub(crate) const VALUES_KEY: &str = "skep.values";
+/// … all but the last: runs of letters, digits and `.-:_` that begin with a letter or digit, with
+/// something else on both sides.
+pub(crate) const VALUES_ARE_WORDS: &str = "words";
 
 /// Takes rows as files have them, in the order of the table.
 pub(crate) struct LogWriter {
@@ -44,7 +51,8 @@ impl LogWriter {
         fs: &dyn Fs,
     ) -> Result<Self, EncodeError> {
         let schema = Arc::clone(&schema::LOGS_FILE);
-        let file = PartFile::create(path, schema, log_properties(lifetime), fs)?;
+        let mut file = PartFile::create(path, schema, log_properties(lifetime), fs)?;
+        file.note(VALUES_KEY, VALUES_ARE_WORDS.to_owned());
         Ok(Self { file, words: WordsWriter::new(lifetime), bounds: Bounds::default() })
     }
 
@@ -56,6 +64,7 @@ impl LogWriter {
             let path = self.file.path().to_owned();
             return Err(EncodeError::Column { path, column: column::STREAM_ID });
         };
+        let batch = &*with_line_bytes(batch).map_err(EncodeError::Merge)?;
         for (id, ts) in ids.values().iter().zip(ts.values()) {
             self.bounds.add(*id, *ts);
         }
@@ -85,7 +94,9 @@ fn log_properties(lifetime: Lifetime) -> WriterProperties {
         .set_write_batch_size(1024)
         .set_column_dictionary_enabled(column::TS.into(), false)
         .set_column_encoding(column::TS.into(), Encoding::DELTA_BINARY_PACKED)
-        .set_column_statistics_enabled(column::TEMPLATE.into(), EnabledStatistics::None);
+        .set_column_statistics_enabled(column::TEMPLATE.into(), EnabledStatistics::None)
+        .set_column_dictionary_enabled(column::LINE_BYTES.into(), false)
+        .set_column_statistics_enabled(column::LINE_BYTES.into(), EnabledStatistics::None);
     for name in column::VALUES {
         properties = properties
             .set_column_dictionary_enabled(name.into(), false)

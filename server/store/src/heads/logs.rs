@@ -37,8 +37,8 @@ struct Columns {
 
 /// Where an entry's line and encoded metadata are, one behind the other.
 #[derive(Debug, Clone, Copy)]
-struct Row {
-    ts: i64,
+pub(crate) struct Row {
+    pub(crate) ts: i64,
     block: u32,
     start: u32,
     line_bytes: u32,
@@ -131,29 +131,45 @@ impl LogHeads {
     /// Visits one stream's entries inside the filter's time range in order of time, identical
     /// ones once, those of one time stamp in the order they came: time stamp, line, encoded
     /// metadata.
-    pub(crate) fn read(
-        &self,
-        id: i64,
-        filter: &RowFilter,
-        mut visit: impl FnMut(i64, &str, &[u8]),
-    ) {
-        let Some(shard) = self.shards.get(shard_of(id)) else { return };
-        let shard = shard.lock().expect("nothing panics while it holds a head");
-        let Some(columns) = shard.get(&id) else { return };
-        let mut rows: Vec<&Row> = columns.rows.iter().filter(|it| filter.wants_ts(it.ts)).collect();
+    pub(crate) fn read(&self, id: i64, filter: &RowFilter, visit: impl FnMut(i64, &str, &[u8])) {
+        self.read_rows(id, &self.rows(id, filter), visit);
+    }
+
+    /// Where one stream's entries inside the filter's time range are, in order of time, those of
+    /// one time stamp in the order they came.
+    pub(crate) fn rows(&self, id: i64, filter: &RowFilter) -> Vec<Row> {
+        let mut rows = Vec::new();
+        self.with_columns(id, |columns| {
+            rows.extend(columns.rows.iter().filter(|it| filter.wants_ts(it.ts)).copied());
+        });
         // Stable: those of one time stamp stay in the order they came.
         if !rows.is_sorted_by_key(|it| it.ts) {
             rows.sort_by_key(|it| it.ts);
         }
-        let mut seen = std::collections::HashSet::new();
-        for group in rows.chunk_by(|a, b| a.ts == b.ts) {
-            seen.clear();
-            for row in group {
-                let (line, metadata) = columns.text_of(row);
-                if group.len() == 1 || seen.insert((line, metadata)) {
-                    visit(row.ts, std::str::from_utf8(line).unwrap_or_default(), metadata);
+        rows
+    }
+
+    /// Visits entries of a stream as [`Self::read`] does; `rows` has all of a time stamp or none.
+    pub(crate) fn read_rows(&self, id: i64, rows: &[Row], mut visit: impl FnMut(i64, &str, &[u8])) {
+        self.with_columns(id, |columns| {
+            let mut seen = std::collections::HashSet::new();
+            for group in rows.chunk_by(|a, b| a.ts == b.ts) {
+                seen.clear();
+                for row in group {
+                    let (line, metadata) = columns.text_of(row);
+                    if group.len() == 1 || seen.insert((line, metadata)) {
+                        visit(row.ts, std::str::from_utf8(line).unwrap_or_default(), metadata);
+                    }
                 }
             }
+        });
+    }
+
+    fn with_columns(&self, id: i64, read: impl FnOnce(&Columns)) {
+        let Some(shard) = self.shards.get(shard_of(id)) else { return };
+        let shard = shard.lock().expect("nothing panics while it holds a head");
+        if let Some(columns) = shard.get(&id) {
+            read(columns);
         }
     }
 }

@@ -171,8 +171,8 @@ fn read_batch(bytes: &PartBytes, footer: &Footer, blocks: &[&BlockRows]) -> Resu
     if batch.num_rows() == n_rows { Ok(batch) } else { Err(damaged("it lacks rows")) }
 }
 
-/// Of the rows of one series, in order of time, those that no delete hides.
-pub(super) fn visible(
+/// Of the rows of one label set, in order of time, those that no delete hides.
+pub(crate) fn visible(
     id: i64,
     ts: &[i64],
     rows: Range<usize>,

@@ -25,22 +25,22 @@ const TS_COLUMN: usize = 1;
 /// A part's footer with its page index, as scans need it.
 #[derive(Debug)]
 pub(crate) struct Footer {
-    pub(super) metadata: ArrowReaderMetadata,
+    pub(crate) metadata: ArrowReaderMetadata,
     /// In order of their rows, which is that of (id, ts).
-    pub(super) blocks: Vec<BlockRows>,
+    pub(crate) blocks: Vec<BlockRows>,
 }
 
 /// Rows that are read together: one page of the time stamps, and of the other columns what holds
 /// the same rows (our writer cuts all columns at the same rows).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BlockRows {
-    pub(super) row_group: usize,
+pub(crate) struct BlockRows {
+    pub(crate) row_group: usize,
     /// Inside its row group.
-    pub(super) first_row: usize,
-    pub(super) n_rows: usize,
+    pub(crate) first_row: usize,
+    pub(crate) n_rows: usize,
     /// Smallest and greatest.
-    pub(super) ids: (i64, i64),
-    pub(super) ts: (i64, i64),
+    pub(crate) ids: (i64, i64),
+    pub(crate) ts: (i64, i64),
 }
 
 impl Footer {
@@ -52,7 +52,7 @@ impl Footer {
     }
 
     /// The blocks that may hold a wanted row, in order.
-    pub(super) fn wanted(&self, filter: &RowFilter) -> Vec<usize> {
+    pub(crate) fn wanted(&self, filter: &RowFilter) -> Vec<usize> {
         let mut wanted = Vec::new();
         let mut at = 0;
         while let Some(block) = self.blocks.get(at) {

@@ -287,6 +287,16 @@ async fn open(part: &Part) -> Result<(PartBytes, Arc<Pin>)> {
     Ok((bytes, Arc::new(pin)))
 }
 
+/// A part's footer, from the cache if it is there, and its bytes. The pin is the caller's.
+pub(crate) async fn open_part(part: &Part, cache: &Cache) -> Result<(Arc<Footer>, PartBytes)> {
+    if let Some(footer) = cache.footer(part.serial) {
+        return Ok((footer, PartBytes::open(part).map_err(io_error(part))?));
+    }
+    let (footer, (bytes, _pin)) = load_footer(part).await?;
+    cache.put_footer(part.serial, &footer);
+    Ok((footer, bytes))
+}
+
 async fn load_footer(part: &Part) -> Result<(Arc<Footer>, (PartBytes, Arc<Pin>))> {
     let (bytes, pin) = open(part).await?;
     let failed = read_error(part);

@@ -13,7 +13,9 @@ use super::{
     short::{self, SHORT_LEN_MAX},
     text::{Pieces, Text},
 };
-use crate::lines::{N_VALUES, join};
+use skep_proto::join_template;
+
+use crate::lines::N_VALUES;
 
 /// Templates that are remembered, and their bytes. A part with more has words where others have
 /// values, and is no slower for forgetting them.
@@ -87,7 +89,7 @@ impl Kinds {
         match &kind.n_dashes {
             None => {
                 // What cannot be put together cannot be read either.
-                join(template, values, &mut self.values);
+                join_template(template, values, &mut self.values);
             }
             Some(slots) => {
                 for (i, &n_dashes) in slots.iter().enumerate().take(N_VALUES) {

@@ -4,7 +4,7 @@ use datafusion::{
     common::ScalarValue,
     logical_expr::{BinaryExpr, Expr, Operator, expr::Like},
 };
-use skep_proto::names::column;
+use skep_proto::{LineNeed, names::column};
 
 use super::{
     regex,
@@ -41,6 +41,17 @@ impl Need {
     /// `get_field(metadata, 'name') = 'value'`, which is `metadata['name'] = 'value'`.
     pub(crate) fn of_all(exprs: &[Expr]) -> Self {
         Self::all(exprs.iter().map(Self::of))
+    }
+
+    /// The same of what a query of lines asks for.
+    pub(crate) fn of_lines(need: &LineNeed) -> Self {
+        match need {
+            LineNeed::All(all) => Self::all(all.iter().map(Self::of_lines)),
+            LineNeed::Any(any) => Self::any(any.iter().map(Self::of_lines)),
+            LineNeed::Contains(text) => Self::contains(text),
+            LineNeed::Regex(pattern) => regex::need(pattern, false),
+            LineNeed::Pair { name, value } => Self::Number(hash_pair(name, value)),
+        }
     }
 
     fn of(expr: &Expr) -> Self {

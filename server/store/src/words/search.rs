@@ -122,6 +122,17 @@ impl Search {
     }
 }
 
+/// Which pages of a part may hold what is needed: for each, how many rows it has. `None` where
+/// every page may.
+pub(crate) async fn pages_with(part: &Arc<Part>, need: &Need) -> Option<Vec<(usize, bool)>> {
+    if need.is_anything() {
+        return None;
+    }
+    let found = ask(Arc::clone(part), need.clone()).await?;
+    let Some(Loaded::Index(index)) = part.words.0.get() else { return None };
+    Some(index.pages().iter().map(|it| it.n_rows).zip(found).collect())
+}
+
 /// What cannot be asked rules out nothing. The file need not stay meanwhile: whoever reads the rows
 /// sees to that again.
 async fn ask(part: Arc<Part>, need: Need) -> Option<Vec<bool>> {

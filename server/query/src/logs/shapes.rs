@@ -1,0 +1,103 @@
+//! What is known of templates, across blocks: looked up by a block's own numbers for them.
+
+use std::{collections::HashMap, ops::Range, sync::Arc};
+
+use skep_logql::pipeline::Shape;
+use skep_proto::{Labels, LogColumns, TextColumn, Texts};
+
+/// Finding out what a template's lines have costs as much as reading some of them.
+const LINES_MIN: u32 = 16;
+/// Templates of one leaf; lines of others are read one by one.
+const TEMPLATES_MAX: usize = 65_536;
+
+/// The shapes of templates by the names of labels that a stream has, which make a difference.
+#[derive(Debug, Default)]
+pub(super) struct Shapes {
+    by_names: HashMap<String, HashMap<Box<str>, Arc<Shape>>>,
+    n_templates: usize,
+    /// Of the current stream.
+    names: String,
+    stream: i64,
+    /// Of the current block.
+    dictionary: Arc<Texts>,
+    slots: Vec<Slot>,
+    touched: Vec<u32>,
+}
+
+/// A template of a dictionary.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Slot {
+    /// `None` where its lines are to be read.
+    pub(super) shape: Option<Arc<Shape>>,
+    /// Where its lines of this stream go.
+    pub(super) series: Option<usize>,
+    n_lines: u32,
+}
+
+impl Shapes {
+    pub(super) fn set_stream(&mut self, id: i64, labels: &Labels) {
+        if self.stream == id && !self.names.is_empty() {
+            return;
+        }
+        self.stream = id;
+        self.slots.iter_mut().for_each(|it| it.series = None);
+        let mut names = String::from("\n");
+        for (name, _) in labels.iter() {
+            names.push_str(name);
+            names.push('\n');
+        }
+        if self.names != names {
+            self.names = names;
+            self.slots.clear();
+        }
+    }
+
+    /// Finds out about the templates of these rows; says which columns are needed for them.
+    pub(super) fn prepare(
+        &mut self,
+        templates: &TextColumn,
+        rows: Range<usize>,
+        mut shape: impl FnMut(&str) -> Shape,
+    ) -> LogColumns {
+        if !Arc::ptr_eq(&self.dictionary, &templates.texts) || self.slots.is_empty() {
+            self.dictionary = Arc::clone(&templates.texts);
+            self.slots.clear();
+            self.slots.resize(templates.texts.len(), Slot::default());
+        }
+        for &key in templates.keys.get(rows).unwrap_or_default() {
+            if let Some(slot) = self.slots.get_mut(key as usize) {
+                if slot.n_lines == 0 {
+                    self.touched.push(key);
+                }
+                slot.n_lines += 1;
+            }
+        }
+        let mut columns = LogColumns { templates: true, ..LogColumns::NONE };
+        let known = self.by_names.entry(self.names.clone()).or_default();
+        for key in self.touched.drain(..) {
+            let Some(slot) = self.slots.get_mut(key as usize) else { continue };
+            let n_lines = std::mem::take(&mut slot.n_lines);
+            if slot.shape.is_none() {
+                let text = self.dictionary.get(key as usize);
+                slot.shape = known.get(text).map(Arc::clone);
+                let is_worth_it = n_lines >= LINES_MIN && self.n_templates < TEMPLATES_MAX;
+                if slot.shape.is_none() && is_worth_it {
+                    let found = Arc::new(shape(text));
+                    known.insert(text.into(), Arc::clone(&found));
+                    self.n_templates += 1;
+                    slot.shape = Some(found);
+                }
+            }
+            columns.values |= match slot.shape.as_deref() {
+                Some(Shape::Never) => 0,
+                Some(Shape::Known(known)) => known.values(),
+                Some(Shape::Unknown) | None => u8::MAX,
+            };
+        }
+        columns
+    }
+
+    pub(super) fn slot(&mut self, key: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(key as usize)
+    }
+}

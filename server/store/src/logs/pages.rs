@@ -1,0 +1,293 @@
+//! Pages of texts in Parquet, decoded into [`Texts`] without a stop at each text.
+//!
+//! The encodings are those of <https://parquet.apache.org/docs/file-format/data-pages/encodings/>
+//! that our writer uses for required columns of texts.
+
+use bytes::Bytes;
+use parquet::{
+    basic::Encoding,
+    column::page::Page,
+    errors::{ParquetError, Result},
+};
+use skep_proto::Texts;
+
+/// A page of texts.
+#[derive(Debug)]
+pub(super) enum TextPage {
+    Texts(Texts),
+    /// Places in the dictionary of the row group.
+    Keys(Vec<u32>),
+}
+
+impl TextPage {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Texts(texts) => texts.len(),
+            Self::Keys(keys) => keys.len(),
+        }
+    }
+}
+
+/// Takes a page of data apart; its column has no levels.
+pub(super) fn text_page(page: Page) -> Result<TextPage> {
+    let (bytes, n_values, encoding) = match page {
+        Page::DataPage { buf, num_values, encoding, .. } => (buf, num_values, encoding),
+        Page::DataPageV2 {
+            buf,
+            num_values,
+            encoding,
+            def_levels_byte_len,
+            rep_levels_byte_len,
+            ..
+        } => {
+            let n_bytes = def_levels_byte_len as usize + rep_levels_byte_len as usize;
+            if n_bytes > buf.len() {
+                return Err(damaged("levels are longer than their page"));
+            }
+            (buf.slice(n_bytes..), num_values, encoding)
+        }
+        Page::DictionaryPage { .. } => return Err(damaged("a dictionary comes among the pages")),
+    };
+    encoded(&bytes, n_values as usize, encoding)
+}
+
+fn encoded(bytes: &Bytes, n_values: usize, encoding: Encoding) -> Result<TextPage> {
+    match encoding {
+        Encoding::DELTA_LENGTH_BYTE_ARRAY => delta_length(bytes, n_values).map(TextPage::Texts),
+        Encoding::PLAIN => plain(bytes, n_values).map(TextPage::Texts),
+        Encoding::RLE_DICTIONARY => {
+            let (&width, keys) = bytes.split_first().ok_or_else(short)?;
+            hybrid(keys, width.into(), n_values).map(TextPage::Keys)
+        }
+        other => Err(ParquetError::General(format!("a page of texts is encoded as {other}"))),
+    }
+}
+
+/// A page of one half of a map's pairs.
+pub(super) struct MapPage {
+    /// Where the pairs of each row end.
+    pub(super) ends: Vec<u32>,
+    /// The places of pairs that have no text.
+    pub(super) nulls: Vec<usize>,
+    /// Of those that have.
+    pub(super) page: TextPage,
+}
+
+/// Takes a page of a required map's keys or values apart. `max_def` is the level of a text that is
+/// there: 1, or 2 where it may be null.
+pub(super) fn map_page(page: Page, max_def: i16) -> Result<MapPage> {
+    let Page::DataPage { buf, num_values, encoding, .. } = page else {
+        return Err(damaged("metadata lies in pages of an unknown kind"));
+    };
+    let n_levels = num_values as usize;
+    let mut rest = buf.as_ref();
+    let repetitions = levels(&mut rest, 1, n_levels)?;
+    let definitions = levels(&mut rest, if max_def > 1 { 2 } else { 1 }, n_levels)?;
+    let (mut ends, mut nulls) = (Vec::with_capacity(n_levels), Vec::new());
+    let (mut n_pairs, mut n_texts) = (0, 0);
+    for (repetition, definition) in repetitions.iter().zip(&definitions) {
+        if *repetition == 0 {
+            ends.push(n_pairs);
+        }
+        if *definition > 0 {
+            let is_null = i64::from(*definition) < i64::from(max_def);
+            if is_null {
+                nulls.push(n_pairs as usize);
+            }
+            n_texts += usize::from(!is_null);
+            n_pairs += 1;
+            let end = ends.last_mut().ok_or_else(|| damaged("a pair of no row"))?;
+            *end = n_pairs;
+        }
+    }
+    let bytes = buf.slice(buf.len() - rest.len()..);
+    Ok(MapPage { ends, nulls, page: encoded(&bytes, n_texts, encoding)? })
+}
+
+/// Levels behind their length in bytes.
+fn levels(rest: &mut &[u8], width: u32, n: usize) -> Result<Vec<u32>> {
+    let (len, after) = rest.split_first_chunk().ok_or_else(short)?;
+    let len = u32::from_le_bytes(*len) as usize;
+    let (packed, after) = after.split_at_checked(len).ok_or_else(short)?;
+    *rest = after;
+    hybrid(packed, width, n)
+}
+
+/// The texts of a dictionary.
+pub(super) fn dictionary(page: Page) -> Result<Texts> {
+    match page {
+        Page::DictionaryPage { buf, num_values, .. } => plain(&buf, num_values as usize),
+        _ => Err(damaged("a column of texts lacks its dictionary")),
+    }
+}
+
+/// Each text behind its length.
+fn plain(bytes: &Bytes, n_values: usize) -> Result<Texts> {
+    let (mut rest, mut text) = (bytes.as_ref(), Vec::with_capacity(bytes.len()));
+    let mut ends = Vec::with_capacity(n_values);
+    for _ in 0..n_values {
+        let (len, after) = rest.split_first_chunk().ok_or_else(short)?;
+        let len = u32::from_le_bytes(*len) as usize;
+        let (one, after) = after.split_at_checked(len).ok_or_else(short)?;
+        text.extend_from_slice(one);
+        ends.push(end_of(text.len())?);
+        rest = after;
+    }
+    texts(text, ends)
+}
+
+/// All lengths, then all texts.
+fn delta_length(bytes: &Bytes, n_values: usize) -> Result<Texts> {
+    let (mut ends, n_bytes) = delta_packed(bytes, n_values)?;
+    let mut end = 0_usize;
+    for it in &mut ends {
+        end += *it as usize;
+        *it = end_of(end)?;
+    }
+    let text = bytes.get(n_bytes..n_bytes + end).ok_or_else(short)?;
+    texts(text.to_vec(), ends)
+}
+
+fn texts(text: Vec<u8>, ends: Vec<u32>) -> Result<Texts> {
+    let text = String::from_utf8(text).or(Err(damaged("a text is no UTF-8")))?;
+    Texts::new(text, ends).ok_or_else(|| damaged("a text ends within a character"))
+}
+
+fn end_of(end: usize) -> Result<u32> {
+    u32::try_from(end).or(Err(damaged("a page of texts is too long")))
+}
+
+/// Numbers of 32 bits, as DELTA_BINARY_PACKED; also how many bytes they took.
+fn delta_packed(bytes: &[u8], n_values: usize) -> Result<(Vec<u32>, usize)> {
+    let mut rest = bytes;
+    let block_len = usize::try_from(varint(&mut rest)?).or(Err(short()))?;
+    let n_miniblocks = usize::try_from(varint(&mut rest)?).or(Err(short()))?;
+    let n_packed = usize::try_from(varint(&mut rest)?).or(Err(short()))?;
+    let mut last = zigzag(varint(&mut rest)?);
+    let miniblock_len = block_len.checked_div(n_miniblocks).unwrap_or(0);
+    let is_valid = miniblock_len > 0 && miniblock_len.is_multiple_of(32) && n_packed == n_values;
+    if !is_valid {
+        return Err(damaged("lengths of texts are packed in no known way"));
+    }
+    let mut values = Vec::with_capacity(n_values);
+    if n_values > 0 {
+        values.push(length(last)?);
+    }
+    while values.len() < n_values {
+        let min = zigzag(varint(&mut rest)?);
+        let (widths, after) = rest.split_at_checked(n_miniblocks).ok_or_else(short)?;
+        rest = after;
+        for &width in widths {
+            let n = (n_values - values.len()).min(miniblock_len);
+            if n == 0 {
+                break;
+            }
+            let n_bytes = miniblock_len / 8 * usize::from(width);
+            let (packed, after) = rest.split_at_checked(n_bytes).ok_or_else(short)?;
+            rest = after;
+            let mut bits = Bits::new(packed, width.into())?;
+            for _ in 0..n {
+                last = last.wrapping_add(min).wrapping_add(bits.take().cast_signed());
+                values.push(length(last)?);
+            }
+        }
+    }
+    Ok((values, bytes.len() - rest.len()))
+}
+
+fn length(value: i64) -> Result<u32> {
+    // Sums are of 32 bits in the file, and wrap around.
+    #[expect(clippy::cast_possible_truncation, reason = "it is what the format asks for")]
+    let value = value as i32;
+    u32::try_from(value).or(Err(damaged("a text has a negative length")))
+}
+
+/// Runs of one number, and numbers packed in groups of eight.
+fn hybrid(bytes: &[u8], width: u32, n_values: usize) -> Result<Vec<u32>> {
+    let mut rest = bytes;
+    let n_key_bytes = width.div_ceil(8) as usize;
+    let mut keys = Vec::with_capacity(n_values);
+    while keys.len() < n_values {
+        let header = varint(&mut rest)?;
+        let n = usize::try_from(header >> 1).or(Err(short()))?;
+        let n_left = n_values - keys.len();
+        if header & 1 == 0 {
+            let (key, after) = rest.split_at_checked(n_key_bytes).ok_or_else(short)?;
+            rest = after;
+            let key = key.iter().rev().fold(0, |key, byte| key << 8 | u64::from(*byte));
+            let key = u32::try_from(key).or(Err(damaged("a key is too great")))?;
+            if n == 0 {
+                return Err(damaged("a run of no keys"));
+            }
+            keys.resize(keys.len() + n.min(n_left), key);
+        } else {
+            let n_bytes = n.checked_mul(width as usize).ok_or_else(short)?;
+            // The last group may be cut short.
+            let (packed, after) = rest.split_at_checked(n_bytes).unwrap_or((rest, &[]));
+            rest = after;
+            let n_keys = n.saturating_mul(8).min(n_left);
+            if n == 0 || packed.len() * 8 < n_keys * width as usize {
+                return Err(short());
+            }
+            let mut bits = Bits::new(packed, width)?;
+            #[expect(clippy::cast_possible_truncation, reason = "a key has 32 bits at most")]
+            keys.extend((0..n_keys).map(|_| bits.take() as u32));
+        }
+    }
+    Ok(keys)
+}
+
+/// Numbers of a fixed width, least bits first.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    width: u32,
+    /// Of the next one, in bits.
+    at: usize,
+}
+
+impl<'a> Bits<'a> {
+    fn new(bytes: &'a [u8], width: u32) -> Result<Self> {
+        // With up to seven bits before it, a number is read with one load.
+        if width > 56 {
+            return Err(damaged("numbers are packed wider than lengths and keys are"));
+        }
+        Ok(Self { bytes, width, at: 0 })
+    }
+
+    #[inline]
+    fn take(&mut self) -> u64 {
+        let (byte, bit) = (self.at / 8, self.at % 8);
+        self.at += self.width as usize;
+        let rest = self.bytes.get(byte..).unwrap_or_default();
+        let word = match rest.first_chunk() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        (word >> bit) & ((1 << self.width) - 1)
+    }
+}
+
+fn varint(bytes: &mut &[u8]) -> Result<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first().ok_or_else(short)?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err(damaged("a number does not end"))
+}
+
+fn zigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+fn short() -> ParquetError {
+    damaged("a page ends early")
+}
+
+pub(super) fn damaged(what: &str) -> ParquetError {
+    ParquetError::General(format!("not a whole part of logs: {what}"))
+}
