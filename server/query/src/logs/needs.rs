@@ -100,11 +100,48 @@ mod tests {
         check(
             r#"|= "a" or "b" != "c" |~ "d.e" !~ "f" | json |> "<_>g<_><_>h" | line_format "x" |= "i""#,
             expect![[r#"
-                contains(line, Utf8("a")) OR contains(line, Utf8("b"))
-                regexp_like(line, Utf8("d.e"))
-                contains(line, Utf8("g")) AND contains(line, Utf8("h"))"#]],
+                All(
+                    [
+                        Any(
+                            [
+                                Contains(
+                                    "a",
+                                ),
+                                Contains(
+                                    "b",
+                                ),
+                            ],
+                        ),
+                        Any(
+                            [
+                                Regex(
+                                    "d.e",
+                                ),
+                            ],
+                        ),
+                        Any(
+                            [
+                                All(
+                                    [
+                                        Contains(
+                                            "g",
+                                        ),
+                                        Contains(
+                                            "h",
+                                        ),
+                                    ],
+                                ),
+                            ],
+                        ),
+                    ],
+                )
+            "#]],
         );
-        check(r#"|= "a" or ip("10.0.0.0/8") |= ip("10.0.0.1")"#, expect![[r#""#]]);
+        check(r#"|= "a" or ip("10.0.0.0/8") |= ip("10.0.0.1")"#, expect![[r#"
+            All(
+                [],
+            )
+        "#]]);
     }
 
     #[test]
@@ -112,12 +149,43 @@ mod tests {
         check(
             r#"| trace="t" and (user="u" or user="v") | line_format "x" | id="i" | logfmt | n="1""#,
             expect![[r#"
-                get_field(metadata, Utf8("trace")) = Utf8("t") AND (get_field(metadata, Utf8("user")) = Utf8("u") OR get_field(metadata, Utf8("user")) = Utf8("v"))
-                get_field(metadata, Utf8("id")) = Utf8("i")"#]],
+                All(
+                    [
+                        All(
+                            [
+                                Pair {
+                                    name: "trace",
+                                    value: "t",
+                                },
+                                Any(
+                                    [
+                                        Pair {
+                                            name: "user",
+                                            value: "u",
+                                        },
+                                        Pair {
+                                            name: "user",
+                                            value: "v",
+                                        },
+                                    ],
+                                ),
+                            ],
+                        ),
+                        Pair {
+                            name: "id",
+                            value: "i",
+                        },
+                    ],
+                )
+            "#]],
         );
         check(
             r#"| app="a" | x_extracted="b" | n=1 | user!="u" | user=~"u" | a="" | __error__="" | a="1" or n=1"#,
-            expect![[r#""#]],
+            expect![[r#"
+                All(
+                    [],
+                )
+            "#]],
         );
     }
 }

@@ -181,8 +181,8 @@ async fn the_newest_lines_of_all_streams_come_first() {
         3,
         expect![[r#"
             4000 [app=db] db late
-            20 [app=db] db two
-            30 [app=web trace=t1] level=warn took=3s"#]],
+            30 [app=web trace=t1] level=warn took=3s
+            20 [app=web] level=info took=2s"#]],
     )
     .await;
     check_lines(
@@ -191,7 +191,7 @@ async fn the_newest_lines_of_all_streams_come_first() {
         2,
         expect![[r#"
             10 [app=web] level=info took=1s
-            20 [app=web] level=info took=2s"#]],
+            20 [app=db] db two"#]],
     )
     .await;
 }
