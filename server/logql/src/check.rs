@@ -1,7 +1,6 @@
 //! What a query may not say although the grammar lets it, in Loki's words.
 
-use regex_syntax::ast::{ErrorKind, parse::Parser as RegexParser};
-use skep_proto::{MatchOp, Matcher};
+use skep_proto::{MatchOp, Matcher, MatcherError};
 
 use crate::{
     ast::{
@@ -9,6 +8,7 @@ use crate::{
         RangeAggregation, RangeOp, Stage, VectorOp,
     },
     error::ParseError,
+    go_regex,
     pipeline::pattern::Pattern,
 };
 
@@ -45,33 +45,9 @@ fn selector(matchers: &[Matcher]) -> Result<(), ParseError> {
 }
 
 pub(crate) fn matcher(name: String, op: MatchOp, value: &str) -> Result<Matcher, ParseError> {
-    Matcher::new(name, op, value).map_err(|error| regex_error("", value, value, &error))
-}
-
-/// Go's text for a bad pattern: `prefix` names the place, `shown` is what Go saw.
-fn regex_error(
-    prefix: &str,
-    pattern: &str,
-    shown: &str,
-    fallback: &dyn std::error::Error,
-) -> ParseError {
-    let what = match RegexParser::new().parse(pattern) {
-        Err(error) => match error.kind() {
-            ErrorKind::GroupUnclosed => "missing closing )".to_owned(),
-            ErrorKind::GroupUnopened => "unexpected )".to_owned(),
-            ErrorKind::ClassUnclosed => "missing closing ]".to_owned(),
-            ErrorKind::RepetitionMissing => {
-                return ParseError::new(format!(
-                    "{prefix}error parsing regexp: missing argument to repetition operator: `{}`",
-                    pattern.get(error.span().start.offset..error.span().end.offset).unwrap_or("*")
-                ));
-            }
-            ErrorKind::EscapeUnexpectedEof => "trailing backslash at end of expression".to_owned(),
-            other => other.to_string(),
-        },
-        Ok(_) => fallback.to_string(),
-    };
-    ParseError::new(format!("{prefix}error parsing regexp: {what}: `{shown}`"))
+    Matcher::new(name, op, value).map_err(|MatcherError::Regex { source, .. }| {
+        ParseError::new(go_regex::explain(value, value, &source))
+    })
 }
 
 pub(crate) fn line_filter(filter: &LineFilter) -> Result<(), ParseError> {
@@ -86,13 +62,13 @@ pub(crate) fn line_filter(filter: &LineFilter) -> Result<(), ParseError> {
 
 /// A pattern over lines: not anchored, `.` stops at a newline.
 pub(crate) fn line_regex(pattern: &str) -> Result<regex::Regex, ParseError> {
-    regex::Regex::new(pattern).map_err(|error| regex_error("", pattern, pattern, &error))
+    go_regex::compile(pattern).map_err(ParseError::new)
 }
 
 pub(crate) fn regexp(pattern: String) -> Result<Stage, ParseError> {
     const PREFIX: &str = "invalid regexp parser: ";
-    let regex = regex::Regex::new(&pattern)
-        .map_err(|error| regex_error(PREFIX, &pattern, &pattern, &error))?;
+    let regex = go_regex::compile(&pattern)
+        .map_err(|message| ParseError::new(format!("{PREFIX}{message}")))?;
     let mut names: Vec<&str> = regex.capture_names().flatten().collect();
     if names.is_empty() {
         return Err(ParseError::new(format!(
@@ -231,14 +207,12 @@ pub(crate) fn vector_param(
 }
 
 pub(crate) fn label_replace(args: &LabelReplaceArgs) -> Result<(), ParseError> {
-    match regex::Regex::new(&format!("^(?:{})$", args.regex)) {
+    match skep_proto::go_regex::compile(&format!("^(?:{})$", args.regex)) {
         Ok(_) => Ok(()),
-        Err(error) => Err(regex_error(
-            "invalid regex in label_replace: ",
-            &args.regex,
-            &format!("{})$", args.regex),
-            &error,
-        )),
+        Err(error) => {
+            let what = go_regex::explain(&args.regex, &format!("{})$", args.regex), &error);
+            Err(ParseError::new(format!("invalid regex in label_replace: {what}")))
+        }
     }
 }
 

@@ -192,7 +192,7 @@ fn sorted(mut matrix: Matrix, descending: bool) -> Matrix {
 }
 
 fn label_replace(mut matrix: Matrix, args: &LabelReplaceArgs) -> Result<Matrix, QueryError> {
-    let regex = regex::Regex::new(&format!("^(?:{})$", args.regex))
+    let regex = skep_proto::go_regex::compile(&format!("^(?:{})$", args.regex))
         .map_err(|error| QueryError::BadRequest(error.to_string()))?;
     for row in &mut matrix.rows {
         let Some(captures) = regex.captures(row.labels.get(&args.src)) else { continue };

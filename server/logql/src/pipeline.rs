@@ -213,14 +213,4 @@ pub(crate) mod tests {
                 app_extracted="/" method="GET""#]],
         );
     }
-
-    #[test]
-    fn a_template_function_that_is_missing_is_named() {
-        let query = r#"{a="b"} | line_format "{{ fromJson __line__ }}""#;
-        let Expr::Log(log) = crate::parse(query).unwrap() else { panic!() };
-        assert_eq!(
-            Pipeline::compile(&log.stages).unwrap_err().to_string(),
-            "the template function fromJson is not supported yet"
-        );
-    }
 }

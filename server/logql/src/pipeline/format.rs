@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use super::{Line, RunStage, labels::Category};
 use crate::{
     ast::{LabelFormat, LabelFormatValue, Stage},
-    error::{ParseError, QueryError, Unsupported},
+    error::{ParseError, QueryError},
     print,
-    template::{Template, TemplateError},
+    template::Template,
 };
 
 /// The `__error__` of a line on which a template failed.
@@ -21,7 +21,7 @@ pub(super) struct LineFormatStage {
 impl LineFormatStage {
     pub(super) fn compile(text: &str, stage: &Stage) -> Result<Self, QueryError> {
         let template = Template::parse(text, "line")
-            .map_err(|error| refused(error, stage, "invalid line template"))?;
+            .map_err(|error| refused(&error, stage, "invalid line template"))?;
         Ok(Self { template })
     }
 }
@@ -60,7 +60,7 @@ impl LabelFormatStage {
                     LabelFormatValue::Template(text) => {
                         let what = format!("invalid template for label '{label}'");
                         let template = Template::parse(text, "label")
-                            .map_err(|error| refused(error, stage, &what))?;
+                            .map_err(|error| refused(&error, stage, &what))?;
                         Format::Template(template)
                     }
                 };
@@ -100,14 +100,8 @@ impl RunStage for LabelFormatStage {
     }
 }
 
-fn refused(error: TemplateError, stage: &Stage, what: &str) -> QueryError {
-    match error {
-        TemplateError::Unsupported(construct) => Unsupported(construct).into(),
-        TemplateError::Syntax(message) => {
-            ParseError::new(format!("stage '{}' : {what}: {message}", print::stage_text(stage)))
-                .into()
-        }
-    }
+fn refused(message: &str, stage: &Stage, what: &str) -> QueryError {
+    ParseError::new(format!("stage '{}' : {what}: {message}", print::stage_text(stage))).into()
 }
 
 #[cfg(test)]
@@ -144,7 +138,7 @@ mod tests {
             "x",
             expect![[r#"
                 x
-                __error__="TemplateFormatErr" __error_details__="error calling div: integer divide by zero""#]],
+                __error__="TemplateFormatErr" __error_details__="template: line:1:3: executing \"line\" at <div 1 0>: error calling div: runtime error: integer divide by zero""#]],
         );
     }
 }
