@@ -37,13 +37,17 @@ use tower_http::compression::CompressionLayer;
 
 use crate::{query_log::QueryLog, telemetry::Telemetry};
 
-pub use crate::{prometheus::Targets, query_log::QueryLogConfig};
+pub use crate::{loki::IngestionRate, prometheus::Targets, query_log::QueryLogConfig};
 
 /// What the endpoints may cost and what they say of themselves.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
     /// Bounds of one write.
     pub receive: skep_receive::Limits,
+    /// What pushes of log lines become, and which are too old.
+    pub push: skep_receive::loki_push::Rules,
+    /// What log lines may come in a second, over all pushes; none is no bound.
+    pub ingestion_rate: Option<IngestionRate>,
     /// `query.concurrency`: queries at work at once; more wait.
     pub n_queries_max: usize,
     /// `receive.concurrency`: writes at work at once; more are told to come again.
@@ -65,6 +69,8 @@ impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             receive: skep_receive::Limits::default(),
+            push: skep_receive::loki_push::Rules::default(),
+            ingestion_rate: None,
             // Prometheus' `--query.max-concurrency`.
             n_queries_max: 20,
             n_writes_max: 64,
@@ -85,6 +91,8 @@ pub struct Api {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     receive: skep_receive::Limits,
+    push: skep_receive::loki_push::Rules,
+    ingestion_rate: Option<loki::RateLimiter>,
     queries: Semaphore,
     writes: Semaphore,
     is_admin_enabled: bool,
@@ -110,6 +118,8 @@ impl Api {
             store,
             clock,
             receive: config.receive,
+            push: config.push,
+            ingestion_rate: config.ingestion_rate.map(loki::RateLimiter::new),
             queries: Semaphore::new(config.n_queries_max),
             writes: Semaphore::new(config.n_writes_max),
             is_admin_enabled: config.is_admin_enabled,

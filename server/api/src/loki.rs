@@ -8,6 +8,7 @@ mod labels;
 mod params;
 mod push;
 mod query;
+mod rate;
 mod refused;
 mod status;
 
@@ -19,6 +20,9 @@ use axum::{
 };
 
 use crate::Api;
+
+pub use rate::IngestionRate;
+pub(crate) use rate::RateLimiter;
 
 /// `/loki/api/v1/*` and `/ready`.
 pub(crate) fn router() -> Router<Arc<Api>> {

@@ -199,9 +199,9 @@ impl Store {
             let pairs = pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
             let n_before = columns.ts.len();
             for row in entries {
-                match bounds
-                    .check(row.ts.to_ms().0, || format!("entry of {}", display(pairs.clone())))
-                {
+                match bounds.check(row.ts.to_ms().0, || {
+                    format!("entry for stream '{}'", display(pairs.clone()))
+                }) {
                     Ok(()) => {
                         columns.ts.push(row.ts.0);
                         columns.entries.push(LogBody {

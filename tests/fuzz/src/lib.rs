@@ -65,14 +65,21 @@ pub fn remote_write_v2(bytes: &[u8]) {
 
 fn loki(message: loki_push::Message, bytes: &[u8]) {
     use loki_push::Encoding;
-    let limits = limits();
-    for encoding in
-        [Encoding::Identity, Encoding::Snappy, Encoding::Gzip, Encoding::GzipSnappy, Encoding::Zstd]
-    {
+    let (limits, rules) = (limits(), loki_push::Rules::default());
+    let terms = loki_push::Terms { limits: &limits, rules: &rules, now: TimestampMs(0).to_ns() };
+    for encoding in [
+        Encoding::Identity,
+        Encoding::Snappy,
+        Encoding::Gzip,
+        Encoding::GzipSnappy,
+        Encoding::Deflate,
+        Encoding::DeflateSnappy,
+        Encoding::Zstd,
+    ] {
         let format = loki_push::Format { message, encoding };
         if let Ok(plain) = loki_push::decompress(format, bytes, &limits) {
             assert!(plain.len() <= limits.plain_bytes_max);
-            drop(loki_push::decode(format, &plain, &limits));
+            drop(loki_push::decode(format, &plain, &terms));
         }
     }
 }
