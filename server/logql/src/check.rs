@@ -4,12 +4,13 @@ use skep_proto::{MatchOp, Matcher, MatcherError};
 
 use crate::{
     ast::{
-        BinaryOp, Expr, Grouping, LabelFormat, LabelReplaceArgs, LineFilter, LineOp, MetricExpr,
-        RangeAggregation, RangeOp, Stage, VectorOp,
+        BinaryOp, Expr, Grouping, LabelFilter, LabelFormat, LabelReplaceArgs, LineFilter, LineOp,
+        LogExpr, MetricExpr, RangeAggregation, RangeOp, Stage, VectorOp,
     },
     error::ParseError,
     go_regex,
     pipeline::pattern::Pattern,
+    print,
 };
 
 /// Checks a whole query: every selector must name something.
@@ -30,6 +31,57 @@ fn metric_selectors(expr: &MetricExpr) -> Result<(), ParseError> {
             metric_selectors(&binary.right)
         }
         MetricExpr::LabelReplace(replace) => metric_selectors(&replace.inner),
+        MetricExpr::Variants(variants) => {
+            variants.variants.iter().try_for_each(metric_selectors)?;
+            selector(&variants.of.log.matchers)
+        }
+    }
+}
+
+/// Checks a query that is to be run, not only shown. Loki prints a query and reads it again on
+/// its way to the data; a name that has to be printed in quotes does not survive that.
+pub(crate) fn can_be_read_again(expr: &Expr) -> Result<(), ParseError> {
+    let is_odd = |expr: &LogExpr| {
+        expr.matchers.iter().any(|it| !skep_proto::is_label_name(it.name()))
+            || expr.stages.iter().any(|it| match it {
+                Stage::LabelFilter(filter) => has_odd_name(filter),
+                _ => false,
+            })
+    };
+    let mut logs = Vec::new();
+    match expr {
+        Expr::Log(log) => logs.push(log),
+        Expr::Metric(metric) => log_exprs(metric, &mut logs),
+    }
+    if logs.into_iter().any(is_odd) {
+        crate::parse(&print::flat(expr))?;
+    }
+    Ok(())
+}
+
+fn has_odd_name(filter: &LabelFilter) -> bool {
+    match filter {
+        LabelFilter::And(left, right) | LabelFilter::Or(left, right) => {
+            has_odd_name(left) || has_odd_name(right)
+        }
+        LabelFilter::Text(matcher) => !skep_proto::is_label_name(matcher.name()),
+        _ => false,
+    }
+}
+
+fn log_exprs<'e>(expr: &'e MetricExpr, logs: &mut Vec<&'e LogExpr>) {
+    match expr {
+        MetricExpr::Literal(_) | MetricExpr::Vector(_) => {}
+        MetricExpr::Range(range) => logs.push(&range.log),
+        MetricExpr::Vectors(vectors) => log_exprs(&vectors.inner, logs),
+        MetricExpr::Binary(binary) => {
+            log_exprs(&binary.left, logs);
+            log_exprs(&binary.right, logs);
+        }
+        MetricExpr::LabelReplace(replace) => log_exprs(&replace.inner, logs),
+        MetricExpr::Variants(variants) => {
+            variants.variants.iter().for_each(|it| log_exprs(it, logs));
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod ip;
 mod json;
 mod json_path;
 mod label_filter;
+mod label_regex;
 mod labels;
 mod line_filter;
 mod logfmt;

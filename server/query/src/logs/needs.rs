@@ -50,7 +50,10 @@ fn of_line(filter: &LineFilter) -> Option<Expr> {
     let alternatives = filter.alternatives.iter().map(|it| match filter.op {
         _ if it.is_ip => None,
         LineOp::Contains => Some(contains(line(), lit(it.text.as_str()))),
-        LineOp::Regex => Some(regexp_like(line(), lit(it.text.as_str()), None)),
+        LineOp::Regex => {
+            let pattern = skep_proto::go_regex::translate(&it.text).ok()?;
+            Some(regexp_like(line(), lit(pattern), None))
+        }
         LineOp::Pattern => {
             let literals = it.text.split(ANY_TEXT).filter(|it| !it.is_empty());
             literals.map(|it| contains(line(), lit(it))).reduce(Expr::and)
