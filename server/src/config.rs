@@ -77,6 +77,7 @@ impl Config {
             ingestion_rate: raw.receive.ingestion_rate()?,
             is_admin_enabled: raw.admin.enabled,
             query_log: raw.query.log()?,
+            tails: raw.query.tails()?,
             memory: memory.figures(&store, &query),
             ..defaults
         };

@@ -48,7 +48,6 @@ enum Kind {
     Unprocessable,
     Busy,
     Full,
-    NotImplemented,
     NotFound,
     Unavailable,
 }
@@ -69,7 +68,6 @@ impl Kind {
             Self::Full => (StatusCode::INSUFFICIENT_STORAGE, "unavailable"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "internal"),
         }
     }
 
@@ -114,10 +112,6 @@ impl ApiError {
     /// `invalid parameter "name": …`.
     pub(crate) fn invalid(parameter: &str, fault: impl std::fmt::Display) -> Self {
         Self::bad_data(format!("invalid parameter {parameter:?}: {fault}"))
-    }
-
-    pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
-        Self::new(Kind::NotImplemented, message)
     }
 
     /// As [`Self::internal`], but for what comes right by itself: that is told.

@@ -33,11 +33,16 @@ use skep_proto::{Clock, TimestampMs};
 use skep_query::Engine;
 use skep_store::Store;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
-use crate::{query_log::QueryLog, telemetry::Telemetry};
+use crate::{loki::Tails, query_log::QueryLog, telemetry::Telemetry};
 
-pub use crate::{loki::IngestionRate, prometheus::Targets, query_log::QueryLogConfig};
+pub use crate::{
+    loki::{IngestionRate, TailLimits},
+    prometheus::Targets,
+    query_log::QueryLogConfig,
+};
 
 /// What the endpoints may cost and what they say of themselves.
 #[derive(Debug, Clone)]
@@ -63,6 +68,10 @@ pub struct ApiConfig {
     pub targets: Option<Arc<dyn Targets>>,
     /// What each part of the process may take, in bytes, as `/metrics` tells it.
     pub memory: Vec<(&'static str, u64)>,
+    /// What live tails may cost.
+    pub tails: TailLimits,
+    /// Cancelled when the server stops; live tails would go on for ever.
+    pub shutdown: CancellationToken,
 }
 
 impl Default for ApiConfig {
@@ -80,6 +89,8 @@ impl Default for ApiConfig {
             flags: Vec::new(),
             targets: None,
             memory: Vec::new(),
+            tails: TailLimits::default(),
+            shutdown: CancellationToken::new(),
         }
     }
 }
@@ -101,6 +112,7 @@ pub struct Api {
     flags: Vec<(&'static str, String)>,
     targets: Option<Arc<dyn Targets>>,
     memory: Vec<(&'static str, u64)>,
+    tails: Tails,
     started: TimestampMs,
     telemetry: Telemetry,
 }
@@ -128,9 +140,15 @@ impl Api {
             flags: config.flags,
             targets: config.targets,
             memory: config.memory,
+            tails: Tails::new(config.tails, config.shutdown),
             started,
             telemetry: Telemetry::default(),
         })
+    }
+
+    /// Waits until live tails have said goodbye, once `shutdown` is cancelled.
+    pub async fn tails_ended(&self) {
+        self.tails.ended().await;
     }
 
     /// # Errors

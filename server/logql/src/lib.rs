@@ -4,11 +4,14 @@
 pub mod ast;
 mod check;
 mod collect;
+mod drain;
 mod error;
 mod eval;
+mod fields;
 mod go_regex;
 mod leaf;
 mod lex;
+mod live;
 pub mod logqltest;
 mod parse;
 pub mod pipeline;
@@ -18,9 +21,12 @@ mod template;
 mod units;
 
 pub use collect::LogCollector;
+pub use drain::{ClusterId, Drain, DrainLimits, ShapeId};
 pub use error::{ParseError, QueryError, Unsupported};
 pub use eval::{EvalOptions, Value, eval};
+pub use fields::{Field, FieldDetector, FieldParser, FieldType};
 pub use leaf::{Direction, Entry, EntryLabels, LogScan, LogStream, RangeLeaf, Storage};
+pub use live::LiveLines;
 pub use parse::parse;
 pub use pipeline::Pipeline;
 pub use print::pretty;

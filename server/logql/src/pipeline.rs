@@ -7,6 +7,7 @@ mod format;
 mod hints;
 mod ip;
 mod json;
+mod json_fields;
 mod json_path;
 mod label_filter;
 mod label_regex;
@@ -20,6 +21,7 @@ mod unwrap;
 
 use std::borrow::Cow;
 
+pub(crate) use self::json_fields::{json_paths, sanitized};
 pub use self::{
     hints::Hints,
     labels::{Category, LineLabels},

@@ -22,6 +22,7 @@ use crate::{
     error::{AppendError, Appended, Rejection},
     exemplars::Exemplars,
     flush::Tables,
+    follow::Followers,
     index::{Entry, Index, IndexSnapshot, Spellings},
     merge::Table,
     open::mark_days,
@@ -70,6 +71,8 @@ pub struct Store {
     pub(crate) pace: Pace,
     /// Rung when parts may be worth merging.
     pub(crate) merge_wanted: Notify,
+    /// Who is told of log lines.
+    pub(crate) followers: Arc<Followers>,
     pub(crate) is_closed: AtomicBool,
     pub(crate) figures: Figures,
     pub(crate) space: Space,
@@ -161,6 +164,10 @@ impl Store {
             entry.set_registered_in(*epoch);
             mark_days(entry, ts.iter().map(|it| it.div_euclid(NS_PER_MS)));
             heads.append(id, ts, entries);
+        }
+        if self.followers.is_anybody_there() {
+            let groups = intake.entries.iter().zip(columns.groups());
+            self.followers.tell(&groups.map(|(it, (_, ts, entries))| (&it.labels, ts, entries)));
         }
         drop(epoch);
         self.ask_for_flush_if_due();

@@ -30,7 +30,7 @@ use skep_logql::{
 use skep_proto::{Labels, TimestampNs};
 
 use super::rows;
-use crate::Limits;
+use crate::{Limits, tally::counter};
 
 /// The streams a leaf may read, in order of id.
 pub(super) type Streams = Arc<[(i64, Arc<Labels>)]>;
@@ -171,8 +171,11 @@ impl ExecutionPlan for PipelineExec {
         let run = Run {
             collector: Collector::new(&self.job)?,
             memory: MemoryConsumer::new("log leaf").register(context.memory_pool()),
-            n_lines: MetricBuilder::new(&self.metrics).counter("lines", partition),
-            n_matched: MetricBuilder::new(&self.metrics).counter("lines_matched", partition),
+            n_lines: MetricBuilder::new(&self.metrics).counter(counter::LINES, partition),
+            n_matched: MetricBuilder::new(&self.metrics).counter(counter::LINES_MATCHED, partition),
+            line_bytes: MetricBuilder::new(&self.metrics).counter(counter::LINE_BYTES, partition),
+            metadata_bytes: MetricBuilder::new(&self.metrics)
+                .counter(counter::METADATA_BYTES, partition),
             job: self.job.clone(),
         };
         let input = self.input.execute(partition, context)?;
@@ -268,6 +271,8 @@ struct Run {
     memory: MemoryReservation,
     n_lines: Count,
     n_matched: Count,
+    line_bytes: Count,
+    metadata_bytes: Count,
 }
 
 impl Run {
@@ -297,6 +302,8 @@ impl Run {
         let lines = lines.as_string::<i32>();
         let metadata = metadata.as_map_opt();
         self.n_lines.add(ids.len());
+        self.line_bytes.add(rows::text_bytes(lines));
+        self.metadata_bytes.add(metadata.map_or(0, rows::metadata_bytes));
         let (first, last) = self.job.range;
         let mut n_matched = 0;
         for (row, (&id, &ts)) in ids.iter().zip(ts.iter()).enumerate() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::{
     array::{
         Array as _, ArrayRef, AsArray as _, Float64Builder, Int64Builder, ListBuilder, MapArray,
-        MapBuilder, RecordBatch, StringBuilder,
+        MapBuilder, RecordBatch, StringArray, StringBuilder,
     },
     datatypes::{DataType, Field, Fields, Float64Type, Int64Type, Schema, SchemaRef},
     error::ArrowError,
@@ -148,6 +148,18 @@ pub(super) fn pairs(map: &MapArray, row: usize) -> impl Iterator<Item = (&str, &
         let (names, values) = (names?, values?);
         Some((names.value(at), if values.is_null(at) { "" } else { values.value(at) }))
     })
+}
+
+/// The bytes of all texts.
+pub(super) fn text_bytes(texts: &StringArray) -> usize {
+    let ends = texts.offsets().first().zip(texts.offsets().last());
+    ends.and_then(|(first, last)| usize::try_from(last - first).ok()).unwrap_or(0)
+}
+
+/// The bytes of all names and values of a map of texts.
+pub(super) fn metadata_bytes(map: &MapArray) -> usize {
+    let bytes = |it: &ArrayRef| it.as_string_opt::<i32>().map_or(0, text_bytes);
+    bytes(map.keys()) + bytes(map.values())
 }
 
 fn owned_pairs(map: &MapArray, row: usize) -> Vec<(String, String)> {
