@@ -42,6 +42,8 @@ impl RunStage for LineFormatStage {
 #[derive(Debug)]
 pub(super) struct LabelFormatStage {
     formats: Vec<(String, Format)>,
+    /// All templates see the labels as the first one does.
+    has_many_templates: bool,
 }
 
 #[derive(Debug)]
@@ -66,13 +68,15 @@ impl LabelFormatStage {
                 };
                 Ok((label.clone(), format))
             })
-            .collect::<Result<_, QueryError>>()?;
-        Ok(Self { formats })
+            .collect::<Result<Vec<_>, QueryError>>()?;
+        let templates = formats.iter().filter(|(_, it)| matches!(it, Format::Template(_)));
+        Ok(Self { has_many_templates: templates.count() > 1, formats })
     }
 }
 
 impl RunStage for LabelFormatStage {
     fn run(&self, line: &mut Line<'_>) -> bool {
+        let mut before = None;
         for (label, format) in &self.formats {
             match format {
                 Format::Rename(from) => {
@@ -86,7 +90,11 @@ impl RunStage for LabelFormatStage {
                     }
                 }
                 Format::Template(template) => {
-                    match template.run(line.ts_ns, &line.text, line.labels) {
+                    if self.has_many_templates {
+                        before.get_or_insert_with(|| line.labels.clone());
+                    }
+                    let labels = before.as_ref().unwrap_or(line.labels);
+                    match template.run(line.ts_ns, &line.text, labels) {
                         Ok(value) => line.labels.set(Category::Parsed, label, &value),
                         Err(details) => {
                             line.labels.set_error(TEMPLATE_ERROR);
