@@ -21,8 +21,7 @@ pub(crate) fn explain(pattern: &str, shown: &str, error: &PatternError) -> Strin
             ErrorKind::GroupUnclosed => "missing closing )".to_owned(),
             ErrorKind::GroupUnopened => "unexpected )".to_owned(),
             ErrorKind::ClassUnclosed => {
-                let from = error.span().start.offset;
-                let part = pattern.get(from..).unwrap_or(shown);
+                let part = shown.get(error.span().start.offset..).unwrap_or(shown);
                 return format!("error parsing regexp: missing closing ]: `{part}`");
             }
             ErrorKind::ClassRangeInvalid => {

@@ -51,6 +51,8 @@ parts |
 | `\\|~ \"(?i)foo\"` on `ffoo` | no match | a match | Loki's search does not look back |
 | `\\|~ \"foo\\|.*\"`, `\\|~ \"foo\\|\"` | lines with `foo` | every line | Loki drops the side that \
 always matches; on label filters it is done as Loki does, for the sake of dashboards |
+| `\\|= ip(\"a\") or ip(\"b\") or \"c\"` through `format_query` | the second `ip()` is gone | it stays \
+| a query that is laid out should still ask the same |
 | `now` in a template | the time of the line's turn | the time the query began | one answer, one \
 time |
 | a template that makes more than 1 MiB of a line or takes 100,000 steps | goes on | \
