@@ -73,8 +73,11 @@ impl Config {
             n_queries_max: raw.query.concurrency(defaults.n_queries_max)?,
             n_writes_max: raw.receive.concurrency(memory.n_writes(defaults.n_writes_max))?,
             receive: raw.receive.limits()?,
+            push: raw.receive.rules()?,
+            ingestion_rate: raw.receive.ingestion_rate()?,
             is_admin_enabled: raw.admin.enabled,
             query_log: raw.query.log()?,
+            tails: raw.query.tails()?,
             memory: memory.figures(&store, &query),
             ..defaults
         };

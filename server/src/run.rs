@@ -44,6 +44,7 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
         Some(scrape) => Some(Scrapes::start(scrape, &store, &shutdown)?),
         None => None,
     };
+    api.shutdown = shutdown.clone();
     api.targets = scrapes.clone().map(|it| it as Arc<dyn skep_api::Targets>);
     let api = Api::new(engine, Arc::clone(&store), Arc::new(SystemClock), api);
     let routers = Routers {
@@ -67,6 +68,7 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
 
     // Whatever ended the front ends the rest.
     shutdown.cancel();
+    api.tails_ended().await;
     if let Some(scrapes) = scrapes {
         scrapes.wait().await;
     }

@@ -1,21 +1,29 @@
-//! `cargo xtask conformance`: test files of Prometheus' project against our evaluator.
+//! `cargo xtask conformance`: test files of Prometheus' project and our own against our evaluators,
+//! tools with Loki's recorded answers against a server.
 
-use crate::shell;
+use crate::{build, shell};
 
 /// What `skep-conformance` is told.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// promql, and a file or folder of cases.
+    /// promql or logql, and a file or folder of cases or tools.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "LANGUAGE PATH")]
     told: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let help = vec!["--help".to_owned()];
+    // Only tools talk to a server; cases run in the process itself.
+    let needs_server = args.told.first().is_some_and(|it| it == "logql");
+    let built = needs_server.then(|| build::binaries(false)).transpose()?;
     let mut cargo = shell::cargo();
     cargo
         .args(["run", "--locked", "--quiet", "--bin", "skep-conformance", "--"])
         .args(if args.told.is_empty() { &help } else { &args.told });
+    if let Some(built) = &built {
+        cargo.env("SKEP_BIN_DIR", &built.bin_dir);
+        build::with_object(&mut cargo, built.object.as_ref());
+    }
     shell::run(&mut cargo)
 }

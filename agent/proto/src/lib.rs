@@ -7,6 +7,7 @@ mod escape;
 mod exemplar;
 mod fingerprint;
 pub mod frame;
+pub mod go_regex;
 mod histogram;
 mod index;
 mod keyed_rows;

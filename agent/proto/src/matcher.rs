@@ -4,7 +4,11 @@ use std::fmt;
 
 use regex::Regex;
 
-use crate::{Labels, escape::write_quoted};
+use crate::{
+    Labels,
+    escape::write_quoted,
+    go_regex::{self, PatternError},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MatchOp {
@@ -27,12 +31,8 @@ pub struct Matcher {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum MatcherError {
     #[error("error parsing regexp: {pattern}")]
-    Regex { pattern: String, source: Box<regex::Error> },
+    Regex { pattern: String, source: Box<PatternError> },
 }
-
-/// Bounds what one pattern may cost to compile and to hold; Prometheus has no such limit but its
-/// engine does (1,000 repetitions).
-const REGEX_SIZE_BYTES_MAX: usize = 10 << 20;
 
 impl Matcher {
     /// # Errors
@@ -88,13 +88,13 @@ impl Matcher {
 }
 
 fn compile(pattern: &str) -> Result<Regex, MatcherError> {
-    regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
-        .size_limit(REGEX_SIZE_BYTES_MAX)
-        .build()
-        .map_err(|source| MatcherError::Regex {
-            pattern: pattern.to_owned(),
-            source: Box::new(source),
-        })
+    let refuse = |source: PatternError| MatcherError::Regex {
+        pattern: pattern.to_owned(),
+        source: Box::new(source),
+    };
+    // Translated alone, or an error in it could be hidden by what is put around it.
+    let translated = go_regex::translate(pattern).map_err(|error| refuse(error.into()))?;
+    go_regex::build(&format!("^(?s:{translated})$")).map_err(|error| refuse(error.into()))
 }
 
 impl PartialEq for Matcher {

@@ -11,6 +11,7 @@ use http::{
     HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
+use skep_proto::TimestampMs;
 use skep_receive::{Reason, Refused};
 use skep_store::{AppendError, Appended, Rejection};
 
@@ -47,7 +48,6 @@ enum Kind {
     Unprocessable,
     Busy,
     Full,
-    NotImplemented,
     NotFound,
     Unavailable,
 }
@@ -68,7 +68,6 @@ impl Kind {
             Self::Full => (StatusCode::INSUFFICIENT_STORAGE, "unavailable"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "internal"),
         }
     }
 
@@ -113,10 +112,6 @@ impl ApiError {
     /// `invalid parameter "name": …`.
     pub(crate) fn invalid(parameter: &str, fault: impl std::fmt::Display) -> Self {
         Self::bad_data(format!("invalid parameter {parameter:?}: {fault}"))
-    }
-
-    pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
-        Self::new(Kind::NotImplemented, message)
     }
 
     /// As [`Self::internal`], but for what comes right by itself: that is told.
@@ -372,6 +367,11 @@ impl ApiError {
         Self::internal(error)
     }
 
+    /// Too many bytes in too little time; the same request can be sent again.
+    pub(crate) fn rate_limited(message: impl Into<String>) -> Self {
+        Self::busy(message).because(Reason::RateLimited)
+    }
+
     pub(crate) fn busy(message: impl Into<String>) -> Self {
         Self::new(Kind::Busy, message)
     }
@@ -384,6 +384,24 @@ impl ApiError {
         let faults: Vec<String> =
             refused.into_iter().chain(rejected.map(ToString::to_string)).collect();
         (!faults.is_empty()).then(|| Self { reasons, ..Self::bad_data(faults.join("\n")) })
+    }
+
+    /// As [`Self::from_left_out`], of log lines and in Loki's words.
+    pub(crate) fn from_left_out_lines(refused: &Refused, appended: &Appended) -> Option<Self> {
+        let rejected = appended.first_rejection.as_ref();
+        let reasons = refused.reasons().chain(rejected.map(reason_of)).collect();
+        let mut groups = Vec::new();
+        if !refused.is_empty() {
+            groups.push(refused.grouped());
+        }
+        if let Some(rejection) = rejected {
+            let text = line_rejection(rejection);
+            groups.push(match appended.n_rejected {
+                1 if groups.is_empty() => text,
+                n => format!("{n} errors like: {text}"),
+            });
+        }
+        (!groups.is_empty()).then(|| Self { reasons, ..Self::bad_data(groups.join("; ")) })
     }
 
     /// Whether nothing but labels that no series can have was wrong with a write.
@@ -413,6 +431,28 @@ impl ApiError {
         let refused = Self::new(kind, error.to_string());
         if kind == Kind::TooLarge { refused.because(Reason::TooManyRows) } else { refused }
     }
+}
+
+/// What Loki says of an entry that is out of its time.
+fn line_rejection(rejection: &Rejection) -> String {
+    match rejection {
+        Rejection::TooOld { what, ts, oldest } => format!(
+            "{what} has timestamp too old: {}, oldest acceptable timestamp is: {}",
+            rfc3339(*ts),
+            rfc3339(*oldest)
+        ),
+        Rejection::TooNew { what, ts, .. } => {
+            format!("{what} has timestamp too new: {}", rfc3339(*ts))
+        }
+        Rejection::Labels(error) => error.to_string(),
+    }
+}
+
+/// To the second, in UTC.
+fn rfc3339(ts: TimestampMs) -> String {
+    let at = time::OffsetDateTime::from_unix_timestamp(ts.0.div_euclid(1_000)).ok();
+    let format = &time::format_description::well_known::Rfc3339;
+    at.and_then(|it| it.format(format).ok()).unwrap_or_else(|| format!("{} ms", ts.0))
 }
 
 fn reason_of(rejection: &Rejection) -> Reason {

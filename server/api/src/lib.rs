@@ -33,17 +33,26 @@ use skep_proto::{Clock, TimestampMs};
 use skep_query::Engine;
 use skep_store::Store;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
-use crate::{query_log::QueryLog, telemetry::Telemetry};
+use crate::{loki::Tails, query_log::QueryLog, telemetry::Telemetry};
 
-pub use crate::{prometheus::Targets, query_log::QueryLogConfig};
+pub use crate::{
+    loki::{IngestionRate, TailLimits},
+    prometheus::Targets,
+    query_log::QueryLogConfig,
+};
 
 /// What the endpoints may cost and what they say of themselves.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
     /// Bounds of one write.
     pub receive: skep_receive::Limits,
+    /// What pushes of log lines become, and which are too old.
+    pub push: skep_receive::loki_push::Rules,
+    /// What log lines may come in a second, over all pushes; none is no bound.
+    pub ingestion_rate: Option<IngestionRate>,
     /// `query.concurrency`: queries at work at once; more wait.
     pub n_queries_max: usize,
     /// `receive.concurrency`: writes at work at once; more are told to come again.
@@ -59,12 +68,18 @@ pub struct ApiConfig {
     pub targets: Option<Arc<dyn Targets>>,
     /// What each part of the process may take, in bytes, as `/metrics` tells it.
     pub memory: Vec<(&'static str, u64)>,
+    /// What live tails may cost.
+    pub tails: TailLimits,
+    /// Cancelled when the server stops; live tails would go on for ever.
+    pub shutdown: CancellationToken,
 }
 
 impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             receive: skep_receive::Limits::default(),
+            push: skep_receive::loki_push::Rules::default(),
+            ingestion_rate: None,
             // Prometheus' `--query.max-concurrency`.
             n_queries_max: 20,
             n_writes_max: 64,
@@ -74,6 +89,8 @@ impl Default for ApiConfig {
             flags: Vec::new(),
             targets: None,
             memory: Vec::new(),
+            tails: TailLimits::default(),
+            shutdown: CancellationToken::new(),
         }
     }
 }
@@ -85,6 +102,8 @@ pub struct Api {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     receive: skep_receive::Limits,
+    push: skep_receive::loki_push::Rules,
+    ingestion_rate: Option<loki::RateLimiter>,
     queries: Semaphore,
     writes: Semaphore,
     is_admin_enabled: bool,
@@ -93,6 +112,7 @@ pub struct Api {
     flags: Vec<(&'static str, String)>,
     targets: Option<Arc<dyn Targets>>,
     memory: Vec<(&'static str, u64)>,
+    tails: Tails,
     started: TimestampMs,
     telemetry: Telemetry,
 }
@@ -110,6 +130,8 @@ impl Api {
             store,
             clock,
             receive: config.receive,
+            push: config.push,
+            ingestion_rate: config.ingestion_rate.map(loki::RateLimiter::new),
             queries: Semaphore::new(config.n_queries_max),
             writes: Semaphore::new(config.n_writes_max),
             is_admin_enabled: config.is_admin_enabled,
@@ -118,9 +140,15 @@ impl Api {
             flags: config.flags,
             targets: config.targets,
             memory: config.memory,
+            tails: Tails::new(config.tails, config.shutdown),
             started,
             telemetry: Telemetry::default(),
         })
+    }
+
+    /// Waits until live tails have said goodbye, once `shutdown` is cancelled.
+    pub async fn tails_ended(&self) {
+        self.tails.ended().await;
     }
 
     /// # Errors

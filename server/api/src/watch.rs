@@ -1,6 +1,6 @@
 //! What happens around every request: counting, and waiting for a turn.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -33,7 +33,15 @@ pub(crate) async fn count(State(api): State<Arc<Api>>, request: Request, next: N
 pub(crate) struct QueryTurn<'a> {
     api: &'a Api,
     started: Instant,
+    waited: Duration,
     _permit: SemaphorePermit<'a>,
+}
+
+impl QueryTurn<'_> {
+    /// How long it took to get it.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited
+    }
 }
 
 impl Drop for QueryTurn<'_> {
@@ -49,7 +57,9 @@ impl Drop for QueryTurn<'_> {
 pub(crate) async fn query_turn(api: &Api) -> Result<QueryTurn<'_>, ApiError> {
     let started = Instant::now();
     match timeout(api.engine.limits().timeout, api.queries.acquire()).await {
-        Ok(Ok(permit)) => Ok(QueryTurn { api, started, _permit: permit }),
+        Ok(Ok(permit)) => {
+            Ok(QueryTurn { api, started, waited: started.elapsed(), _permit: permit })
+        }
         Ok(Err(_)) | Err(_) => Err(ApiError::timeout("query timed out in query queue")),
     }
 }

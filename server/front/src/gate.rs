@@ -33,7 +33,7 @@ pub struct Routers {
     pub page: Router,
     /// All of `metrics.`; `/api/` but for `/api/prom/`, `/-/`, `/metrics` and `/federate` elsewhere.
     pub metrics: Router,
-    /// All of `logs.`; `/loki/`, `/api/prom/` and `/ready` elsewhere.
+    /// All of `logs.`; `/loki/`, `/api/prom/`, `/prometheus/api/`, `/config` and `/ready` elsewhere.
     pub logs: Router,
 }
 

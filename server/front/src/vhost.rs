@@ -48,7 +48,7 @@ const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 const METRICS_PREFIXES: [&str; 4] = ["/api/", "/-/", "/metrics", "/federate"];
 /// Asked before the metrics' ones: Loki's first API is inside Prometheus' `/api/`.
-const LOGS_PREFIXES: [&str; 3] = ["/loki/", "/ready", "/api/prom/"];
+const LOGS_PREFIXES: [&str; 5] = ["/loki/", "/ready", "/api/prom/", "/prometheus/api/", "/config"];
 
 impl Sites {
     pub(crate) fn new(domain: Domain, extra_names: &[String]) -> Self {

@@ -204,6 +204,24 @@ pub enum MetricExpr {
     Vectors(Box<VectorAggregation>),
     Binary(Box<Binary>),
     LabelReplace(Box<LabelReplace>),
+    Variants(Box<Variants>),
+}
+
+/// `variants(count_over_time({…}[5m]), …) of ({…}[5m])`: several metrics of the same lines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variants {
+    pub variants: Vec<MetricExpr>,
+    /// The lines all variants are of, as they are written behind `of`.
+    pub of: LogRange,
+}
+
+/// `{…} | stage … [5m] offset 1h`
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogRange {
+    pub log: LogExpr,
+    pub unwrap: Option<Unwrap>,
+    pub interval_ns: i64,
+    pub offset_ns: i64,
 }
 
 #[derive(Debug, Clone, PartialEq)]

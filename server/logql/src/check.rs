@@ -1,15 +1,16 @@
 //! What a query may not say although the grammar lets it, in Loki's words.
 
-use regex_syntax::ast::{ErrorKind, parse::Parser as RegexParser};
-use skep_proto::{MatchOp, Matcher};
+use skep_proto::{MatchOp, Matcher, MatcherError};
 
 use crate::{
     ast::{
-        BinaryOp, Expr, Grouping, LabelFormat, LabelReplaceArgs, LineFilter, LineOp, MetricExpr,
-        RangeAggregation, RangeOp, Stage, VectorOp,
+        BinaryOp, Expr, Grouping, LabelFilter, LabelFormat, LabelReplaceArgs, LineFilter, LineOp,
+        LogExpr, MetricExpr, RangeAggregation, RangeOp, Stage, VectorOp,
     },
     error::ParseError,
+    go_regex,
     pipeline::pattern::Pattern,
+    print,
 };
 
 /// Checks a whole query: every selector must name something.
@@ -30,6 +31,57 @@ fn metric_selectors(expr: &MetricExpr) -> Result<(), ParseError> {
             metric_selectors(&binary.right)
         }
         MetricExpr::LabelReplace(replace) => metric_selectors(&replace.inner),
+        MetricExpr::Variants(variants) => {
+            variants.variants.iter().try_for_each(metric_selectors)?;
+            selector(&variants.of.log.matchers)
+        }
+    }
+}
+
+/// Checks a query that is to be run, not only shown. Loki prints a query and reads it again on
+/// its way to the data; a name that has to be printed in quotes does not survive that.
+pub(crate) fn can_be_read_again(expr: &Expr) -> Result<(), ParseError> {
+    let is_odd = |expr: &LogExpr| {
+        expr.matchers.iter().any(|it| !skep_proto::is_label_name(it.name()))
+            || expr.stages.iter().any(|it| match it {
+                Stage::LabelFilter(filter) => has_odd_name(filter),
+                _ => false,
+            })
+    };
+    let mut logs = Vec::new();
+    match expr {
+        Expr::Log(log) => logs.push(log),
+        Expr::Metric(metric) => log_exprs(metric, &mut logs),
+    }
+    if logs.into_iter().any(is_odd) {
+        crate::parse(&print::flat(expr))?;
+    }
+    Ok(())
+}
+
+fn has_odd_name(filter: &LabelFilter) -> bool {
+    match filter {
+        LabelFilter::And(left, right) | LabelFilter::Or(left, right) => {
+            has_odd_name(left) || has_odd_name(right)
+        }
+        LabelFilter::Text(matcher) => !skep_proto::is_label_name(matcher.name()),
+        _ => false,
+    }
+}
+
+fn log_exprs<'e>(expr: &'e MetricExpr, logs: &mut Vec<&'e LogExpr>) {
+    match expr {
+        MetricExpr::Literal(_) | MetricExpr::Vector(_) => {}
+        MetricExpr::Range(range) => logs.push(&range.log),
+        MetricExpr::Vectors(vectors) => log_exprs(&vectors.inner, logs),
+        MetricExpr::Binary(binary) => {
+            log_exprs(&binary.left, logs);
+            log_exprs(&binary.right, logs);
+        }
+        MetricExpr::LabelReplace(replace) => log_exprs(&replace.inner, logs),
+        MetricExpr::Variants(variants) => {
+            variants.variants.iter().for_each(|it| log_exprs(it, logs));
+        }
     }
 }
 
@@ -45,33 +97,9 @@ fn selector(matchers: &[Matcher]) -> Result<(), ParseError> {
 }
 
 pub(crate) fn matcher(name: String, op: MatchOp, value: &str) -> Result<Matcher, ParseError> {
-    Matcher::new(name, op, value).map_err(|error| regex_error("", value, value, &error))
-}
-
-/// Go's text for a bad pattern: `prefix` names the place, `shown` is what Go saw.
-fn regex_error(
-    prefix: &str,
-    pattern: &str,
-    shown: &str,
-    fallback: &dyn std::error::Error,
-) -> ParseError {
-    let what = match RegexParser::new().parse(pattern) {
-        Err(error) => match error.kind() {
-            ErrorKind::GroupUnclosed => "missing closing )".to_owned(),
-            ErrorKind::GroupUnopened => "unexpected )".to_owned(),
-            ErrorKind::ClassUnclosed => "missing closing ]".to_owned(),
-            ErrorKind::RepetitionMissing => {
-                return ParseError::new(format!(
-                    "{prefix}error parsing regexp: missing argument to repetition operator: `{}`",
-                    pattern.get(error.span().start.offset..error.span().end.offset).unwrap_or("*")
-                ));
-            }
-            ErrorKind::EscapeUnexpectedEof => "trailing backslash at end of expression".to_owned(),
-            other => other.to_string(),
-        },
-        Ok(_) => fallback.to_string(),
-    };
-    ParseError::new(format!("{prefix}error parsing regexp: {what}: `{shown}`"))
+    Matcher::new(name, op, value).map_err(|MatcherError::Regex { source, .. }| {
+        ParseError::new(go_regex::explain(value, value, &source))
+    })
 }
 
 pub(crate) fn line_filter(filter: &LineFilter) -> Result<(), ParseError> {
@@ -86,13 +114,13 @@ pub(crate) fn line_filter(filter: &LineFilter) -> Result<(), ParseError> {
 
 /// A pattern over lines: not anchored, `.` stops at a newline.
 pub(crate) fn line_regex(pattern: &str) -> Result<regex::Regex, ParseError> {
-    regex::Regex::new(pattern).map_err(|error| regex_error("", pattern, pattern, &error))
+    go_regex::compile(pattern).map_err(ParseError::new)
 }
 
 pub(crate) fn regexp(pattern: String) -> Result<Stage, ParseError> {
     const PREFIX: &str = "invalid regexp parser: ";
-    let regex = regex::Regex::new(&pattern)
-        .map_err(|error| regex_error(PREFIX, &pattern, &pattern, &error))?;
+    let regex = go_regex::compile(&pattern)
+        .map_err(|message| ParseError::new(format!("{PREFIX}{message}")))?;
     let mut names: Vec<&str> = regex.capture_names().flatten().collect();
     if names.is_empty() {
         return Err(ParseError::new(format!(
@@ -231,14 +259,12 @@ pub(crate) fn vector_param(
 }
 
 pub(crate) fn label_replace(args: &LabelReplaceArgs) -> Result<(), ParseError> {
-    match regex::Regex::new(&format!("^(?:{})$", args.regex)) {
+    match skep_proto::go_regex::compile(&format!("^(?:{})$", args.regex)) {
         Ok(_) => Ok(()),
-        Err(error) => Err(regex_error(
-            "invalid regex in label_replace: ",
-            &args.regex,
-            &format!("{})$", args.regex),
-            &error,
-        )),
+        Err(error) => {
+            let what = go_regex::explain(&args.regex, &format!("{})$", args.regex), &error);
+            Err(ParseError::new(format!("invalid regex in label_replace: {what}")))
+        }
     }
 }
 

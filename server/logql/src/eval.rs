@@ -13,12 +13,16 @@ use skep_proto::{Labels, TimestampNs};
 
 use crate::{
     ast::{
-        Expr, LabelReplaceArgs, LogExpr, MetricExpr, RangeAggregation, RangeOp, VectorAggregation,
-        VectorOp,
+        Expr, LabelReplaceArgs, LogExpr, MetricExpr, RangeAggregation, RangeOp, Variants,
+        VectorAggregation, VectorOp,
     },
+    check,
     error::QueryError,
     leaf::{Direction, LogScan, LogStream, RangeLeaf, Storage},
 };
+
+/// Says of which variant a series is, counted from 0.
+const VARIANT: &str = "__variant__";
 
 /// What to evaluate a query over. Log queries look at `start..end`, metric queries at the grid.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,6 +56,7 @@ pub async fn eval(
     options: &EvalOptions,
     storage: &dyn Storage,
 ) -> Result<Value, QueryError> {
+    check::can_be_read_again(expr)?;
     match expr {
         Expr::Log(log) => storage.entries(&scan(log, options)).await.map(Value::Streams),
         Expr::Metric(metric) => {
@@ -105,7 +110,23 @@ impl Eval<'_> {
                     scalar => scalar,
                 }
             }
+            MetricExpr::Variants(variants) => Value::Matrix(self.variants(variants).await?),
         })
+    }
+
+    /// All variants' series, each told which variant it is of.
+    async fn variants(&self, variants: &Variants) -> Result<Matrix, QueryError> {
+        let mut all = Matrix::empty(self.grid);
+        for (i, variant) in variants.variants.iter().enumerate() {
+            let matrix = Box::pin(self.vector(variant)).await?;
+            for mut row in matrix.rows {
+                let mut labels = Labels::clone(&row.labels).to_builder();
+                labels.set(VARIANT, &i.to_string());
+                row.labels = Arc::new(labels.build());
+                all.rows.push(row);
+            }
+        }
+        Ok(all)
     }
 
     async fn range(
@@ -192,7 +213,7 @@ fn sorted(mut matrix: Matrix, descending: bool) -> Matrix {
 }
 
 fn label_replace(mut matrix: Matrix, args: &LabelReplaceArgs) -> Result<Matrix, QueryError> {
-    let regex = regex::Regex::new(&format!("^(?:{})$", args.regex))
+    let regex = skep_proto::go_regex::compile(&format!("^(?:{})$", args.regex))
         .map_err(|error| QueryError::BadRequest(error.to_string()))?;
     for row in &mut matrix.rows {
         let Some(captures) = regex.captures(row.labels.get(&args.src)) else { continue };

@@ -46,6 +46,7 @@ const N_SERIES_MAX: usize = 500;
 pub struct Outcome {
     /// Of the command, from 1.
     pub line: usize,
+    pub query: String,
     /// What was wrong; none where the case passed.
     pub failure: Option<String>,
 }
@@ -71,7 +72,8 @@ pub async fn run(text: &str) -> Result<Vec<Outcome>, String> {
         } else if let Some(rest) = command.text.strip_prefix("eval ") {
             let case = Case::parse(rest).map_err(at)?;
             let failure = case.run(&storage, &command.body).await.err();
-            outcomes.push(Outcome { line: command.line, failure });
+            let query = case.query.to_owned();
+            outcomes.push(Outcome { line: command.line, query, failure });
         } else {
             return Err(at(format!("unknown command {:?}", command.text)));
         }

@@ -28,7 +28,11 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
     }
     let (tokens, lex_error) = lex(text);
     let mut parser = Parser { tokens, lex_error, next: 0, depth: 0 };
-    let expr = parser.expr(0)?;
+    let expr = match parser.peek() {
+        // Only as a whole query: no operator takes it.
+        Tok::Sym(Sym::Variants) => Expr::Metric(parser.variants()?),
+        _ => parser.expr(0)?,
+    };
     if parser.peek() != &Tok::End || parser.lex_error.is_some() {
         return Err(parser.unexpected(&[]));
     }
@@ -175,9 +179,6 @@ impl Parser {
                 let inner = self.expr(0)?;
                 self.expect(Sym::CloseParen, &[])?;
                 Ok(inner)
-            }
-            Tok::Sym(Sym::Variants) => {
-                Err(ParseError::at(self.token().at, "variants are not supported yet"))
             }
             _ => self.metric_primary().map(Expr::Metric),
         }

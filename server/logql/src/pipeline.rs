@@ -7,8 +7,10 @@ mod format;
 mod hints;
 mod ip;
 mod json;
+mod json_fields;
 mod json_path;
 mod label_filter;
+mod label_regex;
 mod labels;
 mod line_filter;
 mod logfmt;
@@ -20,14 +22,16 @@ mod unwrap;
 
 use std::borrow::Cow;
 
-pub(crate) use self::labels::DUPLICATE_SUFFIX;
-
 pub use self::{
     hints::Hints,
     labels::{Category, LineLabels},
     line_filter::Needle,
     shape::{Known, Shape, Verdict},
     unwrap::Unwrapped,
+};
+pub(crate) use self::{
+    json_fields::{json_paths, sanitized},
+    labels::DUPLICATE_SUFFIX,
 };
 use crate::{
     ast::{LabelFilter, Stage, Unwrap},
@@ -241,16 +245,6 @@ pub(crate) mod tests {
             expect_test::expect![[r#"
                 1.2.3.4 GET /
                 app_extracted="/" method="GET""#]],
-        );
-    }
-
-    #[test]
-    fn a_template_function_that_is_missing_is_named() {
-        let query = r#"{a="b"} | line_format "{{ fromJson __line__ }}""#;
-        let Expr::Log(log) = crate::parse(query).unwrap() else { panic!() };
-        assert_eq!(
-            Pipeline::compile(&log.stages).unwrap_err().to_string(),
-            "the template function fromJson is not supported yet"
         );
     }
 }

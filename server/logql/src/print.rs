@@ -7,7 +7,7 @@ use skep_promql::Grouping;
 use crate::{
     ast::{
         Binary, Expr, Extraction, GroupSide, LabelFilter, LabelFormatValue, LabelPick,
-        LabelReplace, LineFilter, LogExpr, MetricExpr, RangeAggregation, Stage, Unwrap,
+        LabelReplace, LineFilter, LogExpr, MetricExpr, RangeAggregation, Stage, Unwrap, Variants,
         VectorAggregation,
     },
     units::{go_duration, go_float, humanize_bytes, prometheus_duration},
@@ -16,6 +16,14 @@ use crate::{
 /// Longer nodes are split over lines.
 const WIDTH_MAX: usize = 100;
 const INDENT: &str = "  ";
+
+/// A query on one line, as Loki hands it from one of its parts to another.
+pub(crate) fn flat(expr: &Expr) -> String {
+    match expr {
+        Expr::Log(log) => log_text(log),
+        Expr::Metric(metric) => metric_text(metric),
+    }
+}
 
 /// Lays a query out as Loki's `format_query` does.
 pub fn pretty(expr: &Expr) -> String {
@@ -53,7 +61,9 @@ fn pretty_metric(expr: &MetricExpr, level: usize) -> String {
         return format!("{}{flat}", indent(level));
     }
     match expr {
-        MetricExpr::Literal(_) | MetricExpr::Vector(_) => format!("{}{flat}", indent(level)),
+        MetricExpr::Literal(_) | MetricExpr::Vector(_) | MetricExpr::Variants(_) => {
+            format!("{}{flat}", indent(level))
+        }
         MetricExpr::Range(range) => pretty_range(range, level),
         MetricExpr::Vectors(vectors) => {
             let mut args = Vec::new();
@@ -309,7 +319,23 @@ pub(crate) fn metric_text(expr: &MetricExpr) -> String {
             metric_text(&binary.right)
         ),
         MetricExpr::LabelReplace(replace) => label_replace_text(replace),
+        MetricExpr::Variants(variants) => variants_text(variants),
     }
+}
+
+fn variants_text(variants: &Variants) -> String {
+    let texts: Vec<String> = variants.variants.iter().map(metric_text).collect();
+    let of = &variants.of;
+    let mut range = log_text(&of.log);
+    for part in of.unwrap.iter().flat_map(unwrap_texts) {
+        range.push(' ');
+        range.push_str(&part);
+    }
+    write!(range, "[{}]", prometheus_duration(of.interval_ns)).unwrap_or_default();
+    if of.offset_ns != 0 {
+        write!(range, " offset {}", go_duration(of.offset_ns)).unwrap_or_default();
+    }
+    format!("variants({}) of ({range})", texts.join(", "))
 }
 
 fn range_text(range: &RangeAggregation) -> String {

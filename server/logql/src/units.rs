@@ -246,6 +246,22 @@ pub(crate) fn go_float(value: f64) -> String {
     format!("{value}")
 }
 
+/// Go's `%v` of a float: the shortest text, with an exponent below 1e-4 and from 1e6 on where that
+/// is not the shorter one.
+pub(crate) fn go_float_g(value: f64) -> String {
+    let magnitude = value.abs();
+    if value.is_finite() && magnitude >= 1e6 {
+        let text = format!("{value:e}");
+        if let Some((mantissa, exponent)) = text.split_once('e') {
+            return format!("{mantissa}e+{exponent:0>2}");
+        }
+    }
+    if value == 0.0 && value.is_sign_negative() {
+        return "-0".to_owned();
+    }
+    go_float(value)
+}
+
 /// Go's `strconv.ParseFloat`.
 pub(crate) fn go_parse_float(text: &str) -> Result<f64, String> {
     let is_number = text.starts_with(|c: char| c.is_ascii_digit() || "+-.iInN".contains(c));

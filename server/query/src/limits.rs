@@ -25,6 +25,8 @@ pub struct Limits {
     pub timeout: Duration,
     /// `query.lines_max`: log lines one query may return.
     pub n_lines_max: usize,
+    /// `query.pattern_lines_max`: log lines that patterns are mined from.
+    pub n_pattern_lines_max: usize,
     /// `query.log_series_max`: series one LogQL metric query may answer with.
     pub n_log_series_max: usize,
     /// `query.lookback`: how old a sample an instant selector may take.
@@ -48,6 +50,7 @@ impl Default for Limits {
             result_cache_bytes: 64 << 20,
             timeout: Duration::from_mins(2),
             n_lines_max: 5_000,
+            n_pattern_lines_max: 100_000,
             // Loki's `max_query_series`.
             n_log_series_max: 500,
             // Prometheus' `--query.lookback-delta` and `global.evaluation_interval`.

@@ -2,12 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use skep_logql::{Direction, EvalOptions, QueryError, Value, ast::Expr, eval, parse};
+use skep_logql::{
+    Direction, EvalOptions, LogStream, QueryError, Value,
+    ast::{Expr, LogExpr},
+    eval, parse,
+};
 use skep_promql::{Grid, GridError, Matrix, Row, StorageError};
 use skep_proto::{TimestampMs, TimestampNs};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
-use crate::{Engine, logs::LogStorage};
+use crate::{Engine, LogqlStats, Snapshot, logs::LogStorage};
 
 /// What a request may ask for beside query and times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,33 +23,31 @@ pub struct LogqlOptions {
     pub limit: usize,
 }
 
+/// What a query is, and what it cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogqlAnswer {
+    pub value: Value,
+    pub stats: LogqlStats,
+}
+
 impl Engine {
-    /// A metric query at one point in time.
+    /// As [`Self::logql_instant_answer`], without what it cost.
     ///
     /// # Errors
-    /// See [`QueryError`]; a log query is refused, as in Loki.
+    /// As there.
     pub async fn logql_instant(
         &self,
         query: &str,
         at: TimestampNs,
         options: LogqlOptions,
     ) -> Result<Value, QueryError> {
-        let expr = parse(query)?;
-        if matches!(expr, Expr::Log(_)) {
-            return Err(QueryError::BadRequest(
-                "log queries are not supported as an instant query type, please change your \
-                 query to a range query type"
-                    .to_owned(),
-            ));
-        }
-        self.logql(&expr, (at, at), Grid::instant(at.to_ms()), options).await
+        Ok(self.logql_instant_answer(query, at, options).await?.value)
     }
 
-    /// The lines of a log query from `start` to `end` (not included), or a metric query at every
-    /// step of a grid over the same time.
+    /// As [`Self::logql_range_answer`], without what it cost.
     ///
     /// # Errors
-    /// See [`QueryError`].
+    /// As there.
     pub async fn logql_range(
         &self,
         query: &str,
@@ -54,6 +56,43 @@ impl Engine {
         step_ms: i64,
         options: LogqlOptions,
     ) -> Result<Value, QueryError> {
+        Ok(self.logql_range_answer(query, start, end, step_ms, options).await?.value)
+    }
+
+    /// A metric query at one point in time.
+    ///
+    /// # Errors
+    /// See [`QueryError`]; a log query is refused, as in Loki.
+    pub async fn logql_instant_answer(
+        &self,
+        query: &str,
+        at: TimestampNs,
+        options: LogqlOptions,
+    ) -> Result<LogqlAnswer, QueryError> {
+        let expr = parse(query)?;
+        if matches!(expr, Expr::Log(_)) {
+            return Err(QueryError::BadRequest(
+                "log queries are not supported as an instant query type, please change your \
+                 query to a range query type"
+                    .to_owned(),
+            ));
+        }
+        self.logql(self.snapshot(), &expr, (at, at), Grid::instant(at.to_ms()), options).await
+    }
+
+    /// The lines of a log query from `start` to `end` (not included), or a metric query at every
+    /// step of a grid over the same time.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn logql_range_answer(
+        &self,
+        query: &str,
+        start: TimestampNs,
+        end: TimestampNs,
+        step_ms: i64,
+        options: LogqlOptions,
+    ) -> Result<LogqlAnswer, QueryError> {
         let expr = parse(query)?;
         let grid = match &expr {
             Expr::Log(_) => {
@@ -70,31 +109,55 @@ impl Engine {
             Expr::Metric(_) => aligned(start.to_ms(), end.to_ms(), step_ms)
                 .map_err(|error| QueryError::BadRequest(error.to_string()))?,
         };
-        Ok(match self.logql(&expr, (start, end), grid, options).await? {
-            Value::Scalar(value) => Value::Matrix(Matrix {
+        let mut answer = self.logql(self.snapshot(), &expr, (start, end), grid, options).await?;
+        if let Value::Scalar(value) = answer.value {
+            answer.value = Value::Matrix(Matrix {
                 grid,
                 rows: vec![Row::floats(Arc::default(), vec![value; grid.n_steps()])],
-            }),
-            value => value,
-        })
+            });
+        }
+        Ok(answer)
+    }
+
+    /// The lines of a log query over a snapshot taken before, from `start` to `end` (not
+    /// included).
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn logql_lines(
+        &self,
+        snapshot: Snapshot,
+        log: &LogExpr,
+        (start, end): (TimestampNs, TimestampNs),
+        options: LogqlOptions,
+    ) -> Result<Vec<LogStream>, QueryError> {
+        let expr = Expr::Log(log.clone());
+        let grid = Grid::instant(end.to_ms());
+        match self.logql(snapshot, &expr, (start, end), grid, options).await?.value {
+            Value::Streams(streams) => Ok(streams),
+            Value::Matrix(_) | Value::Scalar(_) => Ok(Vec::new()),
+        }
     }
 
     async fn logql(
         &self,
+        snapshot: Snapshot,
         expr: &Expr,
         (start, end): (TimestampNs, TimestampNs),
         grid: Grid,
         options: LogqlOptions,
-    ) -> Result<Value, QueryError> {
+    ) -> Result<LogqlAnswer, QueryError> {
+        let began = Instant::now();
         let session = self.begin(options.timeout);
-        let deadline = session.deadline;
-        let storage = LogStorage::new(self.snapshot(), session);
+        let (deadline, tally) = (session.deadline, Arc::clone(&session.tally));
+        let storage = LogStorage::new(snapshot, session);
         let LogqlOptions { direction, limit, .. } = options;
         let n_series_max = self.limits().n_log_series_max;
         let options = EvalOptions { start, end, direction, limit, grid, n_series_max };
-        timeout_at(deadline, eval(expr, &options, &storage))
+        let value = timeout_at(deadline, eval(expr, &options, &storage))
             .await
-            .map_err(|_elapsed| QueryError::from(StorageError::Timeout))?
+            .map_err(|_elapsed| QueryError::from(StorageError::Timeout))??;
+        Ok(LogqlAnswer { value, stats: tally.told(began.elapsed()) })
     }
 }
 

@@ -58,7 +58,9 @@ impl LogStorage {
         let plan = self.plan(work, streams, first, last);
         let stream =
             plan.execute(0, Arc::clone(&self.session.task)).map_err(|it| self.failed(it))?;
-        stream.try_collect().await.map_err(|it| self.failed(it))
+        let batches = stream.try_collect().await.map_err(|it| self.failed(it))?;
+        self.session.tally.add(plan.as_ref());
+        Ok(batches)
     }
 
     fn plan(

@@ -15,7 +15,7 @@ use datafusion::{
 use skep_promql::StorageError;
 use tokio::time::Instant;
 
-use crate::Limits;
+use crate::{Limits, tally::Tally};
 
 /// Rows a batch: what the store's pages decode to, and small enough for L2.
 const BATCH_ROWS: usize = 8_192;
@@ -48,6 +48,8 @@ pub struct QuerySession {
     pub n_cores: usize,
     /// When the query must have answered.
     pub deadline: Instant,
+    /// What its log leaves read.
+    pub(crate) tally: Arc<Tally>,
 }
 
 impl SharedSession {
@@ -106,6 +108,7 @@ impl SharedSession {
             limits: limits.clone(),
             n_cores: self.n_cores,
             deadline: Instant::now() + timeout.min(limits.timeout),
+            tally: Arc::default(),
         }
     }
 }

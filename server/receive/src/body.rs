@@ -41,6 +41,11 @@ pub(crate) fn gunzip(body: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
     read_bounded(flate2::bufread::MultiGzDecoder::new(body), limits, BadData::Gzip)
 }
 
+/// A deflate stream without a header, as Go's `flate` reads it; a bomb is cut off at the limit.
+pub(crate) fn inflate(body: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
+    read_bounded(flate2::bufread::DeflateDecoder::new(body), limits, BadData::Deflate)
+}
+
 fn read_bounded(
     reader: impl Read,
     limits: &Limits,

@@ -32,11 +32,14 @@ impl Error {
                 | TooLarge::Pairs { .. },
             ) => Reason::TooManyRows,
             Self::UnsupportedMedia(media) => media.reason(),
-            Self::BadData(BadData::Snappy(_) | BadData::Zstd(_) | BadData::Gzip(_)) => {
-                Reason::CorruptEncoding
-            }
+            Self::BadData(
+                BadData::Snappy(_) | BadData::Zstd(_) | BadData::Gzip(_) | BadData::Deflate(_),
+            ) => Reason::CorruptEncoding,
             Self::BadData(BadData::Wire(_)) => Reason::Protobuf,
             Self::BadData(BadData::Json(_)) => Reason::Json,
+            Self::BadData(BadData::Empty) => Reason::Json,
+            Self::BadData(BadData::Labels(_) | BadData::LabelsUtf8) => Reason::InvalidLabels,
+            Self::BadData(BadData::MediaType) => Reason::ContentType,
             Self::BadData(BadData::NoStreams) => Reason::MissingStreams,
         }
     }
@@ -91,8 +94,8 @@ pub enum UnsupportedMedia {
         "{got} encoding (compression) is not accepted by this server; only {accepted} is acceptable"
     )]
     Encoding { got: String, accepted: &'static str },
-    #[error("Content-Encoding {got:?} not supported; send {accepted}")]
-    PushEncoding { got: String, accepted: &'static str },
+    #[error("Content-Encoding {got:?} not supported")]
+    PushEncoding { got: String },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -103,10 +106,22 @@ pub enum BadData {
     Zstd(#[source] io::Error),
     #[error("gzip: corrupt input")]
     Gzip(#[source] io::Error),
+    #[error("flate: corrupt input")]
+    Deflate(#[source] io::Error),
     #[error(transparent)]
     Wire(#[from] WireError),
     #[error("json: {0}")]
     Json(serde_json::Error),
+    /// Nothing at all where JSON was announced.
+    #[error("EOF")]
+    Empty,
+    #[error("mime: no media type")]
+    MediaType,
+    /// Of a log stream, with where and why.
+    #[error("couldn't parse labels: {0}")]
+    Labels(String),
+    #[error("couldn't parse labels: they are not valid UTF-8")]
+    LabelsUtf8,
     #[error("error at least one valid stream is required for ingestion")]
     NoStreams,
 }

@@ -2,12 +2,18 @@
 
 mod json;
 mod labels;
+mod level;
+mod names;
 mod protobuf;
+mod rules;
 mod stream;
 
-use skep_proto::{LogRows, loki_push};
+use skep_proto::LogRows;
 
-use crate::{Error, Limits, Refused, UnsupportedMedia, body};
+use crate::{BadData, Error, Limits, Refused, UnsupportedMedia, body};
+
+pub use level::{LEVEL_FIELDS, LevelFields};
+pub use rules::{LabelNames, Rules, SERVICE_NAME_LABELS, Terms};
 
 const CONTENT_TYPE_JSON: &str = "application/json";
 
@@ -32,6 +38,9 @@ pub enum Encoding {
     Gzip,
     /// Gzip around a snappy block: what Loki itself reads where a protobuf push says gzip.
     GzipSnappy,
+    Deflate,
+    /// As [`Self::GzipSnappy`].
+    DeflateSnappy,
     Zstd,
 }
 
@@ -42,26 +51,20 @@ pub struct Decoded<'a> {
     pub refused: Refused,
 }
 
-/// The format the two headers announce. A protobuf push is a snappy block also without
-/// `Content-Encoding`, as in Loki; `identity` says that it is not.
+/// The format the two headers announce, as Loki reads them: whatever is not JSON is protobuf, and a
+/// snappy block whether `Content-Encoding` says so or not; `identity` says that it is not.
 ///
 /// # Errors
-/// Other types and encodings.
+/// No type at all, and other encodings.
 pub fn negotiate(
     content_type: Option<&str>,
     content_encoding: Option<&str>,
-) -> Result<Format, UnsupportedMedia> {
-    let content_type = content_type.unwrap_or_default();
-    let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let message = match media.as_str() {
-        "" | loki_push::CONTENT_TYPE => Message::Protobuf,
-        CONTENT_TYPE_JSON => Message::Json,
-        _ => {
-            return Err(UnsupportedMedia::ContentType {
-                expected: "application/x-protobuf or application/json",
-                got: content_type.to_owned(),
-            });
-        }
+) -> Result<Format, Error> {
+    let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let message = match media {
+        "" => return Err(BadData::MediaType.into()),
+        it if it.eq_ignore_ascii_case(CONTENT_TYPE_JSON) => Message::Json,
+        _ => Message::Protobuf,
     };
     let content_encoding = content_encoding.unwrap_or_default();
     let encoding = match (content_encoding.to_ascii_lowercase().as_str(), message) {
@@ -69,12 +72,11 @@ pub fn negotiate(
         ("", Message::Json) | ("identity", _) => Encoding::Identity,
         ("gzip", Message::Json) => Encoding::Gzip,
         ("gzip", Message::Protobuf) => Encoding::GzipSnappy,
+        ("deflate", Message::Json) => Encoding::Deflate,
+        ("deflate", Message::Protobuf) => Encoding::DeflateSnappy,
         ("zstd", _) => Encoding::Zstd,
         _ => {
-            return Err(UnsupportedMedia::PushEncoding {
-                got: content_encoding.to_owned(),
-                accepted: "snappy, gzip, zstd or identity",
-            });
+            return Err(UnsupportedMedia::PushEncoding { got: content_encoding.to_owned() }.into());
         }
     };
     Ok(Format { message, encoding })
@@ -91,6 +93,8 @@ pub fn decompress(format: Format, body: &[u8], limits: &Limits) -> Result<Vec<u8
         Encoding::Snappy => body::unsnappy(body, limits),
         Encoding::Gzip => body::gunzip(body, limits),
         Encoding::GzipSnappy => body::unsnappy(&body::gunzip(body, limits)?, limits),
+        Encoding::Deflate => body::inflate(body, limits),
+        Encoding::DeflateSnappy => body::unsnappy(&body::inflate(body, limits)?, limits),
         Encoding::Zstd => body::unzstd(body, limits),
     }?;
     match format.message {
@@ -102,13 +106,17 @@ pub fn decompress(format: Format, body: &[u8], limits: &Limits) -> Result<Vec<u8
 /// The rows of an unpacked body.
 ///
 /// # Errors
-/// [`Error::BadData`] where the bytes are not the message or hold no stream, [`Error::TooLarge`]
-/// for too many streams or entries. What is wrong with single streams and entries is told in
-/// [`Decoded::refused`].
-pub fn decode<'a>(format: Format, plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>, Error> {
+/// [`Error::BadData`] where the bytes are not the message, hold no stream or one whose labels cannot
+/// be read, [`Error::TooLarge`] for too many streams or entries. What else is wrong with single
+/// streams and entries is told in [`Decoded::refused`].
+pub fn decode<'a>(
+    format: Format,
+    plain: &'a [u8],
+    terms: &Terms<'_>,
+) -> Result<Decoded<'a>, Error> {
     match format.message {
-        Message::Protobuf => protobuf::decode(plain, limits),
-        Message::Json => json::decode(plain, limits),
+        Message::Protobuf => protobuf::decode(plain, terms),
+        Message::Json => json::decode(plain, terms),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use serde::Deserialize;
-use skep_api::QueryLogConfig;
+use skep_api::{QueryLogConfig, TailLimits};
 use skep_query::Limits;
 
 use super::{
@@ -14,6 +14,9 @@ use super::{
 
 /// More would wait for the same few cores.
 const CONCURRENCY_MAX: usize = 10_000;
+
+/// Each has a buffer of its own and sees every line.
+const TAILS_MAX: usize = 10_000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -31,6 +34,10 @@ pub(super) struct RawQuery {
     evaluation_interval: Option<String>,
     experimental: Option<bool>,
     lines_max: Option<usize>,
+    pattern_lines_max: Option<usize>,
+    tails_max: Option<usize>,
+    tail_buffer: Option<String>,
+    tail_duration: Option<String>,
     log_file: Option<PathBuf>,
     slow: Option<String>,
 }
@@ -48,6 +55,20 @@ impl RawQuery {
         Ok(QueryLogConfig { path: self.log_file.clone(), slow: slow.transpose()? })
     }
 
+    pub(super) fn tails(&self) -> anyhow::Result<TailLimits> {
+        let mut limits = TailLimits::default();
+        if let Some(n) = self.tails_max {
+            limits.n_tails_max = count("query.tails_max", n, 1..=TAILS_MAX)?;
+        }
+        if let Some(it) = &self.tail_buffer {
+            limits.buffer_bytes_max = bytes("query.tail_buffer", it)?;
+        }
+        if let Some(it) = &self.tail_duration {
+            limits.duration_max = positive_duration("query.tail_duration", it)?;
+        }
+        Ok(limits)
+    }
+
     pub(super) fn limits(&self, memory: &Shares) -> anyhow::Result<Limits> {
         let mut limits = Limits::default();
         memory.lower_queries(&mut limits);
@@ -55,6 +76,7 @@ impl RawQuery {
             ("query.series_max", self.series_max, &mut limits.n_series_max),
             ("query.log_series_max", self.log_series_max, &mut limits.n_log_series_max),
             ("query.lines_max", self.lines_max, &mut limits.n_lines_max),
+            ("query.pattern_lines_max", self.pattern_lines_max, &mut limits.n_pattern_lines_max),
         ] {
             if let Some(n) = n {
                 *limit = positive(key, n)?;

@@ -1,6 +1,10 @@
 //! What a file may say, and what is said about a file that is wrong.
 
+use std::time::Duration;
+
 use expect_test::{Expect, expect};
+use skep_api::IngestionRate;
+use skep_receive::loki_push::Rules;
 
 use super::Config;
 
@@ -89,6 +93,30 @@ fn what_is_written_is_what_is_set() {
     assert_eq!(config.api.receive.labels_max, 5);
 }
 
+#[test]
+fn what_loki_calls_its_limits_can_be_written_under_its_names() {
+    let config = Config::parse(
+        "[receive]\nmax_line_size = '2KiB'\nmax_label_names_per_series = 15\n\
+         max_line_size_truncate = true\nmax_line_size_truncate_identifier = '[…]'\n\
+         discover_service_name = ['app']\ndiscover_log_levels = false\n\
+         reject_old_samples = true\ncreation_grace_period = '10m'\n\
+         ingestion_rate = '4MB'",
+    )
+    .unwrap();
+    let (limits, rules) = (&config.api.receive, &config.api.push);
+    assert_eq!((limits.line_bytes_max, limits.labels_max), (2 << 10, 15));
+    assert_eq!(rules.truncate.as_deref(), Some("[…]"));
+    assert_eq!(rules.service_name_labels, ["app"]);
+    assert_eq!(rules.levels, None);
+    let (day, minute) = (Duration::from_hours(24), Duration::from_mins(1));
+    assert_eq!((rules.age_max, rules.ahead_max), (Some(7 * day), Some(10 * minute)));
+    let rate = IngestionRate { bytes_per_second: 4_000_000, burst_bytes: 6_000_000 };
+    assert_eq!(config.api.ingestion_rate, Some(rate));
+    let default = Config::parse("").unwrap();
+    assert_eq!(default.api.push, Rules::default());
+    assert_eq!(default.api.ingestion_rate, None);
+}
+
 /// Each line is a file, `;` for a new line.
 const REFUSED: &str = "data_dir = 'x'
     [front];domain = 'a b'
@@ -112,6 +140,9 @@ const REFUSED: &str = "data_dir = 'x'
     [receive];concurrency = 9000000000000000000
     [receive];body_max = '0MB'
     [receive];labels_max = 0
+    [receive];ingestion_rate = '5GiB'
+    [receive];ingestion_burst_size = '5MB'
+    [receive];line_max = '2B';max_line_size_truncate_identifier = '...'
     [[tokens]];name = 'a';sha256 = '00';scopes = ['ingest']
     [[users]];name = 'a';password_hash = 'secret'
     [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';scopes = ['root']";
@@ -167,6 +198,12 @@ fn a_wrong_value_is_named_with_its_key_and_what_to_write() {
           receive.body_max "0MB" lets nothing through; write one like "512MiB"
         [receive];labels_max = 0
           receive.labels_max 0 lets nothing through; write a number from 1
+        [receive];ingestion_rate = '5GiB'
+          receive.ingestion_rate "5GiB" is too large; write "4GB" at most
+        [receive];ingestion_burst_size = '5MB'
+          receive.ingestion_burst_size is of no use without receive.ingestion_rate
+        [receive];line_max = '2B';max_line_size_truncate_identifier = '...'
+          receive.max_line_size_truncate_identifier "..." is longer than a line may be; write a shorter one or raise receive.line_max
         [[tokens]];name = 'a';sha256 = '00';scopes = ['ingest']
           sha256 of token "a"; `skep-server hash-token` makes one: token hash "00" is not 64 hexadecimal digits
         [[users]];name = 'a';password_hash = 'secret'
@@ -203,7 +240,7 @@ fn a_wrong_type_or_word_is_shown_in_its_line() {
               |
             2 | line_size = '1MiB'
               | ^^^^^^^^^
-            unknown field `line_size`, expected one of `concurrency`, `body_max`, `plain_max`, `series_max`, `values_max`, `pairs_max`, `labels_max`, `label_name_max`, `label_value_max`, `buckets_max`, `line_max`, `metadata_fields_max`, `metadata_max`"#]],
+            unknown field `line_size`, expected one of `concurrency`, `body_max`, `plain_max`, `series_max`, `values_max`, `pairs_max`, `labels_max`, `max_label_names_per_series`, `label_name_max`, `max_label_name_length`, `label_value_max`, `max_label_value_length`, `buckets_max`, `line_max`, `max_line_size`, `max_structured_metadata_entries_count`, `metadata_fields_max`, `max_structured_metadata_size`, `metadata_max`, `max_line_size_truncate`, `max_line_size_truncate_identifier`, `allow_structured_metadata`, `increment_duplicate_timestamp`, `reject_old_samples`, `reject_old_samples_max_age`, `creation_grace_period`, `discover_log_levels`, `log_level_fields`, `log_level_from_json_max_depth`, `discover_service_name`, `ingestion_rate`, `ingestion_burst_size`"#]],
     );
 }
 

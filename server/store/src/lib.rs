@@ -26,6 +26,7 @@ mod error;
 mod exemplars;
 mod filter;
 mod flush;
+mod follow;
 #[doc(hidden)]
 pub mod fuzz;
 mod heads;
@@ -81,6 +82,7 @@ pub use encode::EncodeError;
 pub use error::{AppendError, Appended, OpenError, Rejection};
 pub use exemplars::SeriesExemplars;
 pub use flush::FlushError;
+pub use follow::{Following, HeldLogs, Missed, Told, ToldRows};
 pub use histograms::read_batch as read_histograms;
 pub use index::KnownSpellings;
 pub use part_store::{

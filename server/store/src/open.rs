@@ -133,6 +133,7 @@ impl Store {
             flush_wanted: Notify::new(),
             pace: Pace::default(),
             merge_wanted: Notify::new(),
+            followers: Arc::default(),
             is_closed: AtomicBool::new(false),
             figures,
             space,

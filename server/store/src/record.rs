@@ -81,7 +81,7 @@ pub(crate) struct LogBody<'a> {
 
 impl<'a> LogColumns<'a> {
     /// Each group's id, time stamps and entries.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = (i64, &[i64], &[LogBody<'a>])> {
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (i64, &[i64], &[LogBody<'a>])> + Clone {
         let mut start = 0;
         self.ids.iter().zip(&self.n_entries).map(move |(&id, &n)| {
             let range = start..start + n;

@@ -126,6 +126,7 @@ impl Store {
     /// written stays in the log for the next start.
     pub async fn close(self: &Arc<Self>) {
         self.is_closed.store(true, Ordering::Release);
+        self.followers.close();
         if let Err(error) = self.flush().await {
             let error = report(&error);
             tracing::warn!(error, "Could not flush at the end; the next start replays the log.");

@@ -22,6 +22,7 @@ use crate::{
     error::{AppendError, Appended, Rejection},
     exemplars::Exemplars,
     flush::Tables,
+    follow::Followers,
     index::{Entry, Index, IndexSnapshot, Spellings},
     merge::Table,
     open::mark_days,
@@ -70,6 +71,8 @@ pub struct Store {
     pub(crate) pace: Pace,
     /// Rung when parts may be worth merging.
     pub(crate) merge_wanted: Notify,
+    /// Who is told of log lines.
+    pub(crate) followers: Arc<Followers>,
     pub(crate) is_closed: AtomicBool,
     pub(crate) figures: Figures,
     pub(crate) space: Space,
@@ -162,6 +165,10 @@ impl Store {
             mark_days(entry, ts.iter().map(|it| it.div_euclid(NS_PER_MS)));
             heads.append(id, ts, entries);
         }
+        if self.followers.is_anybody_there() {
+            let groups = intake.entries.iter().zip(columns.groups());
+            self.followers.tell(&groups.map(|(it, (_, ts, entries))| (&it.labels, ts, entries)));
+        }
         drop(epoch);
         self.ask_for_flush_if_due();
         Ok(counted(&self.figures.n_entries_rejected, intake.appended))
@@ -199,9 +206,9 @@ impl Store {
             let pairs = pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
             let n_before = columns.ts.len();
             for row in entries {
-                match bounds
-                    .check(row.ts.to_ms().0, || format!("entry of {}", display(pairs.clone())))
-                {
+                match bounds.check(row.ts.to_ms().0, || {
+                    format!("entry for stream '{}'", display(pairs.clone()))
+                }) {
                     Ok(()) => {
                         columns.ts.push(row.ts.0);
                         columns.entries.push(LogBody {

@@ -5,12 +5,18 @@
 //! examples and what chance makes of them.
 
 use std::{
+    borrow::Cow,
     path::Path,
     sync::{Arc, LazyLock},
 };
 
+use skep_logql::{
+    Pipeline,
+    ast::{Expr, LineFilter, LineNeedle, LineOp, Stage},
+    pipeline::{Line, LineLabels},
+};
 use skep_promql::{EvalOptions, Grid, ParseOptions, eval, parse_with, promqltest};
-use skep_proto::TimestampMs;
+use skep_proto::{Labels, MatchOp, Matcher, TimestampMs};
 use skep_receive::{Limits, exposition, import, loki_push, remote_write};
 use skep_wal::{AtRecord, Fs as _, RealFs, SegmentSeq, Wal, WalOptions};
 
@@ -36,6 +42,10 @@ pub const TARGETS: &[Target] = &[
     ("promql", promql),
     ("promql_eval", promql_eval),
     ("logql", logql),
+    ("logql_template", logql_template),
+    ("logql_pattern", logql_pattern),
+    ("logql_regex", logql_regex),
+    ("logql_pipeline", logql_pipeline),
 ];
 
 /// Small, so that a bomb shows in a fuzzer's memory limit.
@@ -65,14 +75,21 @@ pub fn remote_write_v2(bytes: &[u8]) {
 
 fn loki(message: loki_push::Message, bytes: &[u8]) {
     use loki_push::Encoding;
-    let limits = limits();
-    for encoding in
-        [Encoding::Identity, Encoding::Snappy, Encoding::Gzip, Encoding::GzipSnappy, Encoding::Zstd]
-    {
+    let (limits, rules) = (limits(), loki_push::Rules::default());
+    let terms = loki_push::Terms { limits: &limits, rules: &rules, now: TimestampMs(0).to_ns() };
+    for encoding in [
+        Encoding::Identity,
+        Encoding::Snappy,
+        Encoding::Gzip,
+        Encoding::GzipSnappy,
+        Encoding::Deflate,
+        Encoding::DeflateSnappy,
+        Encoding::Zstd,
+    ] {
         let format = loki_push::Format { message, encoding };
         if let Ok(plain) = loki_push::decompress(format, bytes, &limits) {
             assert!(plain.len() <= limits.plain_bytes_max);
-            drop(loki_push::decode(format, &plain, &limits));
+            drop(loki_push::decode(format, &plain, &terms));
         }
     }
 }
@@ -209,7 +226,79 @@ pub fn promql_eval(bytes: &[u8]) {
 }
 
 pub fn logql(bytes: &[u8]) {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        drop(skep_logql::parse(text));
-    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(expr) = skep_logql::parse(text) else { return };
+    let printed = skep_logql::pretty(&expr);
+    // A name that is none of Prometheus' is printed in quotes, which no name may have.
+    let reads = skep_logql::parse(&printed).is_ok() || !text.is_ascii();
+    assert!(reads, "{text:?} printed as {printed:?}");
+}
+
+/// A line through stages, with labels of its own.
+fn run(stages: &[Stage], line: &str) {
+    let Ok(pipeline) = Pipeline::compile(stages) else { return };
+    let mut labels = LineLabels::new(pipeline.hints().clone());
+    labels.set_stream(&Labels::from_pairs([("app", "web")]).expect("one label is unique"));
+    labels.add_metadata([("trace", "t1"), ("n", "42")]);
+    let mut line =
+        Line { ts_ns: 1_717_372_835_000_849_739, text: line.into(), labels: &mut labels };
+    pipeline.process(&mut line);
+    assert!(line.text.len() < 1 << 22);
+}
+
+/// The first line of the bytes, and the rest.
+fn two_texts(bytes: &[u8]) -> Option<(&str, &str)> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    Some(text.split_once('\n').unwrap_or((text, "")))
+}
+
+/// A template, and the line it is run on.
+pub fn logql_template(bytes: &[u8]) {
+    let Some((template, line)) = two_texts(bytes) else { return };
+    run(&[Stage::LineFormat(template.to_owned())], line);
+}
+
+/// A pattern as a parser and as a filter, and a line.
+pub fn logql_pattern(bytes: &[u8]) {
+    let Some((pattern, line)) = two_texts(bytes) else { return };
+    let needle = LineNeedle { text: pattern.to_owned(), is_ip: false };
+    let filter = LineFilter { op: LineOp::Pattern, alternatives: vec![needle] };
+    run(&[Stage::Pattern(pattern.to_owned())], line);
+    run(&[Stage::LineFilter(filter)], line);
+}
+
+/// A regular expression over a line and over a label, and a line.
+pub fn logql_regex(bytes: &[u8]) {
+    let Some((pattern, line)) = two_texts(bytes) else { return };
+    let Ok(matcher) = Matcher::new("trace", MatchOp::Regex, pattern) else { return };
+    let needle = LineNeedle { text: pattern.to_owned(), is_ip: false };
+    let filter = LineFilter { op: LineOp::Regex, alternatives: vec![needle] };
+    let of_label = skep_logql::ast::LabelFilter::Text(matcher);
+    run(&[Stage::LineFilter(filter), Stage::LabelFilter(of_label)], line);
+    run(&[Stage::Regexp(pattern.to_owned())], line);
+}
+
+/// Every parser over any line.
+pub fn logql_pipeline(bytes: &[u8]) {
+    static PIPELINES: LazyLock<Vec<Vec<Stage>>> = LazyLock::new(|| {
+        let texts = [
+            "| json",
+            r#"| json a="b[0].c", d="e", f="[\"g h\"]""#,
+            "| logfmt",
+            r#"| logfmt --strict --keep-empty a, b="c""#,
+            r#"| pattern "<a> <b>x<c>""#,
+            r#"| regexp "(?P<x>.+) (?P<y>.*)""#,
+            "| unpack",
+            "| decolorize",
+            r#"|= ip("::1/64") or ip("10.0.0.0/8") |> "<_>a<_>""#,
+            r#"| logfmt | a > 5 or b < 1s and c = ip("10.0.0.1"), d > 1KB | drop e, f="g" | keep h"#,
+        ];
+        let parse = |it: &&str| match skep_logql::parse(&format!("{{app=\"web\"}} {it}")) {
+            Ok(Expr::Log(log)) => log.stages,
+            _ => panic!("{it} is no pipeline"),
+        };
+        texts.iter().map(parse).collect()
+    });
+    let line: Cow<'_, str> = String::from_utf8_lossy(bytes);
+    PIPELINES.iter().for_each(|it| run(it, &line));
 }

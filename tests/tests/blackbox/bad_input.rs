@@ -200,12 +200,19 @@ fn push_cases() -> Vec<Case> {
         case(PUSH, PROTOBUF_ZSTD, bomb_of_zstd(), "413 request body", "unpacked_body_too_large"),
         case(PUSH, PROTOBUF, b"nonsense".to_vec(), "400 snappy: corrupt", "corrupt_encoding"),
         case(PUSH, PROTOBUF_GZIP, b"nonsense".to_vec(), "400 gzip: corrupt", "corrupt_encoding"),
-        case(PUSH, &[("Content-Type", "text/plain")], good.clone(), "400 ", "content_type"),
+        case(PUSH, &[], good.clone(), "400 mime: no media type\n", "content_type"),
+        case(
+            PUSH,
+            &[("Content-Type", "text/plain")],
+            br#"{"streams": []}"#.to_vec(),
+            "400 snappy: corrupt input\n",
+            "corrupt_encoding",
+        ),
         case(
             PUSH,
             &[("Content-Type", loki_push::CONTENT_TYPE), ("Content-Encoding", "br")],
             good,
-            "400 Content-Encoding \"br\" not supported",
+            "400 Content-Encoding \"br\" not supported\n",
             "content_encoding",
         ),
         case(
@@ -234,12 +241,24 @@ fn stream_cases() -> Vec<Case> {
     let many: Vec<String> = (0..100_000).map(|it| format!("l{it:06}=\"v\"")).collect();
     let long = "x".repeat(1 << 20);
     vec![
-        bad_stream(b"{}", "400 error at least one label pair is required", "missing_labels"),
-        bad_stream(b"{a=", "400 error parsing labels '{a=' with error: 1:4:", "invalid_labels"),
-        bad_stream(b"{a=\"\xff\"}", "400 error parsing labels", "invalid_labels"),
+        // It gets the name of an unknown service.
+        Case {
+            path: PUSH,
+            headers: PROTOBUF,
+            body: push(b"{}", now_ns, b"x"),
+            answer: "204 ",
+            reason: None,
+        },
+        bad_stream(
+            b"{a=",
+            "400 couldn't parse labels: 1:4: parse error: unexpected end of input inside braces\n",
+            "invalid_labels",
+        ),
+        bad_stream(b"{a=\"\xff\"}", "400 couldn't parse labels", "invalid_labels"),
         bad_stream(
             br#"{a="1", a="2"}"#,
-            "400 stream '{a=\"1\", a=\"2\"}' has duplicate label name: 'a'\n",
+            "400 stream '{a=\"1\", a=\"2\", service_name=\"unknown_service\"}' has duplicate label \
+             name: 'a'\n",
             "duplicate_label_names",
         ),
         bad_stream(
@@ -256,15 +275,17 @@ fn stream_cases() -> Vec<Case> {
             PUSH,
             PROTOBUF,
             push(br#"{a="b"}"#, now_ns, &vec![b'x'; 1 << 20]),
-            "400 max entry size '262144' bytes exceeded for stream '{a=\"b\"}' while adding an \
-             entry with length '1048576' bytes\n",
+            "400 max entry size '262144' bytes exceeded for stream '{a=\"b\", \
+             service_name=\"unknown_service\"}' while adding an entry with length '1048576' \
+             bytes\n",
             "line_too_long",
         ),
         case(
             PUSH,
             PROTOBUF,
             push(br#"{a="b"}"#, i64::MAX, b"x"),
-            "400 entry of {a=\"b\"} has time stamp",
+            "400 entry for stream '{a=\"b\", service_name=\"unknown_service\"}' has timestamp too \
+             new: 2262-04-11T23:47:16Z\n",
             "too_far_in_future",
         ),
         // A line is kept whatever its bytes are.
@@ -314,7 +335,13 @@ fn json_cases() -> Vec<Case> {
         ),
         case(PUSH, JSON, json(r#"{"a":"b"}"#, "NaN"), "400 json: expected value", "json"),
         case(PUSH, JSON, json(r#"{"a":"b"}"#, "1e999"), "400 json: ", "json"),
-        bad_stream("{}", "400 error at least one label pair is required", "missing_labels"),
+        bad_stream(
+            r#"{"a-b":"c"}"#,
+            "400 couldn't parse labels: 1:3: parse error: unexpected character inside braces: \
+             '-'\n",
+            "invalid_labels",
+        ),
+        case(PUSH, JSON, Vec::new(), "400 EOF\n", "json"),
         bad_stream(
             &format!("{{\"a\":\"{long}\"}}"),
             "400 stream '{a=\"xxxx",

@@ -111,10 +111,36 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
             "label_replace(increase(h[1m] smoothed), \"z\", \"$1\", \"x\", \"(.*)\") * 2",
             "limit_ratio(-0.5, a) and avg without (x) (n) >/ 1",
         ]),
+        other => logql_examples(other),
+    }
+}
+
+fn logql_examples(target: &str) -> Vec<Vec<u8>> {
+    let text = |it: &[&str]| it.iter().map(|it| it.as_bytes().to_vec()).collect();
+    match target {
         "logql" => text(&[
             "sum by (a) (count_over_time({a=\"b\"} |= \"x\" | json | c > 5ms [1m]))",
             "{a=\"b\"} | logfmt | line_format \"{{.x | upper}}\" | pattern `<ip> <_>`",
             "quantile_over_time(0.9, {a!~\"b\"} | unwrap bytes(c) [5m]) by (d)",
+        ]),
+        "logql_template" => text(&[
+            "{{ if eq .app \"web\" }}{{ .n | int | add 1 }}{{ else }}x{{ end }}\nline",
+            "{{ range $i, $x := fromJson __line__ }}{{ $i }}={{ printf \"%5.2f|%q\" $x .app }}{{ end }}\n[1,2]",
+            "{{ __timestamp__ | date \"2006-01-02 15:04:05.000 MST\" }}{{ substr 1 3 .trace | upper }}\n",
+            "{{ define \"t\" }}{{ . }}{{ end }}{{ with $x := .app }}{{ template \"t\" $x }}{{ end }}\n",
+            "{{ regexReplaceAll \"(a)(b)?\" __line__ \"$2\" | trunc -3 | alignLeft 5 | b64enc }}\naab",
+            "{{ divf 1 3 | round 2 }}{{ toDate \"Jan _2 2006\" \"Nov  2 2021\" | unixEpoch }}\n",
+        ]),
+        "logql_pattern" => {
+            text(&["<ip> - <_> [<time>] \"<a>\"\n1.2.3.4 - x [now] \"y\"", "<_>a<_>\nxay"])
+        }
+        "logql_regex" => {
+            text(&["(?i)(?P<a>\\w+)|err.*[^a-c\\d]{2,3}\nan error", "warn|warning|x.+|.*\nwarn"])
+        }
+        "logql_pipeline" => text(&[
+            "{\"a\":{\"b\":[{\"c\":1}]},\"d\":\"\\u00e9\",\"_entry\":\"x\"}",
+            "level=info a=\"q\\\"uoted\" b=5s c=10.0.0.1 d=1KiB e= =x",
+            "\u{1b}[31mred\u{1b}[0m ::1 10.1.2.3 x",
         ]),
         other => panic!("{other} has no examples"),
     }

@@ -8,6 +8,7 @@ use skep_logql::{Direction, EntryLabels, LogStream, Value};
 use skep_promql::{Matrix, Row, is_absent};
 use skep_proto::{TimestampMs, TimestampNs};
 
+use super::{query::Asked, stats};
 use crate::{
     json::{ARRAY, push_labels, push_list, push_pairs, push_string},
     number::{push_int, push_positional, push_seconds},
@@ -36,17 +37,13 @@ pub(super) enum LabelsAs {
     Categories,
 }
 
-pub(super) fn result(
-    value: &Value,
-    shape: Shape,
-    labels_as: LabelsAs,
-    direction: Direction,
-) -> Response {
+pub(super) fn result(asked: &Asked, shape: Shape, labels_as: LabelsAs) -> Response {
+    let Asked { answer, waited, direction } = asked;
     let mut body = String::from("{\"resultType\":\"");
-    match (value, shape) {
+    match (&answer.value, shape) {
         (Value::Streams(streams), _) => {
             body.push_str("streams\"");
-            push_streams(&mut body, streams, labels_as, direction);
+            push_streams(&mut body, streams, labels_as, *direction);
         }
         (Value::Matrix(matrix), Shape::Instant(_)) => {
             body.push_str("vector\",\"result\":");
@@ -63,6 +60,8 @@ pub(super) fn result(
             push_point(&mut body, at, *value);
         }
     }
+    body.push_str(",\"stats\":");
+    stats::push(&mut body, &answer.stats, *waited, stats::n_entries(&answer.value));
     body.push('}');
     data(&body)
 }
@@ -81,11 +80,10 @@ fn push_streams(
     out.push_str(",\"result\":");
     push_list(out, ARRAY, streams, |out, LogStream { labels, entries }| {
         out.push_str("{\"stream\":");
-        push_pairs(out, labels.merged());
+        push_stream_labels(out, labels, LabelsAs::Merged);
         out.push_str(",\"values\":");
         push_list(out, ARRAY, entries, |out, entry| {
-            push_line(out, entry.ts, &entry.line);
-            out.push(']');
+            push_entry(out, entry.ts, &entry.line, labels, LabelsAs::Merged);
         });
         out.push('}');
     });
@@ -111,17 +109,39 @@ fn push_categorized(out: &mut String, streams: &[LogStream], direction: Directio
         push_pairs(out, borrowed(stream));
         out.push_str(",\"values\":");
         push_list(out, ARRAY, lines, |out, (ts, line, labels)| {
-            push_line(out, ts, line);
-            out.push_str(",{");
-            push_category(out, "structuredMetadata", &labels.metadata);
-            if !labels.metadata.is_empty() && !labels.parsed.is_empty() {
-                out.push(',');
-            }
-            push_category(out, "parsed", &labels.parsed);
-            out.push_str("}]");
+            push_entry(out, ts, line, labels, LabelsAs::Categories);
         });
         out.push('}');
     });
+}
+
+/// The labels a stream is told under.
+pub(super) fn push_stream_labels(out: &mut String, labels: &EntryLabels, labels_as: LabelsAs) {
+    match labels_as {
+        LabelsAs::Merged => push_pairs(out, labels.merged()),
+        LabelsAs::Categories => push_pairs(out, borrowed(&labels.stream)),
+    }
+}
+
+/// `["<ns>","line"]`, or with the labels that are not the stream's as a third element.
+pub(super) fn push_entry(
+    out: &mut String,
+    ts: TimestampNs,
+    line: &str,
+    labels: &EntryLabels,
+    labels_as: LabelsAs,
+) {
+    push_line(out, ts, line);
+    if labels_as == LabelsAs::Categories {
+        out.push_str(",{");
+        push_category(out, "structuredMetadata", &labels.metadata);
+        if !labels.metadata.is_empty() && !labels.parsed.is_empty() {
+            out.push(',');
+        }
+        push_category(out, "parsed", &labels.parsed);
+        out.push('}');
+    }
+    out.push(']');
 }
 
 fn push_category(out: &mut String, name: &str, pairs: &[(String, String)]) {

@@ -7,7 +7,7 @@ use axum::{body::Body, extract::State, response::Response};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use skep_query::EntryRun;
-use skep_receive::loki_push::{Encoding, Format, Message, decode};
+use skep_receive::loki_push::{Encoding, Format, Message, Rules, Terms, decode};
 use tokio::time::sleep;
 
 use super::params::{parse_time, selector};
@@ -83,13 +83,16 @@ pub(super) async fn import(
     const FORMAT: Format = Format { message: Message::Json, encoding: Encoding::Identity };
     let _turn = write_turn(&api)?;
     let mut blocks = Blocks::new(&headers, body, api.receive.plain_bytes_max)?;
+    // What was stored once is stored as it was.
+    let rules = Rules::verbatim();
     let mut left_out: Option<ApiError> = None;
     while let Some(block) = blocks.next().await? {
         api.telemetry.bytes_received.add(block.text.len());
         let (push, fault) = as_push(&block.text, block.first_line);
         left_out = left_out.or(fault);
         let Some(push) = push else { continue };
-        let decoded = decode(FORMAT, push.as_bytes(), &api.receive).map_err(ApiError::from)?;
+        let terms = Terms { limits: &api.receive, rules: &rules, now: api.clock.now() };
+        let decoded = decode(FORMAT, push.as_bytes(), &terms).map_err(ApiError::from)?;
         let appended = loop {
             match api.store.append_logs(&decoded.rows).await {
                 Err(skep_store::AppendError::Busy { retry_after }) => sleep(retry_after).await,
@@ -98,7 +101,7 @@ pub(super) async fn import(
         };
         api.telemetry.entries_received.add(appended.n_accepted);
         api.telemetry.entries_refused.add(appended.n_rejected + decoded.refused.n_values);
-        left_out = left_out.or_else(|| ApiError::from_left_out(&decoded.refused, &appended));
+        left_out = left_out.or_else(|| ApiError::from_left_out_lines(&decoded.refused, &appended));
     }
     left_out.map_or(Ok(StatusCode::NO_CONTENT), |error| Err(error.into()))
 }

@@ -1,9 +1,6 @@
 //! Listings of label names, label values and streams.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::{Path, State},
@@ -19,8 +16,7 @@ use super::{
 use crate::{
     Api,
     error::{ApiError, LokiError},
-    json::{ARRAY, push_labels, push_list, push_string, push_strings},
-    number::push_count,
+    json::{ARRAY, push_labels, push_list, push_strings},
     params::Params,
 };
 
@@ -31,11 +27,13 @@ pub(super) async fn names(
     State(api): State<Arc<Api>>,
     params: Params,
 ) -> Result<Response, LokiError> {
-    let range = range(&api, &params)?;
+    Ok(texts(&label_names(&api, &params)?))
+}
+
+pub(super) fn label_names(api: &Api, params: &Params) -> Result<Vec<String>, ApiError> {
+    let range = range(api, params)?;
     let matchers = selector(params.get("query"))?;
-    let snapshot = api.store.snapshot();
-    let names = snapshot.label_names(LabelsOf::Streams, &matchers, range, usize::MAX);
-    Ok(texts(&names))
+    Ok(api.store.snapshot().label_names(LabelsOf::Streams, &matchers, range, usize::MAX))
 }
 
 pub(super) async fn values(
@@ -43,11 +41,18 @@ pub(super) async fn values(
     Path(name): Path<String>,
     params: Params,
 ) -> Result<Response, LokiError> {
-    let range = range(&api, &params)?;
+    Ok(texts(&label_values(&api, &name, &params)?))
+}
+
+pub(super) fn label_values(
+    api: &Api,
+    name: &str,
+    params: &Params,
+) -> Result<Vec<String>, ApiError> {
+    let range = range(api, params)?;
     let matchers = selector(params.get("query"))?;
     let snapshot = api.store.snapshot();
-    let values = snapshot.label_values(LabelsOf::Streams, &name, &matchers, range, usize::MAX);
-    Ok(texts(&values))
+    Ok(snapshot.label_values(LabelsOf::Streams, name, &matchers, range, usize::MAX))
 }
 
 pub(super) async fn series(
@@ -68,36 +73,16 @@ pub(super) async fn series(
     Ok(answer::data(&body))
 }
 
-/// Labels with the number of their values.
-pub(super) async fn detected(
-    State(api): State<Arc<Api>>,
-    params: Params,
-) -> Result<Response, LokiError> {
-    let range = range(&api, &params)?;
-    let matchers = selector(params.get("query"))?;
-    let streams = api.engine.snapshot().streams.select(&matchers, range);
-    let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (name, value) in streams.iter().flat_map(|(_, labels)| labels.iter()) {
-        values.entry(name).or_default().insert(value);
-    }
-    let mut body = String::from("{\"detectedLabels\":");
-    push_list(&mut body, ARRAY, values, |out, (name, values)| {
-        out.push_str("{\"label\":");
-        push_string(out, name);
-        out.push_str(",\"cardinality\":");
-        push_count(out, values.len());
-        out.push('}');
-    });
-    body.push('}');
-    Ok(answer::json(body))
-}
-
-fn range(api: &Api, params: &Params) -> Result<TimeRange, ApiError> {
+pub(super) fn range(api: &Api, params: &Params) -> Result<TimeRange, ApiError> {
     let (start, end) = bounds(params, api.clock.now(), LOOK_BACK_NS)?;
     Ok(TimeRange { start: start.to_ms(), end: end.to_ms() })
 }
 
+/// Without texts Loki leaves the data out.
 fn texts(texts: &[String]) -> Response {
+    if texts.is_empty() {
+        return answer::json("{\"status\":\"success\"}".to_owned());
+    }
     let mut body = String::new();
     push_strings(&mut body, texts);
     answer::data(&body)

@@ -1,8 +1,10 @@
 //! Times, steps and limits as Loki reads them, with its words for what is wrong.
 
+use http::HeaderMap;
 use skep_logql::{Direction, ast::Expr};
 use skep_proto::{Matcher, TimestampNs};
 
+use super::answer::LabelsAs;
 use crate::{
     error::ApiError,
     params::{Params, go_duration_ms, integer, ms_of_seconds, rfc3339_ns},
@@ -74,9 +76,24 @@ fn bound(params: &Params, name: &str) -> Result<Option<TimestampNs>, ApiError> {
         .map_err(|fault| ApiError::bad_data(format!("could not parse '{name}' parameter: {fault}")))
 }
 
+/// # Errors
+/// The end is before the start.
+pub(super) fn check_order(start: TimestampNs, end: TimestampNs) -> Result<(), ApiError> {
+    if end < start {
+        let fault = "end timestamp must not be before or equal to start time";
+        return Err(ApiError::bad_data(fault));
+    }
+    Ok(())
+}
+
 /// Lines; 100 as in Loki.
 pub(super) fn limit(params: &Params) -> Result<usize, ApiError> {
-    let Some(text) = params.given("limit") else { return Ok(100) };
+    positive(params, "limit", 100)
+}
+
+/// A number of things.
+pub(super) fn positive(params: &Params, name: &str, default: usize) -> Result<usize, ApiError> {
+    let Some(text) = params.given(name) else { return Ok(default) };
     let limit = integer(text).map_err(ApiError::bad_data)?;
     usize::try_from(limit)
         .ok()
@@ -85,10 +102,11 @@ pub(super) fn limit(params: &Params) -> Result<usize, ApiError> {
 }
 
 pub(super) fn direction(params: &Params) -> Result<Direction, ApiError> {
-    match params.get("direction").to_ascii_lowercase().as_str() {
+    let text = params.get("direction");
+    match text.to_ascii_lowercase().as_str() {
         "" | "backward" => Ok(Direction::Backward),
         "forward" => Ok(Direction::Forward),
-        other => Err(ApiError::bad_data(format!("invalid direction '{other}'"))),
+        _ => Err(ApiError::bad_data(format!("invalid direction '{text}'"))),
     }
 }
 
@@ -127,12 +145,29 @@ pub(super) fn interval_ns(params: &Params) -> Result<i64, ApiError> {
     Ok(interval_ms.saturating_mul(1_000_000))
 }
 
+/// How a client asks for the three kinds of labels apart.
+const ENCODING_FLAGS: &str = "X-Loki-Response-Encoding-Flags";
+
+pub(super) fn labels_as(headers: &HeaderMap) -> LabelsAs {
+    let flags = headers.get(ENCODING_FLAGS).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    if flags.split(',').any(|it| it.trim() == "categorize-labels") {
+        LabelsAs::Categories
+    } else {
+        LabelsAs::Merged
+    }
+}
+
 /// A selector without stages; `{}` and nothing select all.
 pub(super) fn selector(text: &str) -> Result<Vec<Matcher>, ApiError> {
     let inside = text.trim().strip_prefix('{').and_then(|it| it.strip_suffix('}'));
     if text.is_empty() || inside.is_some_and(|it| it.trim().is_empty()) {
         return Ok(Vec::new());
     }
+    matchers(text)
+}
+
+/// A selector without stages; unlike in listings, nothing is none.
+pub(super) fn matchers(text: &str) -> Result<Vec<Matcher>, ApiError> {
     match skep_logql::parse(text)? {
         Expr::Log(log) if log.stages.is_empty() => Ok(log.matchers),
         Expr::Log(_) | Expr::Metric(_) => {

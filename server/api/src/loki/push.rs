@@ -10,7 +10,7 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
-use skep_receive::loki_push::{decode, decompress, negotiate};
+use skep_receive::loki_push::{Terms, decode, decompress, negotiate};
 
 use crate::{
     Api,
@@ -29,7 +29,11 @@ pub(super) async fn push(
     let body = body.map_err(ApiError::from)?;
     api.telemetry.bytes_received.add(body.len());
     let plain = decompress(format, &body, &api.receive).map_err(ApiError::from)?;
-    let decoded = decode(format, &plain, &api.receive).map_err(ApiError::from)?;
+    let terms = Terms { limits: &api.receive, rules: &api.push, now: api.clock.now() };
+    let decoded = decode(format, &plain, &terms).map_err(ApiError::from)?;
+    if let Some(limiter) = &api.ingestion_rate {
+        limiter.admit(&decoded.rows, terms.now)?;
+    }
     let appended = api
         .store
         .append_logs(&decoded.rows)
@@ -37,7 +41,7 @@ pub(super) async fn push(
         .map_err(|error| ApiError::from_append(&api, &error))?;
     api.telemetry.entries_received.add(appended.n_accepted);
     api.telemetry.entries_refused.add(appended.n_rejected + decoded.refused.n_values);
-    match ApiError::from_left_out(&decoded.refused, &appended) {
+    match ApiError::from_left_out_lines(&decoded.refused, &appended) {
         None => Ok(StatusCode::NO_CONTENT),
         Some(error) => Err(error.into()),
     }

@@ -1,16 +1,18 @@
 //! Instant and range queries.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
 use http::HeaderMap;
 use skep_logql::{Direction, LogStream, Value};
 use skep_proto::TimestampNs;
-use skep_query::LogqlOptions;
+use skep_query::{LogqlAnswer, LogqlOptions};
 
 use super::{
-    answer::{self, LabelsAs, Shape},
-    params::{HOUR_NS, bounds, direction, interval_ns, limit, parse_time, step_ms},
+    answer::{self, Shape},
+    params::{
+        HOUR_NS, bounds, check_order, direction, interval_ns, labels_as, limit, parse_time, step_ms,
+    },
 };
 use crate::{
     Api,
@@ -18,9 +20,6 @@ use crate::{
     params::Params,
     watch::query_turn,
 };
-
-/// How a client asks for the three kinds of labels apart.
-const ENCODING_FLAGS: &str = "X-Loki-Response-Encoding-Flags";
 
 pub(super) async fn instant(
     State(api): State<Arc<Api>>,
@@ -33,11 +32,14 @@ pub(super) async fn instant(
     };
     let (direction, limit) = (direction(&params)?, limit(&params)?);
     let options = LogqlOptions { timeout: None, direction, limit };
-    let _turn = query_turn(&api).await?;
-    let value =
-        api.engine.logql_instant(params.get("query"), at, options).await.map_err(ApiError::from)?;
+    let turn = query_turn(&api).await?;
+    let waited = turn.waited();
+    let query = params.get("query");
+    let asked = api.engine.logql_instant_answer(query, at, options).await;
+    let answer = asked.map_err(ApiError::from)?;
     let shape = Shape::Instant(at.to_ms());
-    Ok(answer::result(&value, shape, labels_as(&headers), direction))
+    let asked = Asked { answer, waited, direction };
+    Ok(answer::result(&asked, shape, labels_as(&headers)))
 }
 
 pub(super) async fn range(
@@ -45,40 +47,38 @@ pub(super) async fn range(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, LokiError> {
-    let (start, end) = bounds(&params, api.clock.now(), HOUR_NS)?;
-    if end < start {
-        let fault = "end timestamp must not be before or equal to start time";
-        return Err(ApiError::bad_data(fault).into());
-    }
-    let limit = limit(&params)?;
-    let direction = direction(&params)?;
-    let step_ms = step_ms(&params, start, end)?;
-    let interval_ns = interval_ns(&params)?;
+    let asked = ask_range(&api, &params).await?;
+    Ok(answer::result(&asked, Shape::Range, labels_as(&headers)))
+}
+
+/// An answer with what the answer tells beside it.
+pub(super) struct Asked {
+    pub(super) answer: LogqlAnswer,
+    /// For its turn.
+    pub(super) waited: Duration,
+    pub(super) direction: Direction,
+}
+
+pub(super) async fn ask_range(api: &Api, params: &Params) -> Result<Asked, ApiError> {
+    let (start, end) = bounds(params, api.clock.now(), HOUR_NS)?;
+    check_order(start, end)?;
+    let limit = limit(params)?;
+    let direction = direction(params)?;
+    let step_ms = step_ms(params, start, end)?;
+    let interval_ns = interval_ns(params)?;
     // Lines that an interval leaves out do not count against the limit.
     let n_wanted = if interval_ns > 0 { api.engine.limits().n_lines_max.max(limit) } else { limit };
     let options = LogqlOptions { timeout: None, direction, limit: n_wanted };
-    let _turn = query_turn(&api).await?;
+    let turn = query_turn(api).await?;
+    let waited = turn.waited();
     let query = params.get("query");
-    let mut value = api
-        .engine
-        .logql_range(query, start, end, step_ms, options)
-        .await
-        .map_err(ApiError::from)?;
-    if let Value::Streams(streams) = &mut value
+    let mut answer = api.engine.logql_range_answer(query, start, end, step_ms, options).await?;
+    if let Value::Streams(streams) = &mut answer.value
         && interval_ns > 0
     {
         space_out(streams, interval_ns, direction, limit);
     }
-    Ok(answer::result(&value, Shape::Range, labels_as(&headers), direction))
-}
-
-fn labels_as(headers: &HeaderMap) -> LabelsAs {
-    let flags = headers.get(ENCODING_FLAGS).and_then(|it| it.to_str().ok()).unwrap_or_default();
-    if flags.split(',').any(|it| it.trim() == "categorize-labels") {
-        LabelsAs::Categories
-    } else {
-        LabelsAs::Merged
-    }
+    Ok(Asked { answer, waited, direction })
 }
 
 /// Keeps a line only if it is `interval_ns` away from the one kept before it, over all streams.

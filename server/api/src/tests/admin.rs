@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 
-use super::{BASE_MS, Server};
+use super::{BASE_MS, Server, without_stats};
 use crate::ApiConfig;
 
 const START: i64 = BASE_MS / 1_000;
@@ -24,7 +24,7 @@ async fn check(server: &Server, requests: &str, expect: Expect) {
         }
         let request = http::Request::builder().method(method).uri(asked);
         let answer = server.send(request.body(axum::body::Body::empty()).unwrap()).await;
-        out.push_str(&format!("{line}\n  {}\n", answer.text()));
+        out.push_str(&format!("{line}\n  {}\n", without_stats(&answer.text())));
     }
     expect.assert_eq(&out);
 }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use expect_test::{Expect, expect};
 use http::Request;
 
-use super::{BASE_MS, Server};
+use super::{BASE_MS, Server, without_stats};
 
 const START: i64 = BASE_MS / 1_000;
 
@@ -27,7 +27,8 @@ async fn check(paths: &str, expect: Expect) {
             path.replace('+', "%2B").replace('{', "%7B").replace('}', "%7D").replace('"', "%22");
         let asked = asked.replace(' ', "+").replace('|', "%7C").replace('`', "%60");
         let asked = format!("/loki/api/v1/{asked}{joint}start={START}&end={end}");
-        writeln!(out, "{path}\n  {}", server.get(&asked).await.text()).unwrap();
+        let answer = without_stats(&server.get(&asked).await.text());
+        writeln!(out, "{path}\n  {answer}").unwrap();
     }
     expect.assert_eq(&out);
 }
@@ -78,7 +79,18 @@ async fn listings_come_from_the_index() {
            series?match[]={unit="cron.service"}
            detected_labels
            index/stats?query={host="a"}
-           index/volume?query={host=~".+"}"#,
+           detected_fields?query={host=~".+"}
+           detected_fields?query={host="a"}&limit=1
+           detected_field/level/values?query={unit="ssh.service"}
+           detected_field/nope/values?query={unit="ssh.service"}
+           index/volume?query={host=~".+"}
+           index/volume?query={host=~".+"}&targetLabels=unit&limit=1
+           index/volume?query={host=~".+"}&aggregateBy=labels
+           index/volume_range?query={host=~".+"}&step=30
+           patterns?query={unit="ssh.service"}
+           drilldown-limits
+           cache/generation_numbers
+           status/buildinfo"#,
         expect![[r#"
             labels
               200 {"status":"success","data":["host","unit"]}
@@ -94,8 +106,30 @@ async fn listings_come_from_the_index() {
               200 {"detectedLabels":[{"label":"host","cardinality":2},{"label":"unit","cardinality":2}]}
             index/stats?query={host="a"}
               200 {"streams":1,"chunks":0,"bytes":59,"entries":3}
+            detected_fields?query={host=~".+"}
+              200 {"fields":[{"label":"level","type":"string","cardinality":2,"parsers":["logfmt"]},{"label":"msg","type":"string","cardinality":3,"parsers":["logfmt"]},{"label":"pid","type":"int","cardinality":1,"parsers":null}],"limit":1000}
+            detected_fields?query={host="a"}&limit=1
+              200 {"fields":[{"label":"level","type":"string","cardinality":2,"parsers":["logfmt"]}],"limit":1}
+            detected_field/level/values?query={unit="ssh.service"}
+              200 {"values":["info","warn"],"limit":1000}
+            detected_field/nope/values?query={unit="ssh.service"}
+              200 {"values":[],"limit":1000}
             index/volume?query={host=~".+"}
-              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":"a"},"value":[1717372860,"59"]},{"metric":{"host":"b"},"value":[1717372860,"4"]}]}}
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":"a"},"value":[1717372860,"67"]},{"metric":{"host":"b"},"value":[1717372860,"4"]}]}}
+            index/volume?query={host=~".+"}&targetLabels=unit&limit=1
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"unit":"ssh.service"},"value":[1717372860,"67"]}]}}
+            index/volume?query={host=~".+"}&aggregateBy=labels
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":""},"value":[1717372860,"71"]},{"metric":{"unit":""},"value":[1717372860,"71"]}]}}
+            index/volume_range?query={host=~".+"}&step=30
+              200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{"host":"a"},"values":[[1717372829.999,"67"]]},{"metric":{"host":"b"},"values":[[1717372829.999,"4"]]}]}}
+            patterns?query={unit="ssh.service"}
+              200 {"status":"success","data":[{"pattern":"level=<_> msg=\"<_>\"","level":"unknown","samples":[[1717372800,3]]}]}
+            drilldown-limits
+              200 {"limits":{"allow_structured_metadata":true,"deletion_mode":"filter-and-delete","max_concurrent_tail_requests":10,"max_entries_limit_per_query":5000,"max_label_name_length":1024,"max_label_names_per_series":64,"max_label_value_length":4096,"max_line_size":262144,"max_line_size_truncate":false,"max_query_bytes_read":"0B","max_query_length":"0s","max_query_lookback":"0s","max_query_range":"0s","max_query_series":500,"max_structured_metadata_entries_count":128,"max_structured_metadata_size":262144,"metric_aggregation_enabled":false,"pattern_persistence_enabled":false,"query_timeout":"2m","volume_enabled":true,"volume_max_series":1000000},"pattern_ingester_enabled":true,"version":"0.1.0"}
+            cache/generation_numbers
+              200 ""
+            status/buildinfo
+              200 {"version":"0.1.0","revision":"","branch":"","buildUser":"","buildDate":"","goVersion":""}
         "#]],
     )
     .await;
@@ -117,8 +151,7 @@ async fn faults_are_told_in_lokis_words() {
            series?match[]={unit="a"} |= `x`
            index/stats
            format_query?query={
-           format_query?query={a="b"}|=`c`
-           tail?query={a="b"}"#,
+           format_query?query={a="b"}|=`c`"#,
         expect![[r#"
             query_range?query={
               400 parse error at line 1, col 2: syntax error: unexpected $end, expecting IDENTIFIER or }
@@ -148,8 +181,45 @@ async fn faults_are_told_in_lokis_words() {
               400 {"status":"invalid-query","error":"parse error at line 1, col 2: syntax error: unexpected $end, expecting IDENTIFIER or }"}
             format_query?query={a="b"}|=`c`
               200 {"status":"success","data":"{a=\"b\"} |= \"c\""}
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn faults_of_what_is_found_are_told_in_lokis_words() {
+    check(
+        r#"detected_fields
+           detected_fields?query=rate({a="b"}[1m])
+           detected_fields?query={a="b"}&line_limit=6000
+           detected_labels?query={
+           patterns
+           patterns?query={unit="a"} |= `x`
+           index/volume?query={a="b"}&aggregateBy=x
+           tail?query={
+           tail?query={a="b"}&delay_for=6
+           tail?query={a="b"}"#,
+        expect![[r#"
+            detected_fields
+              400 parse error : syntax error: unexpected $end
+            detected_fields?query=rate({a="b"}[1m])
+              400 only log selector is supported
+            detected_fields?query={a="b"}&line_limit=6000
+              400 max entries limit per query exceeded, limit > max_entries_limit_per_query (6000 > 5000)
+            detected_labels?query={
+              400 parse error at line 1, col 2: syntax error: unexpected $end, expecting IDENTIFIER or }
+            patterns
+              400 parse error : syntax error: unexpected $end
+            patterns?query={unit="a"} |= `x`
+              400 only label matchers are supported
+            index/volume?query={a="b"}&aggregateBy=x
+              400 invalid aggregation option
+            tail?query={
+              400 parse error at line 1, col 2: syntax error: unexpected $end, expecting IDENTIFIER or }
+            tail?query={a="b"}&delay_for=6
+              400 delay_for can't be greater than 5
             tail?query={a="b"}
-              501 tail: live tailing over a WebSocket is not supported yet
+              400 Bad Request
         "#]],
     )
     .await;
@@ -165,7 +235,52 @@ async fn labels_are_told_apart_for_who_asks() {
             .header("X-Loki-Response-Encoding-Flags", "categorize-labels")
             .body(Body::empty());
     let answer = server.send(request.unwrap()).await;
-    expect![[r#"200 {"status":"success","data":{"resultType":"streams","encodingFlags":["categorize-labels"],"result":[{"stream":{"host":"a","unit":"ssh.service"},"values":[["1717372802000000000","level=warn msg=\"bad\"",{"structuredMetadata":{"pid":"7"},"parsed":{"level":"warn","msg":"bad"}}]]}]}}"#]].assert_eq(&answer.text());
+    expect![[r#"200 {"status":"success","data":{"resultType":"streams","encodingFlags":["categorize-labels"],"result":[{"stream":{"host":"a","unit":"ssh.service"},"values":[["1717372802000000000","level=warn msg=\"bad\"",{"structuredMetadata":{"pid":"7"},"parsed":{"level":"warn","msg":"bad"}}]]}]}}"#]].assert_eq(&without_stats(&answer.text()));
+}
+
+#[tokio::test]
+async fn the_first_api_is_still_answered() {
+    let server = server().await;
+    let times = format!("start={START}&end={}", START + 60);
+    let mut out = String::new();
+    for path in [
+        "query?query=%7Bunit=%22ssh.service%22%7D&limit=1&regexp=bad",
+        "query?query=vector(1)&step=60",
+        "label?x=y",
+        "label/unit/values?x=y",
+        "series?match=%7Bhost=%22b%22%7D",
+    ] {
+        let answer = server.get(&format!("/api/prom/{path}&{times}")).await.text();
+        let (answer, _stats) = answer.split_once(",\"stats\":").unwrap_or((&answer, ""));
+        writeln!(out, "{answer}").unwrap();
+    }
+    expect![[r#"
+        200 {"streams":[{"labels":"{host=\"a\", pid=\"7\", unit=\"ssh.service\"}","entries":[{"ts":"2024-06-03T00:00:02Z","line":"level=warn msg=\"bad\""}]}]
+        400 legacy endpoints only support streams result type
+        200 {"values":["host","unit"]}
+        200 {"values":["cron.service","ssh.service"]}
+        200 {"status":"success","data":[{"host":"b","unit":"cron.service"}]}
+    "#]].assert_eq(&out);
+    for path in ["/prometheus/api/v1/rules", "/prometheus/api/v1/alerts"] {
+        let answer = server.get(path).await.text();
+        assert!(answer.ends_with(r#","errorType":"","error":""}"#), "{answer}");
+    }
+    let config = server.get("/config").await.text();
+    assert!(config.contains("\nlimits_config:\n  allow_structured_metadata: true\n"), "{config}");
+}
+
+#[tokio::test]
+async fn a_query_tells_what_it_read() {
+    let server = server().await;
+    let end = START + 60;
+    let query = "%7Bhost=%22a%22%7D+%7C=+%60bad%60";
+    let path = format!("/loki/api/v1/query_range?query={query}&start={START}&end={end}");
+    let answer: serde_json::Value = serde_json::from_str(&server.get(&path).await.body).unwrap();
+    let summary = &answer["data"]["stats"]["summary"];
+    assert_eq!(summary["totalEntriesReturned"], 1, "{summary}");
+    assert_eq!(summary["totalPostFilterLines"], 1, "{summary}");
+    assert!(summary["totalLinesProcessed"].as_u64().unwrap() >= 1, "{summary}");
+    assert!(summary["totalBytesProcessed"].as_u64().unwrap() >= 20, "{summary}");
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use super::Parser;
 use crate::{
     ast::{
         Binary, BinaryOp, Conversion, Expr, Group, GroupSide, Grouping, LabelReplace,
-        LabelReplaceArgs, LogExpr, Matching, MetricExpr, RangeAggregation, RangeOp, Unwrap,
-        VectorAggregation, VectorOp,
+        LabelReplaceArgs, LogExpr, LogRange, Matching, MetricExpr, RangeAggregation, RangeOp,
+        Unwrap, Variants, VectorAggregation, VectorOp,
     },
     check,
     error::ParseError,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A range expression while it is being read: the window may stand before or behind the stages.
-struct LogRange {
+struct HalfRange {
     log: LogExpr,
     interval_ns: Option<i64>,
     offset_ns: i64,
@@ -105,7 +105,26 @@ impl Parser {
         Ok(aggregation)
     }
 
-    fn log_range(&mut self) -> Result<LogRange, ParseError> {
+    /// `variants(metric, …) of (range)`
+    pub(super) fn variants(&mut self) -> Result<MetricExpr, ParseError> {
+        self.bump();
+        self.expect(Sym::OpenParen, &["("])?;
+        let mut variants = vec![self.metric_expr()?];
+        while self.eat(Sym::Comma) {
+            variants.push(self.metric_expr()?);
+        }
+        self.expect(Sym::CloseParen, &[])?;
+        self.expect(Sym::Of, &["of"])?;
+        self.expect(Sym::OpenParen, &["("])?;
+        let range = self.log_range()?;
+        let Some(interval_ns) = range.interval_ns else { return Err(self.unexpected(&[])) };
+        self.expect(Sym::CloseParen, &[")"])?;
+        let (log, unwrap, offset_ns) = (range.log, range.unwrap, range.offset_ns);
+        let of = LogRange { log, unwrap, interval_ns, offset_ns };
+        Ok(MetricExpr::Variants(Box::new(Variants { variants, of })))
+    }
+
+    fn log_range(&mut self) -> Result<HalfRange, ParseError> {
         self.nested(|it| {
             if it.eat(Sym::OpenParen) {
                 let mut range = it.log_range()?;
@@ -119,7 +138,7 @@ impl Parser {
             let matchers = it.selector()?;
             let stages = it.stages()?;
             let log = LogExpr { matchers, stages, span: start..it.end() };
-            let mut range = LogRange { log, interval_ns: None, offset_ns: 0, unwrap: None };
+            let mut range = HalfRange { log, interval_ns: None, offset_ns: 0, unwrap: None };
             range.unwrap = it.unwrap()?;
             it.window(&mut range)?;
             range.log.span.end = it.end();
@@ -128,7 +147,7 @@ impl Parser {
     }
 
     /// `[5m] offset 1h`, and the stages that may follow a window where none came before it.
-    fn window(&mut self, range: &mut LogRange) -> Result<(), ParseError> {
+    fn window(&mut self, range: &mut HalfRange) -> Result<(), ParseError> {
         let Tok::Range(interval_ns) = self.peek() else { return Ok(()) };
         range.interval_ns = Some(*interval_ns);
         self.bump();

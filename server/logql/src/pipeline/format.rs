@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use super::{Line, RunStage, labels::Category};
 use crate::{
     ast::{LabelFormat, LabelFormatValue, Stage},
-    error::{ParseError, QueryError, Unsupported},
+    error::{ParseError, QueryError},
     print,
-    template::{Template, TemplateError},
+    template::Template,
 };
 
 /// The `__error__` of a line on which a template failed.
@@ -21,7 +21,7 @@ pub(super) struct LineFormatStage {
 impl LineFormatStage {
     pub(super) fn compile(text: &str, stage: &Stage) -> Result<Self, QueryError> {
         let template = Template::parse(text, "line")
-            .map_err(|error| refused(error, stage, "invalid line template"))?;
+            .map_err(|error| refused(&error, stage, "invalid line template"))?;
         Ok(Self { template })
     }
 }
@@ -42,6 +42,8 @@ impl RunStage for LineFormatStage {
 #[derive(Debug)]
 pub(super) struct LabelFormatStage {
     formats: Vec<(String, Format)>,
+    /// All templates see the labels as the first one does.
+    has_many_templates: bool,
 }
 
 #[derive(Debug)]
@@ -60,19 +62,21 @@ impl LabelFormatStage {
                     LabelFormatValue::Template(text) => {
                         let what = format!("invalid template for label '{label}'");
                         let template = Template::parse(text, "label")
-                            .map_err(|error| refused(error, stage, &what))?;
+                            .map_err(|error| refused(&error, stage, &what))?;
                         Format::Template(template)
                     }
                 };
                 Ok((label.clone(), format))
             })
-            .collect::<Result<_, QueryError>>()?;
-        Ok(Self { formats })
+            .collect::<Result<Vec<_>, QueryError>>()?;
+        let templates = formats.iter().filter(|(_, it)| matches!(it, Format::Template(_)));
+        Ok(Self { has_many_templates: templates.count() > 1, formats })
     }
 }
 
 impl RunStage for LabelFormatStage {
     fn run(&self, line: &mut Line<'_>) -> bool {
+        let mut before = None;
         for (label, format) in &self.formats {
             match format {
                 Format::Rename(from) => {
@@ -86,7 +90,11 @@ impl RunStage for LabelFormatStage {
                     }
                 }
                 Format::Template(template) => {
-                    match template.run(line.ts_ns, &line.text, line.labels) {
+                    if self.has_many_templates {
+                        before.get_or_insert_with(|| line.labels.clone());
+                    }
+                    let labels = before.as_ref().unwrap_or(line.labels);
+                    match template.run(line.ts_ns, &line.text, labels) {
                         Ok(value) => line.labels.set(Category::Parsed, label, &value),
                         Err(details) => {
                             line.labels.set_error(TEMPLATE_ERROR);
@@ -100,14 +108,8 @@ impl RunStage for LabelFormatStage {
     }
 }
 
-fn refused(error: TemplateError, stage: &Stage, what: &str) -> QueryError {
-    match error {
-        TemplateError::Unsupported(construct) => Unsupported(construct).into(),
-        TemplateError::Syntax(message) => {
-            ParseError::new(format!("stage '{}' : {what}: {message}", print::stage_text(stage)))
-                .into()
-        }
-    }
+fn refused(message: &str, stage: &Stage, what: &str) -> QueryError {
+    ParseError::new(format!("stage '{}' : {what}: {message}", print::stage_text(stage))).into()
 }
 
 #[cfg(test)]
@@ -144,7 +146,7 @@ mod tests {
             "x",
             expect![[r#"
                 x
-                __error__="TemplateFormatErr" __error_details__="error calling div: integer divide by zero""#]],
+                __error__="TemplateFormatErr" __error_details__="template: line:1:3: executing \"line\" at <div 1 0>: error calling div: runtime error: integer divide by zero""#]],
         );
     }
 }

@@ -5,7 +5,10 @@
 
 use skep_proto::names::LOG_ERROR;
 
-use crate::ast::{Grouping, LabelFilter, LabelFormatValue, Stage, Unwrap};
+use crate::{
+    ast::{Grouping, LabelFilter, LabelFormatValue, Stage, Unwrap},
+    template::Template,
+};
 
 const DUPLICATE_SUFFIX: &str = "_extracted";
 
@@ -95,16 +98,10 @@ fn stage_names(stage: &Stage, names: &mut Vec<String>) {
     }
 }
 
-/// The `.label`s a template names.
+/// The `.label`s a template looks at. What is no template is refused elsewhere.
 fn template_names(text: &str, names: &mut Vec<String>) {
-    let mut rest = text;
-    while let Some(at) = rest.find('.') {
-        rest = rest.get(at + 1..).unwrap_or_default();
-        let end = rest.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-        let name = rest.get(..end).unwrap_or_default();
-        if skep_proto::is_label_name(name) {
-            names.push(name.to_owned());
-        }
+    if let Ok(template) = Template::parse(text, "line") {
+        names.extend(template.fields().into_iter().map(str::to_owned));
     }
 }
 

@@ -37,7 +37,7 @@ impl RunStage for JsonStage {
 }
 
 /// Why reading ended early.
-enum Stop {
+pub(super) enum Stop {
     /// All labels that matter were found.
     Done,
     Malformed(&'static str),
@@ -114,7 +114,7 @@ const MALFORMED_ESCAPE: &str = "Encountered an invalid escape sequence in a stri
 const UNKNOWN_VALUE: &str = "Unknown value type";
 
 /// Calls `take` with each member of an object, in order. What follows the object is not looked at.
-fn each_member<'l>(
+pub(super) fn each_member<'l>(
     text: &'l str,
     mut take: impl FnMut(Cow<'l, str>, Value<'l>) -> Result<(), Stop>,
 ) -> Result<(), Stop> {

@@ -1,11 +1,8 @@
 //! `| status >= 500 and size < 1MB or host = "a"`.
 
-use skep_proto::{
-    Matcher,
-    names::{LOG_ERROR, LOG_ERROR_DETAILS},
-};
+use skep_proto::names::{LOG_ERROR, LOG_ERROR_DETAILS};
 
-use super::{Line, RunStage, ip::IpMatcher, labels::LineLabels};
+use super::{Line, RunStage, ip::IpMatcher, label_regex::LabelTest, labels::LineLabels};
 use crate::{
     ast::{CompareOp, LabelFilter},
     error::QueryError,
@@ -21,10 +18,10 @@ pub(super) struct LabelFilterStage {
 }
 
 #[derive(Debug)]
-enum Condition {
+pub(super) enum Condition {
     And(Box<Condition>, Box<Condition>),
     Or(Box<Condition>, Box<Condition>),
-    Text(Matcher),
+    Text { label: String, test: LabelTest },
     Number { label: String, op: CompareOp, value: f64 },
     Duration { label: String, op: CompareOp, value: i64 },
     Bytes { label: String, op: CompareOp, value: u64 },
@@ -43,7 +40,39 @@ impl RunStage for LabelFilterStage {
     }
 }
 
-fn compile(filter: &LabelFilter) -> Result<Condition, QueryError> {
+impl Condition {
+    /// The label it asks for, if it is only one.
+    pub(super) fn label(&self) -> Option<&str> {
+        match self {
+            Self::And(..) | Self::Or(..) => None,
+            Self::Text { label, .. }
+            | Self::Number { label, .. }
+            | Self::Duration { label, .. }
+            | Self::Bytes { label, .. }
+            | Self::Ip { label, .. } => Some(label),
+        }
+    }
+
+    /// Whether it holds for a label of this value; `None` where that is an error, or depends on
+    /// more.
+    pub(super) fn test(&self, text: &str) -> Option<bool> {
+        match self {
+            Self::And(..) | Self::Or(..) | Self::Ip { .. } => None,
+            Self::Text { test, .. } => Some(test.matches(text)),
+            Self::Number { op, value, .. } => {
+                units::go_parse_float(text).ok().map(|it| op.holds(&it, value))
+            }
+            Self::Duration { op, value, .. } => {
+                units::go_duration_or_error(text).ok().map(|it| op.holds(&it, value))
+            }
+            Self::Bytes { op, value, .. } => {
+                units::bytes_or_error(text).ok().map(|it| op.holds(&it, value))
+            }
+        }
+    }
+}
+
+pub(super) fn compile(filter: &LabelFilter) -> Result<Condition, QueryError> {
     Ok(match filter {
         LabelFilter::And(left, right) => {
             Condition::And(Box::new(compile(left)?), Box::new(compile(right)?))
@@ -51,7 +80,9 @@ fn compile(filter: &LabelFilter) -> Result<Condition, QueryError> {
         LabelFilter::Or(left, right) => {
             Condition::Or(Box::new(compile(left)?), Box::new(compile(right)?))
         }
-        LabelFilter::Text(matcher) => Condition::Text(matcher.clone()),
+        LabelFilter::Text(matcher) => {
+            Condition::Text { label: matcher.name().to_owned(), test: LabelTest::new(matcher) }
+        }
         LabelFilter::Number { label, op, value } => {
             Condition::Number { label: label.clone(), op: *op, value: *value }
         }
@@ -59,7 +90,10 @@ fn compile(filter: &LabelFilter) -> Result<Condition, QueryError> {
             Condition::Duration { label: label.clone(), op: *op, value: *value }
         }
         LabelFilter::Bytes { label, op, value } => {
-            Condition::Bytes { label: label.clone(), op: *op, value: *value }
+            // Loki hands a query on as text, in which sizes have two or three digits: `90KiB`
+            // becomes `92kB`, which is less.
+            let value = units::parse_bytes(&units::humanize_bytes(*value)).unwrap_or(*value);
+            Condition::Bytes { label: label.clone(), op: *op, value }
         }
         LabelFilter::Ip { label, negative, pattern } => Condition::Ip {
             label: label.clone(),
@@ -78,10 +112,7 @@ fn holds(condition: &Condition, labels: &mut LineLabels) -> bool {
             left && right
         }
         Condition::Or(left, right) => holds(left, labels) || holds(right, labels),
-        Condition::Text(matcher) => {
-            let value = labels.get(matcher.name()).unwrap_or_default();
-            matcher.matches(value)
-        }
+        Condition::Text { label, test } => test.matches(labels.get(label).unwrap_or_default()),
         Condition::Number { label, op, value } => {
             compare(labels, label, *op, value, units::go_parse_float)
         }
@@ -100,8 +131,8 @@ fn holds(condition: &Condition, labels: &mut LineLabels) -> bool {
     }
 }
 
-/// Compares a label's value. A line with an error passes, as does one whose value cannot be read
-/// (it gets an error): only a filter on `__error__` drops those.
+/// Compares a label's value. A line whose value cannot be read passes and gets an error, if it has
+/// none yet: only a filter on `__error__` drops it.
 fn compare<T: PartialOrd>(
     labels: &mut LineLabels,
     label: &str,
@@ -109,15 +140,14 @@ fn compare<T: PartialOrd>(
     right: &T,
     parse: fn(&str) -> Result<T, String>,
 ) -> bool {
-    if labels.has_error() {
-        return true;
-    }
     let Some(text) = labels.get(label) else { return false };
     match parse(text) {
         Ok(left) => op.holds(&left, right),
         Err(details) => {
-            labels.set_error(FILTER_ERROR);
-            labels.set_error_details(&details);
+            if !labels.has_error() {
+                labels.set_error(FILTER_ERROR);
+                labels.set_error_details(&details);
+            }
             true
         }
     }
@@ -142,7 +172,7 @@ mod tests {
             ("d>=90s", true),
             ("d<1m", false),
             ("b>2KB", true),
-            ("b=2048B", true),
+            ("b=2kB", false),
             (r#"t="abc" and n=5"#, true),
             (r#"t="x" or n=5"#, true),
             (r#"t="x", n=5"#, false),

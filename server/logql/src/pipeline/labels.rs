@@ -23,7 +23,7 @@ pub enum Category {
 }
 
 /// A reusable label set: its texts lie in one buffer, so that a line costs no allocation.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct LineLabels {
     text: String,
     slots: Vec<Slot>,

@@ -8,15 +8,15 @@
 //! true of `json`, `logfmt` and most of `pattern`; the others are run line by line.
 
 use skep_proto::{
-    Matcher, TEMPLATE_VALUES,
+    TEMPLATE_VALUES,
     names::{LOG_ERROR, LOG_ERROR_DETAILS},
 };
 
-use super::{Category, Line, LineLabels, Pipeline, Unwrapped};
-use crate::{
-    ast::{CompareOp, LabelFilter, LineFilter, LineOp, Stage},
-    units,
+use super::{
+    Category, Line, LineLabels, Pipeline, Unwrapped,
+    label_filter::{self, Condition},
 };
+use crate::ast::{LabelFilter, LineFilter, LineOp, Stage};
 
 /// In every mark, before the number of its value.
 const CORE: &str = "81726354";
@@ -80,15 +80,7 @@ enum Piece {
 #[derive(Debug)]
 struct ValueTest {
     value: usize,
-    test: Test,
-}
-
-#[derive(Debug)]
-enum Test {
-    Number(CompareOp, f64),
-    Duration(CompareOp, i64),
-    Bytes(CompareOp, u64),
-    Text(Matcher),
+    condition: Condition,
 }
 
 /// What tests say of a line.
@@ -122,7 +114,7 @@ impl Known {
     /// What the label filters behind the parsers say of such a line.
     pub fn test<'v>(&self, value: impl Fn(usize) -> &'v str) -> Verdict {
         for it in &self.tests {
-            match it.test.run(value(it.value)) {
+            match it.condition.test(value(it.value)) {
                 Some(true) => {}
                 Some(false) => return Verdict::Drop,
                 // The line has an error from here on, and passes what follows.
@@ -175,24 +167,6 @@ impl Known {
         if let Some((kind, details)) = &self.error {
             labels.set_error(kind);
             labels.set_error_details(details);
-        }
-    }
-}
-
-impl Test {
-    /// `None` where the value is none of the test's kind.
-    fn run(&self, text: &str) -> Option<bool> {
-        match self {
-            Self::Number(op, right) => {
-                units::go_parse_float(text).ok().map(|left| op.holds(&left, right))
-            }
-            Self::Duration(op, right) => {
-                units::go_duration_or_error(text).ok().map(|left| op.holds(&left, right))
-            }
-            Self::Bytes(op, right) => {
-                units::bytes_or_error(text).ok().map(|left| op.holds(&left, right))
-            }
-            Self::Text(matcher) => Some(matcher.matches(text)),
         }
     }
 }
@@ -509,7 +483,8 @@ impl Prober<'_> {
                         // It may have found that a label is none of its kind.
                         !line.labels.has_error()
                     } else {
-                        tests_of(filter, &known.labels, &mut known.tests)
+                        label_filter::compile(filter)
+                            .is_ok_and(|it| tests_of(it, &known.labels, &mut known.tests))
                     }
                 }
                 _ => false,
@@ -591,21 +566,18 @@ fn is_static_label(name: &str, known: &Known) -> bool {
 }
 
 /// Adds what a filter asks of values; whether that is all it asks.
-fn tests_of(filter: &LabelFilter, labels: &[(String, Text)], tests: &mut Vec<ValueTest>) -> bool {
-    let (label, test) = match filter {
-        LabelFilter::And(left, right) => {
-            let left = tests_of(left, labels, tests);
-            return tests_of(right, labels, tests) && left;
+fn tests_of(filter: Condition, labels: &[(String, Text)], tests: &mut Vec<ValueTest>) -> bool {
+    let condition = match filter {
+        Condition::And(left, right) => {
+            return tests_of(*left, labels, tests) && tests_of(*right, labels, tests);
         }
-        LabelFilter::Number { label, op, value } => (label.as_str(), Test::Number(*op, *value)),
-        LabelFilter::Duration { label, op, value } => (label.as_str(), Test::Duration(*op, *value)),
-        LabelFilter::Bytes { label, op, value } => (label.as_str(), Test::Bytes(*op, *value)),
-        LabelFilter::Text(matcher) => (matcher.name(), Test::Text(matcher.clone())),
-        LabelFilter::Or(..) | LabelFilter::Ip { .. } => return false,
+        Condition::Ip { .. } => return false,
+        other => other,
     };
+    let Some(label) = condition.label() else { return false };
     match labels.iter().find(|(name, _)| name == label).map(|(_, text)| text.0.as_slice()) {
         Some([Piece::Value(value)]) => {
-            tests.push(ValueTest { value: *value, test });
+            tests.push(ValueTest { value: *value, condition });
             true
         }
         _ => false,

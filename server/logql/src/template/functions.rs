@@ -1,372 +1,299 @@
-//! The functions of templates: one line of the table each.
+//! The functions of templates: one line of the table each, with the types Go would check.
+
+mod cast;
+mod compare;
+mod decimal;
+mod encode;
+mod text;
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
 use regex::Regex;
 
-use super::{Context, Value, printf::printf};
-use crate::units;
-
-/// A function gets all its arguments, the piped one last.
-#[derive(Debug)]
-pub(super) struct Function {
-    name: &'static str,
-    /// Arguments at least and at most.
-    n_args: (usize, usize),
-    run: Run,
-}
-
-#[derive(Debug)]
-enum Run {
-    /// Of texts, to a text.
-    Text(fn(&[String]) -> Result<String, String>),
-    Values(fn(&[Value]) -> Result<Value, String>),
-    Line(fn(&Context<'_>) -> Value),
-}
+use self::cast::{to_float, to_int};
+use super::{
+    Value,
+    printf::{print, printf, println},
+    time::{Time, Zone},
+    value::{Type, from_json},
+};
+use crate::{go_regex, pipeline::LineLabels, units};
 
 /// What one call may repeat or pad to.
-const N_REPEAT_MAX: usize = 65_536;
-const ANY: usize = usize::MAX;
+const N_REPEAT_MAX: i64 = 65_536;
+/// Patterns a template keeps compiled; with more, each use compiles anew.
+const N_REGEXES_MAX: usize = 32;
 
-const fn text(
-    name: &'static str,
-    n_args: usize,
-    run: fn(&[String]) -> Result<String, String>,
-) -> Function {
-    Function { name, n_args: (n_args, n_args), run: Run::Text(run) }
+/// What a template sees of a line.
+#[derive(Debug, Clone)]
+pub(super) struct Context<'v> {
+    pub(super) ts_ns: i64,
+    pub(super) line: &'v str,
+    pub(super) labels: &'v LineLabels,
+    /// When the query was compiled.
+    pub(super) now_ns: i64,
+    pub(super) regexes: &'v Regexes,
 }
 
-const fn values(
-    name: &'static str,
-    n_args: (usize, usize),
-    run: fn(&[Value]) -> Result<Value, String>,
-) -> Function {
-    Function { name, n_args, run: Run::Values(run) }
+/// The patterns a template has used so far.
+#[derive(Debug, Default)]
+pub(super) struct Regexes(Mutex<HashMap<String, Regex>>);
+
+impl Regexes {
+    fn get(&self, pattern: &str) -> Result<Regex, String> {
+        let mut regexes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(regex) = regexes.get(pattern) {
+            return Ok(regex.clone());
+        }
+        let regex = go_regex::compile(pattern)?;
+        if regexes.len() < N_REGEXES_MAX {
+            regexes.insert(pattern.to_owned(), regex.clone());
+        }
+        Ok(regex)
+    }
 }
 
-const fn line(name: &'static str, run: fn(&Context<'_>) -> Value) -> Function {
-    Function { name, n_args: (0, 0), run: Run::Line(run) }
+/// A function gets all its arguments, the piped one last, of the types it names.
+#[derive(Debug)]
+pub(super) struct Function {
+    pub(super) name: &'static str,
+    pub(super) params: &'static [Type],
+    /// Takes any number of further values.
+    pub(super) is_variadic: bool,
+    pub(super) run: Run,
 }
 
-const FUNCTIONS: &[Function] = &[
-    line("__line__", |it| Value::Text(it.line.to_owned())),
-    line("__timestamp__", |it| Value::Int(it.ts_ns)),
-    values("unixEpoch", (1, 1), |it| {
-        int(it, 0).map(|ns| Value::Text((ns / 1_000_000_000).to_string()))
+#[derive(Debug)]
+pub(super) enum Run {
+    Pure(for<'v> fn(&[Value<'v>]) -> Result<Value<'v>, String>),
+    InContext(for<'v> fn(&Context<'v>, &[Value<'v>]) -> Result<Value<'v>, String>),
+    /// `and` and `or` stop at the first argument that decides.
+    UntilTrue(bool),
+}
+
+type Pure = for<'v> fn(&[Value<'v>]) -> Result<Value<'v>, String>;
+type InContext = for<'v> fn(&Context<'v>, &[Value<'v>]) -> Result<Value<'v>, String>;
+
+const fn pure(name: &'static str, params: &'static [Type], run: Pure) -> Function {
+    Function { name, params, is_variadic: false, run: Run::Pure(run) }
+}
+
+const fn variadic(name: &'static str, params: &'static [Type], run: Pure) -> Function {
+    Function { name, params, is_variadic: true, run: Run::Pure(run) }
+}
+
+const fn context(name: &'static str, params: &'static [Type], run: InContext) -> Function {
+    Function { name, params, is_variadic: false, run: Run::InContext(run) }
+}
+
+const fn until(name: &'static str, truth: bool) -> Function {
+    Function { name, params: ANY1, is_variadic: true, run: Run::UntilTrue(truth) }
+}
+
+const T1: &[Type] = &[Type::Text];
+const T2: &[Type] = &[Type::Text, Type::Text];
+const T3: &[Type] = &[Type::Text, Type::Text, Type::Text];
+const INT_TEXT: &[Type] = &[Type::Int, Type::Text];
+const ANY1: &[Type] = &[Type::Any];
+const ANY2: &[Type] = &[Type::Any, Type::Any];
+const TIME: &[Type] = &[Type::Time];
+
+/// Loki's functions and those that Go's templates have built in, by group.
+pub(super) const FUNCTIONS: &[Function] = &[
+    // The line.
+    context("__line__", &[], |it, _| Ok(Value::text(it.line))),
+    context("__timestamp__", &[], |it, _| Ok(Value::Time(Time::unix_ns(it.ts_ns)))),
+    // Texts.
+    pure("lower", T1, |it| Ok(Value::text(text_of(it, 0).to_lowercase()))),
+    pure("upper", T1, |it| Ok(Value::text(text_of(it, 0).to_uppercase()))),
+    pure("title", T1, |it| Ok(Value::text(text::title(text_of(it, 0))))),
+    pure("trim", T1, |it| Ok(Value::text(text_of(it, 0).trim().to_owned()))),
+    pure("trimAll", T2, |it| Ok(text::trim(text_of(it, 1), text_of(it, 0)))),
+    pure("trimPrefix", T2, |it| Ok(text::trim_prefix(text_of(it, 1), text_of(it, 0)))),
+    pure("trimSuffix", T2, |it| Ok(text::trim_suffix(text_of(it, 1), text_of(it, 0)))),
+    pure("trunc", INT_TEXT, |it| Ok(text::trunc(int_of(it, 0), text_of(it, 1)))),
+    pure("substr", &[Type::Int, Type::Int, Type::Text], |it| {
+        text::substr(int_of(it, 0), int_of(it, 1), text_of(it, 2))
     }),
-    values("unixEpochMillis", (1, 1), |it| {
-        int(it, 0).map(|ns| Value::Text((ns / 1_000_000).to_string()))
+    pure("replace", T3, |it| {
+        Ok(Value::text(text_of(it, 2).replace(text_of(it, 0), text_of(it, 1))))
     }),
-    values("unixEpochNanos", (1, 1), |it| int(it, 0).map(|ns| Value::Text(ns.to_string()))),
-    text("lower", 1, |it| Ok(arg(it, 0).to_lowercase())),
-    text("ToLower", 1, |it| Ok(arg(it, 0).to_lowercase())),
-    text("upper", 1, |it| Ok(arg(it, 0).to_uppercase())),
-    text("ToUpper", 1, |it| Ok(arg(it, 0).to_uppercase())),
-    text("title", 1, |it| Ok(title(arg(it, 0)))),
-    text("trim", 1, |it| Ok(arg(it, 0).trim().to_owned())),
-    text("TrimSpace", 1, |it| Ok(arg(it, 0).trim().to_owned())),
-    text("trimAll", 2, |it| Ok(trim(arg(it, 1), arg(it, 0)))),
-    text("Trim", 2, |it| Ok(trim(arg(it, 0), arg(it, 1)))),
-    text("TrimLeft", 2, |it| {
-        Ok(arg(it, 0).trim_start_matches(|c| arg(it, 1).contains(c)).to_owned())
+    pure("repeat", INT_TEXT, |it| text::repeat(int_of(it, 0), text_of(it, 1)).map(Value::text)),
+    pure("indent", INT_TEXT, |it| text::indent("", int_of(it, 0), text_of(it, 1))),
+    pure("nindent", INT_TEXT, |it| text::indent("\n", int_of(it, 0), text_of(it, 1))),
+    pure("alignLeft", INT_TEXT, |it| Ok(text::align_left(int_of(it, 0), text_of(it, 1)))),
+    pure("alignRight", INT_TEXT, |it| Ok(text::align_right(int_of(it, 0), text_of(it, 1)))),
+    pure("contains", T2, |it| Ok(Value::Bool(text_of(it, 1).contains(text_of(it, 0))))),
+    pure("hasPrefix", T2, |it| Ok(Value::Bool(text_of(it, 1).starts_with(text_of(it, 0))))),
+    pure("hasSuffix", T2, |it| Ok(Value::Bool(text_of(it, 1).ends_with(text_of(it, 0))))),
+    context("regexReplaceAll", T3, |context, it| {
+        let regex = context.regexes.get(text_of(it, 0))?;
+        Ok(Value::text(regex.replace_all(text_of(it, 1), text_of(it, 2)).into_owned()))
     }),
-    text("TrimRight", 2, |it| {
-        Ok(arg(it, 0).trim_end_matches(|c| arg(it, 1).contains(c)).to_owned())
+    context("regexReplaceAllLiteral", T3, |context, it| {
+        let regex = context.regexes.get(text_of(it, 0))?;
+        let replacement = regex::NoExpand(text_of(it, 2));
+        Ok(Value::text(regex.replace_all(text_of(it, 1), replacement).into_owned()))
     }),
-    text("trimPrefix", 2, |it| Ok(without_prefix(arg(it, 1), arg(it, 0)))),
-    text("TrimPrefix", 2, |it| Ok(without_prefix(arg(it, 0), arg(it, 1)))),
-    text("trimSuffix", 2, |it| Ok(without_suffix(arg(it, 1), arg(it, 0)))),
-    text("TrimSuffix", 2, |it| Ok(without_suffix(arg(it, 0), arg(it, 1)))),
-    text("replace", 3, |it| Ok(arg(it, 2).replace(arg(it, 0), arg(it, 1)))),
-    values("Replace", (4, 4), |it| {
-        let [text, from, to, n] = it else { return Err("Replace needs 4 arguments".to_owned()) };
-        let (text, from, to) = (text.text(), from.text(), to.text());
-        Ok(Value::Text(match number(n)? {
-            n if n < 0.0 => text.replace(&from, &to),
-            n => text.replacen(&from, &to, index(n)),
-        }))
-    }),
-    text("regexReplaceAll", 3, |it| {
-        let regex = regex(arg(it, 0))?;
-        Ok(regex.replace_all(arg(it, 1), arg(it, 2)).into_owned())
-    }),
-    text("regexReplaceAllLiteral", 3, |it| {
-        let regex = regex(arg(it, 0))?;
-        Ok(regex.replace_all(arg(it, 1), regex::NoExpand(arg(it, 2))).into_owned())
-    }),
-    values("count", (2, 2), |it| {
-        let n = regex(&text_of(it, 0))?.find_iter(&text_of(it, 1)).count();
+    context("count", T2, |context, it| {
+        let n = context.regexes.get(text_of(it, 0))?.find_iter(text_of(it, 1)).count();
         Ok(Value::Int(i64::try_from(n).unwrap_or(i64::MAX)))
     }),
-    values("substr", (3, 3), |it| {
-        let (from, to, text) = (int(it, 0)?, int(it, 1)?, text_of(it, 2));
-        if (0..from).contains(&to) {
-            return Err(format!("runtime error: slice bounds out of range [{from}:{to}]"));
-        }
-        Ok(Value::Text(substr(&text, from, to)))
-    }),
-    values("trunc", (2, 2), |it| {
-        let (n, text) = (int(it, 0)?, text_of(it, 1));
-        let len = i64::try_from(text.len()).unwrap_or(i64::MAX);
-        Ok(Value::Text(match n {
-            n if n < 0 && len + n > 0 => substr(&text, len + n, len),
-            n if n >= 0 && len > n => substr(&text, 0, n),
-            _ => text,
+    // Texts, by their older names.
+    pure("ToLower", T1, |it| Ok(Value::text(text_of(it, 0).to_lowercase()))),
+    pure("ToUpper", T1, |it| Ok(Value::text(text_of(it, 0).to_uppercase()))),
+    pure("Replace", &[Type::Text, Type::Text, Type::Text, Type::Int], |it| {
+        let (text, from, to) = (text_of(it, 0), text_of(it, 1), text_of(it, 2));
+        Ok(Value::text(match usize::try_from(int_of(it, 3)) {
+            Ok(n) => text.replacen(from, to, n),
+            Err(_negative_is_all) => text.replace(from, to),
         }))
     }),
-    values("alignLeft", (2, 2), |it| align(it, true)),
-    values("alignRight", (2, 2), |it| align(it, false)),
-    values("indent", (2, 2), |it| {
-        let blanks = " ".repeat(index(number_of(it, 0)?).min(N_REPEAT_MAX));
-        Ok(Value::Text(format!("{blanks}{}", text_of(it, 1).replace('\n', &format!("\n{blanks}")))))
+    pure("Trim", T2, |it| Ok(text::trim(text_of(it, 0), text_of(it, 1)))),
+    pure("TrimLeft", T2, |it| {
+        Ok(Value::text(
+            text_of(it, 0).trim_start_matches(|c| text_of(it, 1).contains(c)).to_owned(),
+        ))
     }),
-    values("repeat", (2, 2), |it| {
-        let (n, text) = (index(number_of(it, 0)?), text_of(it, 1));
-        if n.saturating_mul(text.len()) > N_REPEAT_MAX {
-            return Err(format!("repeat makes more than {N_REPEAT_MAX} bytes"));
-        }
-        Ok(Value::Text(text.repeat(n)))
+    pure("TrimRight", T2, |it| {
+        Ok(Value::text(text_of(it, 0).trim_end_matches(|c| text_of(it, 1).contains(c)).to_owned()))
     }),
-    values("contains", (2, 2), |it| Ok(Value::Bool(text_of(it, 1).contains(&text_of(it, 0))))),
-    values("hasPrefix", (2, 2), |it| Ok(Value::Bool(text_of(it, 1).starts_with(&text_of(it, 0))))),
-    values("hasSuffix", (2, 2), |it| Ok(Value::Bool(text_of(it, 1).ends_with(&text_of(it, 0))))),
-    values("default", (2, 2), |it| match it {
-        [default, value] => Ok(if value.is_true() { value.clone() } else { default.clone() }),
-        _ => Err("default needs 2 arguments".to_owned()),
+    pure("TrimPrefix", T2, |it| Ok(text::trim_prefix(text_of(it, 0), text_of(it, 1)))),
+    pure("TrimSuffix", T2, |it| Ok(text::trim_suffix(text_of(it, 0), text_of(it, 1)))),
+    pure("TrimSpace", T1, |it| Ok(Value::text(text_of(it, 0).trim().to_owned()))),
+    // Encodings.
+    pure("b64enc", T1, |it| Ok(Value::text(encode::b64enc(text_of(it, 0))))),
+    pure("b64dec", T1, |it| Ok(Value::text(encode::b64dec(text_of(it, 0))))),
+    pure("urlencode", T1, |it| Ok(Value::text(encode::urlencode(text_of(it, 0))))),
+    pure("urldecode", T1, |it| encode::urldecode(text_of(it, 0)).map(Value::text)),
+    pure("fromJson", T1, |it| {
+        Ok(serde_json::from_str(text_of(it, 0)).map_or(Value::Nil, from_json))
     }),
-    values("len", (1, 1), |it| Ok(Value::Int(i64::try_from(text_of(it, 0).len()).unwrap_or(0)))),
-    values("int", (1, 1), |it| int(it, 0).map(Value::Int)),
-    values("float64", (1, 1), |it| number_of(it, 0).map(Value::Float)),
-    values("add", (1, ANY), |it| fold_int(it, i64::checked_add)),
-    values("sub", (2, 2), |it| fold_int(it, i64::checked_sub)),
-    values("mul", (1, ANY), |it| fold_int(it, i64::checked_mul)),
-    values("div", (2, 2), |it| fold_int(it, i64::checked_div)),
-    values("mod", (2, 2), |it| fold_int(it, i64::checked_rem)),
-    values("max", (1, ANY), |it| fold_int(it, |a, b| Some(a.max(b)))),
-    values("min", (1, ANY), |it| fold_int(it, |a, b| Some(a.min(b)))),
-    values("addf", (1, ANY), |it| fold_float(it, |a, b| a + b)),
-    values("subf", (1, ANY), |it| fold_float(it, |a, b| a - b)),
-    values("mulf", (1, ANY), |it| fold_float(it, |a, b| a * b)),
-    values("divf", (1, ANY), |it| fold_float(it, |a, b| a / b)),
-    values("maxf", (1, ANY), |it| fold_float(it, f64::max)),
-    values("minf", (1, ANY), |it| fold_float(it, f64::min)),
-    values("ceil", (1, 1), |it| number_of(it, 0).map(|it| Value::Float(it.ceil()))),
-    values("floor", (1, 1), |it| number_of(it, 0).map(|it| Value::Float(it.floor()))),
-    values("round", (2, 3), |it| {
-        let (value, scale) = (number_of(it, 0)?, 10f64.powf(number_of(it, 1)?));
-        Ok(Value::Float((value * scale + 0.5).floor() / scale))
+    // Numbers.
+    pure("int", ANY1, |it| Ok(Value::Int(to_int(it.first())))),
+    pure("float64", ANY1, |it| Ok(Value::Float(to_float(it.first())))),
+    variadic("add", &[], |it| {
+        Ok(Value::Int64(it.iter().fold(0, |sum: i64, it| sum.wrapping_add(to_int(Some(it))))))
     }),
-    values("bytes", (1, 1), |it| {
+    pure("sub", ANY2, |it| Ok(Value::Int64(to_int(it.first()).wrapping_sub(to_int(it.get(1)))))),
+    variadic("mul", ANY1, |it| {
+        Ok(Value::Int64(it.iter().fold(1, |all: i64, it| all.wrapping_mul(to_int(Some(it))))))
+    }),
+    pure("div", ANY2, |it| match to_int(it.get(1)) {
+        0 => Err("runtime error: integer divide by zero".to_owned()),
+        by => Ok(Value::Int64(to_int(it.first()).wrapping_div(by))),
+    }),
+    pure("mod", ANY2, |it| match to_int(it.get(1)) {
+        0 => Err("runtime error: integer divide by zero".to_owned()),
+        by => Ok(Value::Int64(to_int(it.first()).wrapping_rem(by))),
+    }),
+    variadic("max", ANY1, |it| {
+        Ok(Value::Int64(it.iter().map(|it| to_int(Some(it))).max().unwrap_or(0)))
+    }),
+    variadic("min", ANY1, |it| {
+        Ok(Value::Int64(it.iter().map(|it| to_int(Some(it))).min().unwrap_or(0)))
+    }),
+    variadic("addf", &[], |it| decimal::fold(0.0, it, decimal::Op::Add)),
+    variadic("subf", ANY1, |it| decimal::fold_rest(it, decimal::Op::Sub)),
+    variadic("mulf", ANY1, |it| decimal::fold_rest(it, decimal::Op::Mul)),
+    variadic("divf", ANY1, |it| decimal::fold_rest(it, decimal::Op::Div)),
+    variadic("maxf", ANY1, |it| Ok(cast::fold_float(it, cast::go_max))),
+    variadic("minf", ANY1, |it| Ok(cast::fold_float(it, cast::go_min))),
+    pure("ceil", ANY1, |it| Ok(Value::Float(to_float(it.first()).ceil()))),
+    pure("floor", ANY1, |it| Ok(Value::Float(to_float(it.first()).floor()))),
+    variadic("round", &[Type::Any, Type::Int], |it| {
+        let round_on = it.get(2).map_or(0.5, |it| to_float(Some(it)));
+        Ok(Value::Float(cast::round(to_float(it.first()), int_of(it, 1), round_on)))
+    }),
+    pure("bytes", T1, |it| {
         #[expect(clippy::cast_precision_loss, reason = "Loki gives a float")]
-        units::bytes_or_error(&text_of(it, 0)).map(|it| Value::Float(it as f64))
+        units::bytes_or_error(text_of(it, 0)).map(|it| Value::Float(it as f64))
     }),
-    values("duration", (1, 1), duration),
-    values("duration_seconds", (1, 1), duration),
-    values("eq", (2, ANY), |it| match it {
-        [first, rest @ ..] => Ok(Value::Bool(rest.iter().any(|it| it == first))),
-        [] => Err("eq needs arguments".to_owned()),
+    pure("duration", T1, |it| duration(text_of(it, 0))),
+    pure("duration_seconds", T1, |it| duration(text_of(it, 0))),
+    // Times.
+    context("now", &[], |it, _| Ok(Value::Time(Time::unix_ns(it.now_ns)))),
+    pure("toDate", T2, |it| {
+        Ok(Value::Time(Time::parse(text_of(it, 0), text_of(it, 1), &Zone::Utc)))
     }),
-    values("ne", (2, 2), |it| Ok(Value::Bool(it.first() != it.get(1)))),
-    values("lt", (2, 2), |it| compare(it).map(|it| Value::Bool(it.is_lt()))),
-    values("le", (2, 2), |it| compare(it).map(|it| Value::Bool(it.is_le()))),
-    values("gt", (2, 2), |it| compare(it).map(|it| Value::Bool(it.is_gt()))),
-    values("ge", (2, 2), |it| compare(it).map(|it| Value::Bool(it.is_ge()))),
-    values("and", (1, ANY), |it| Ok(first_or_last(it, |it| !it.is_true()))),
-    values("or", (1, ANY), |it| Ok(first_or_last(it, Value::is_true))),
-    values("not", (1, 1), |it| Ok(Value::Bool(!it.iter().any(Value::is_true)))),
-    values("print", (0, ANY), |it| {
-        let mut out = String::new();
-        for (i, value) in it.iter().enumerate() {
-            let before = i.checked_sub(1).and_then(|it_before| it.get(it_before));
-            let is_text = |it: &Value| matches!(it, Value::Text(_));
-            // Go puts a blank between two operands where neither is a text.
-            if before.is_some_and(|it| !is_text(it)) && !is_text(value) {
-                out.push(' ');
-            }
-            out.push_str(&value.text());
-        }
-        Ok(Value::Text(out))
+    pure("toDateInZone", T3, |it| {
+        let zone = Zone::named(text_of(it, 1));
+        Ok(Value::Time(Time::parse(text_of(it, 0), text_of(it, 2), &zone)))
     }),
-    values("printf", (1, ANY), |it| match it {
-        [format, args @ ..] => Ok(Value::Text(printf(&format.text(), args))),
-        [] => Err("printf needs a format".to_owned()),
+    pure("unixToTime", T1, |it| text::unix_to_time(text_of(it, 0)).map(Value::Time)),
+    context("date", &[Type::Text, Type::Any], |context, it| {
+        let time = match it.get(1) {
+            Some(Value::Time(time)) => time.in_zone(Zone::Utc),
+            Some(Value::Int(s) | Value::Int64(s)) => Time::unix(*s, 0),
+            _ => Time::unix_ns(context.now_ns),
+        };
+        Ok(Value::text(time.format(text_of(it, 0))))
     }),
-];
-
-/// Functions that Loki has and we do not.
-const MISSING: &[&str] = &[
-    "fromJson",
-    "date",
-    "toDate",
-    "toDateInZone",
-    "now",
-    "unixToTime",
-    "b64enc",
-    "b64dec",
-    "urlencode",
-    "urldecode",
-    "nindent",
-    "index",
-    "println",
-    "call",
-    "html",
-    "js",
-    "slice",
-    "urlquery",
+    pure("unixEpoch", TIME, |it| Ok(Value::text(time_of(it).unix_s().to_string()))),
+    pure("unixEpochMillis", TIME, |it| Ok(Value::text(time_of(it).unix_ms().to_string()))),
+    pure("unixEpochNanos", TIME, |it| Ok(Value::text(time_of(it).to_ns().to_string()))),
+    // Logic.
+    variadic("default", ANY1, |it| {
+        let given = it.get(1).filter(|it| !compare::is_empty(it));
+        Ok(given.or(it.first()).cloned().unwrap_or(Value::Nil))
+    }),
+    until("and", false),
+    until("or", true),
+    pure("not", ANY1, |it| Ok(Value::Bool(!it.iter().any(Value::is_true)))),
+    variadic("eq", ANY1, |it| compare::equals_any(it).map(Value::Bool)),
+    pure("ne", ANY2, |it| compare::equals_any(it).map(|it| Value::Bool(!it))),
+    pure("lt", ANY2, |it| compare::is_less(it).map(Value::Bool)),
+    pure("le", ANY2, |it| compare::is_less_or_equal(it).map(Value::Bool)),
+    pure("gt", ANY2, |it| compare::is_less_or_equal(it).map(|it| Value::Bool(!it))),
+    pure("ge", ANY2, |it| compare::is_less(it).map(|it| Value::Bool(!it))),
+    // What Go's templates have built in.
+    pure("len", ANY1, |it| compare::len(it).map(Value::Int)),
+    variadic("index", ANY1, compare::index),
+    variadic("slice", ANY1, compare::slice),
+    variadic("print", &[], |it| Ok(Value::text(print(it)))),
+    variadic("println", &[], |it| Ok(Value::text(println(it)))),
+    variadic("printf", T1, |it| {
+        Ok(Value::text(printf(text_of(it, 0), it.get(1..).unwrap_or_default())))
+    }),
+    variadic("html", &[], |it| Ok(Value::text(encode::html(&print(it))))),
+    variadic("js", &[], |it| Ok(Value::text(encode::js(&print(it))))),
+    variadic("urlquery", &[], |it| Ok(Value::text(encode::urlencode(&print(it))))),
+    variadic("call", ANY1, |it| match it.first() {
+        None | Some(Value::None | Value::Nil) => Err("call of nil".to_owned()),
+        Some(value) => Err(format!("non-function of type {}", value.type_name())),
+    }),
 ];
 
 pub(super) fn find(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|it| it.name == name)
 }
 
-pub(super) fn is_known(name: &str) -> bool {
-    MISSING.contains(&name)
-}
-
-pub(super) fn call(
-    function: &Function,
-    args: &[Value],
-    context: &Context<'_>,
-) -> Result<Value, String> {
-    let (min, max) = function.n_args;
-    if args.len() < min || args.len() > max {
-        return Err(format!(
-            "wrong number of args for {}: want {min} got {}",
-            function.name,
-            args.len()
-        ));
-    }
-    match &function.run {
-        Run::Text(run) => {
-            let texts: Vec<String> = args.iter().map(Value::text).collect();
-            run(&texts).map(Value::Text)
-        }
-        Run::Values(run) => run(args),
-        Run::Line(run) => Ok(run(context)),
-    }
-    .map_err(|error| format!("error calling {}: {error}", function.name))
-}
-
-fn arg(args: &[String], i: usize) -> &str {
-    args.get(i).map_or("", String::as_str)
-}
-
-fn text_of(args: &[Value], i: usize) -> String {
-    args.get(i).map(Value::text).unwrap_or_default()
-}
-
-/// A text that is no number counts as 0, as in sprig's casts.
-#[expect(clippy::cast_precision_loss, reason = "as Go converts")]
-fn number(value: &Value) -> Result<f64, String> {
-    Ok(match value {
-        Value::Int(value) => *value as f64,
-        Value::Float(value) => *value,
-        Value::Bool(value) => f64::from(u8::from(*value)),
-        Value::Text(text) => text.parse().unwrap_or(0.0),
-    })
-}
-
-fn number_of(args: &[Value], i: usize) -> Result<f64, String> {
-    args.get(i).map_or(Ok(0.0), number)
-}
-
-fn int(args: &[Value], i: usize) -> Result<i64, String> {
+/// A text argument, whose type has been checked.
+fn text_of<'a>(args: &'a [Value<'_>], i: usize) -> &'a str {
     match args.get(i) {
-        Some(Value::Int(value)) => Ok(*value),
-        Some(Value::Text(text)) => Ok(text.parse().unwrap_or(0)),
-        #[expect(clippy::cast_possible_truncation, reason = "saturates, as Go does nearly")]
-        Some(value) => number(value).map(|it| it as i64),
-        None => Ok(0),
+        Some(Value::Text(text)) => text,
+        _ => "",
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates at zero")]
-fn index(value: f64) -> usize {
-    value as usize
-}
-
-fn fold_int(args: &[Value], op: fn(i64, i64) -> Option<i64>) -> Result<Value, String> {
-    let mut total = int(args, 0)?;
-    for i in 1..args.len() {
-        let value = int(args, i)?;
-        total = op(total, value).ok_or_else(|| {
-            if value == 0 { "integer divide by zero" } else { "integer overflow" }.to_owned()
-        })?;
-    }
-    Ok(Value::Int(total))
-}
-
-fn fold_float(args: &[Value], op: fn(f64, f64) -> f64) -> Result<Value, String> {
-    let mut total = number_of(args, 0)?;
-    for i in 1..args.len() {
-        total = op(total, number_of(args, i)?);
-    }
-    Ok(Value::Float(total))
-}
-
-fn compare(args: &[Value]) -> Result<std::cmp::Ordering, String> {
-    match args {
-        [Value::Int(left), Value::Int(right)] => Ok(left.cmp(right)),
-        [Value::Text(left), Value::Text(right)] => Ok(left.cmp(right)),
-        [Value::Float(left), Value::Float(right)] => Ok(left.total_cmp(right)),
-        _ => Err("incompatible types for comparison".to_owned()),
+fn int_of(args: &[Value<'_>], i: usize) -> i64 {
+    match args.get(i) {
+        Some(Value::Int(value)) => *value,
+        _ => 0,
     }
 }
 
-fn first_or_last(args: &[Value], stop: impl Fn(&Value) -> bool) -> Value {
-    let found = args.iter().find(|it| stop(it)).or(args.last());
-    found.cloned().unwrap_or(Value::Bool(false))
+fn time_of(args: &[Value<'_>]) -> Time {
+    match args.first() {
+        Some(Value::Time(time)) => time.clone(),
+        _ => Time::zero(),
+    }
 }
 
-fn duration(args: &[Value]) -> Result<Value, String> {
+fn duration<'v>(text: &str) -> Result<Value<'v>, String> {
     #[expect(clippy::cast_precision_loss, reason = "seconds are a float")]
-    units::go_duration_or_error(&text_of(args, 0)).map(|ns| Value::Float(ns as f64 / 1e9))
-}
-
-fn regex(pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).map_err(|error| error.to_string())
-}
-
-fn title(text: &str) -> String {
-    let mut at_start = true;
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if at_start {
-            out.extend(c.to_uppercase());
-        } else {
-            out.push(c);
-        }
-        at_start = !(c.is_alphanumeric() || c == '_' || c == '\'');
-    }
-    out
-}
-
-fn trim(text: &str, cut: &str) -> String {
-    text.trim_matches(|c| cut.contains(c)).to_owned()
-}
-
-fn without_prefix(text: &str, prefix: &str) -> String {
-    text.strip_prefix(prefix).unwrap_or(text).to_owned()
-}
-
-fn without_suffix(text: &str, suffix: &str) -> String {
-    text.strip_suffix(suffix).unwrap_or(text).to_owned()
-}
-
-/// Bytes `from..to`; a negative end is the end of the text. A cut character becomes U+FFFD.
-fn substr(text: &str, from: i64, to: i64) -> String {
-    let bytes = text.as_bytes();
-    let from = usize::try_from(from).unwrap_or(0);
-    let to = usize::try_from(to).unwrap_or(bytes.len()).min(bytes.len());
-    String::from_utf8_lossy(bytes.get(from..to).unwrap_or_default()).into_owned()
-}
-
-fn align(args: &[Value], left: bool) -> Result<Value, String> {
-    let (width, text) = (index(number_of(args, 0)?).min(N_REPEAT_MAX), text_of(args, 1));
-    let n_chars = text.chars().count();
-    let blanks = " ".repeat(width.saturating_sub(n_chars));
-    Ok(Value::Text(match (n_chars > width, left) {
-        (true, true) => text.chars().take(width).collect(),
-        (true, false) => text.chars().skip(n_chars - width).collect(),
-        (false, true) => format!("{text}{blanks}"),
-        (false, false) => format!("{blanks}{text}"),
-    }))
+    units::go_duration_or_error(text).map(|ns| Value::Float(ns as f64 / 1e9))
 }

@@ -1,6 +1,6 @@
 //! Selectors: a name, braces, matchers, and the strings inside.
 
-use skep_proto::{MatchOp, Matcher, MatcherError, names::METRIC_NAME};
+use skep_proto::{MatchOp, Matcher, MatcherError, go_regex::PatternError, names::METRIC_NAME};
 
 use super::{ParseError, Parser};
 use crate::{
@@ -149,6 +149,9 @@ fn push_char(out: &mut Vec<u8>, c: char) {
 /// Go's words for what is wrong with a pattern, where there is an equal.
 fn regex_error(error: &MatcherError) -> String {
     let MatcherError::Regex { pattern, source } = error;
+    if let PatternError::Go(error) = source.as_ref() {
+        return error.to_string();
+    }
     let text = source.to_string();
     let why = if text.contains("unclosed group") {
         "missing closing )"

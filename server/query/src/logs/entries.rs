@@ -20,7 +20,7 @@ use super::{
     leaf_exec::{external, read_failed},
     rows,
     shapes::Shapes,
-    walk::Walk,
+    walk::{Read, Walk},
 };
 
 /// Blocks whose keys were read to find out how old the answer is, and that are kept for it.
@@ -61,7 +61,7 @@ pub(super) fn run(scan: &LogScan, mut walk: Walk) -> Result<RecordBatch, DataFus
             wanted.iter_mut().for_each(|it| *it = not_worse(scan, &block.ts, it.clone(), worst));
         }
         // The best first: the answer may be full before the block is used up.
-        let (mut n_lines, mut n_joined) = (0, 0);
+        let (mut n_lines, mut read) = (0, Read::default());
         for rows in wanted.into_iter().filter(|it| !it.is_empty()) {
             let Some(&id) = block.ids.get(rows.start) else { continue };
             let Some(labels) = walk.labels(id) else { continue };
@@ -93,14 +93,15 @@ pub(super) fn run(scan: &LogScan, mut walk: Walk) -> Result<RecordBatch, DataFus
                 block
                     .load(LogColumns { metadata: true, ..LogColumns::LINES })
                     .map_err(read_failed)?;
-                n_joined += 1;
                 let place = (at as u64) << 32 | row as u64;
                 let data = block.data();
-                collector.push(ts, place, data.line(row, &mut line), data.metadata(row));
+                let line = data.line(row, &mut line);
+                read.add(line, data.metadata(row));
+                collector.push(ts, place, line, data.metadata(row));
             }
         }
         walk.note_lines(n_lines);
-        walk.note_joined(n_joined);
+        walk.note_read(read);
     }
     Ok(rows::entries_batch(&collector.finish())?)
 }

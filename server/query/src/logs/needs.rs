@@ -44,7 +44,7 @@ fn of_line(filter: &LineFilter) -> Option<LineNeed> {
     let alternatives = filter.alternatives.iter().map(|it| match filter.op {
         _ if it.is_ip => None,
         LineOp::Contains => Some(LineNeed::Contains(it.text.clone())),
-        LineOp::Regex => Some(LineNeed::Regex(it.text.clone())),
+        LineOp::Regex => skep_proto::go_regex::translate(&it.text).ok().map(LineNeed::Regex),
         LineOp::Pattern => {
             let literals = it.text.split(ANY_TEXT).filter(|it| !it.is_empty());
             Some(LineNeed::All(literals.map(|it| LineNeed::Contains(it.to_owned())).collect()))
@@ -137,11 +137,14 @@ mod tests {
                 )
             "#]],
         );
-        check(r#"|= "a" or ip("10.0.0.0/8") |= ip("10.0.0.1")"#, expect![[r#"
+        check(
+            r#"|= "a" or ip("10.0.0.0/8") |= ip("10.0.0.1")"#,
+            expect![[r#"
             All(
                 [],
             )
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

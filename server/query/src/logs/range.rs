@@ -11,7 +11,7 @@ use super::{
     leaf_exec::{external, read_failed},
     rows,
     shapes::Shapes,
-    walk::Walk,
+    walk::{Read, Walk},
 };
 use crate::Limits;
 
@@ -23,8 +23,11 @@ pub(super) fn run(
     let pipeline = Arc::new(leaf.compile().map_err(external)?);
     let limits =
         RangeLimits { n_series_max: limits.n_series_max, n_samples_max: limits.n_samples_max };
-    let mut lines =
-        Lines { collector: RangeCollector::new(leaf, pipeline, limits), shapes: Shapes::default() };
+    let mut lines = Lines {
+        collector: RangeCollector::new(leaf, pipeline, limits),
+        shapes: Shapes::default(),
+        read: Read::default(),
+    };
     for at in 0..walk.infos().len() {
         let Some(info) = walk.infos().get(at).copied() else { break };
         let mut block = walk.read(at, lines.collector.n_bytes())?;
@@ -34,8 +37,8 @@ pub(super) fn run(
             walk.note_lines(rows.len());
             lines.collector.set_stream(&labels);
             lines.shapes.set_stream(id, &labels);
-            let n_joined = lines.take(&mut block, rows)?;
-            walk.note_joined(n_joined);
+            lines.take(&mut block, rows)?;
+            walk.note_read(std::mem::take(&mut lines.read));
         }
     }
     Ok(rows::matrix_batch(&lines.collector.finish().map_err(external)?)?)
@@ -44,11 +47,12 @@ pub(super) fn run(
 struct Lines {
     collector: RangeCollector,
     shapes: Shapes,
+    read: Read,
 }
 
 impl Lines {
-    /// Takes lines of the current stream; says how many had to be put together.
-    fn take(&mut self, block: &mut LogBlock, rows: Range<usize>) -> Result<usize, DataFusionError> {
+    /// Takes lines of the current stream.
+    fn take(&mut self, block: &mut LogBlock, rows: Range<usize>) -> Result<(), DataFusionError> {
         let needs_metadata = self.collector.needs_metadata()
             && block
                 .may_have_metadata(|name| self.collector.may_use_metadata(name))
@@ -72,7 +76,7 @@ impl Lines {
         let n_bytes = |it: Range<usize>| data.n_bytes(rows.start + it.start..rows.start + it.end);
         if !needs_metadata {
             self.collector.push_all(ts, [], n_bytes).map_err(external)?;
-            return Ok(0);
+            return Ok(());
         }
         // Lines of a stream come in runs of the same metadata.
         let mut start = rows.start;
@@ -84,7 +88,7 @@ impl Lines {
             self.collector.push_all(ts, data.metadata(start), n_bytes).map_err(external)?;
             start = run.end;
         }
-        Ok(0)
+        Ok(())
     }
 
     /// Lines as they are, one by one.
@@ -93,12 +97,12 @@ impl Lines {
         block: &LogBlock,
         rows: Range<usize>,
         needs_metadata: bool,
-    ) -> Result<usize, DataFusionError> {
-        let (mut line, n_rows) = (String::new(), rows.len());
+    ) -> Result<(), DataFusionError> {
+        let mut line = String::new();
         for row in rows {
             self.take_row(block, row, needs_metadata, &mut line)?;
         }
-        Ok(n_rows)
+        Ok(())
     }
 
     fn take_row(
@@ -110,8 +114,10 @@ impl Lines {
     ) -> Result<(), DataFusionError> {
         let Some(&ts) = block.ts.get(row) else { return Ok(()) };
         let data = block.data();
-        let metadata = needs_metadata.then(|| data.metadata(row)).into_iter().flatten();
-        self.collector.push(TimestampNs(ts), data.line(row, line), metadata).map_err(external)
+        let metadata = || needs_metadata.then(|| data.metadata(row)).into_iter().flatten();
+        let line = data.line(row, line);
+        self.read.add(line, metadata());
+        self.collector.push(TimestampNs(ts), line, metadata()).map_err(external)
     }
 
     /// Lines by what is known of their templates, and those of which nothing is known as they are.
@@ -120,14 +126,14 @@ impl Lines {
         block: &mut LogBlock,
         rows: Range<usize>,
         needs_metadata: bool,
-    ) -> Result<usize, DataFusionError> {
-        let Some(templates) = &block.data().templates else { return Ok(0) };
+    ) -> Result<(), DataFusionError> {
+        let Some(templates) = &block.data().templates else { return Ok(()) };
         let collector = &mut self.collector;
         let columns =
             self.shapes.prepare(templates, rows.clone(), |template| collector.shape(template));
         let line_bytes = self.collector.counts_bytes();
         block.load(LogColumns { line_bytes, ..columns }).map_err(read_failed)?;
-        let (mut line, mut n_joined) = (String::new(), 0);
+        let mut line = String::new();
         for row in rows {
             let (data, Some(&ts)) = (block.data(), block.ts.get(row)) else { continue };
             let key = data.templates.as_ref().and_then(|it| it.keys.get(row));
@@ -150,10 +156,9 @@ impl Lines {
                 _ => {
                     block.load(LogColumns::LINES).map_err(read_failed)?;
                     self.take_row(block, row, needs_metadata, &mut line)?;
-                    n_joined += 1;
                 }
             }
         }
-        Ok(n_joined)
+        Ok(())
     }
 }

@@ -20,9 +20,31 @@ use skep_promql::StorageError;
 use skep_proto::{Labels, LogBlock, LogBlockInfo, LogBlocks, LogColumns};
 
 use super::leaf_exec::{Streams, external, read_failed};
+use crate::tally::counter;
 
 /// An entry that was seen, as [`Walk::is_new`] keeps it.
 const SEEN_BYTES: usize = 2 * size_of::<(i64, i64, u64)>();
+
+/// Lines that had to be put together, because neither time nor template told enough.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Read {
+    n_lines: usize,
+    line_bytes: usize,
+    metadata_bytes: usize,
+}
+
+impl Read {
+    pub(super) fn add<'a>(
+        &mut self,
+        line: &str,
+        metadata: impl Iterator<Item = (&'a str, &'a str)>,
+    ) {
+        self.n_lines += 1;
+        self.line_bytes += line.len();
+        self.metadata_bytes +=
+            metadata.map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    }
+}
 
 /// The blocks of one leaf on their way through its stages.
 pub(super) struct Walk {
@@ -35,7 +57,9 @@ pub(super) struct Walk {
     hasher: RandomState,
     n_blocks: Count,
     n_lines: Count,
-    n_joined: Count,
+    n_matched: Count,
+    line_bytes: Count,
+    metadata_bytes: Count,
 }
 
 impl Walk {
@@ -47,7 +71,7 @@ impl Walk {
         partition: usize,
         canceled: Arc<AtomicBool>,
     ) -> Self {
-        let counter = |name| MetricBuilder::new(metrics).counter(name, partition);
+        let counter = |name: &'static str| MetricBuilder::new(metrics).counter(name, partition);
         Self {
             blocks,
             streams,
@@ -56,8 +80,10 @@ impl Walk {
             seen: HashSet::new(),
             hasher: RandomState::new(),
             n_blocks: counter("blocks_read"),
-            n_lines: counter("lines"),
-            n_joined: counter("lines_joined"),
+            n_lines: counter(counter::LINES),
+            n_matched: counter(counter::LINES_MATCHED),
+            line_bytes: counter(counter::LINE_BYTES),
+            metadata_bytes: counter(counter::METADATA_BYTES),
         }
     }
 
@@ -80,12 +106,15 @@ impl Walk {
         self.streams.get(found).map(|(_, labels)| Arc::clone(labels))
     }
 
+    /// Lines that were looked at, if only at their times.
     pub(super) fn note_lines(&self, n: usize) {
         self.n_lines.add(n);
     }
 
-    pub(super) fn note_joined(&self, n: usize) {
-        self.n_joined.add(n);
+    pub(super) fn note_read(&self, read: Read) {
+        self.n_matched.add(read.n_lines);
+        self.line_bytes.add(read.line_bytes);
+        self.metadata_bytes.add(read.metadata_bytes);
     }
 
     /// The block's wanted rows but those that another source gave before.

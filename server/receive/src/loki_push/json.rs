@@ -9,21 +9,24 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use skep_proto::{LogRow, TimestampNs};
+use skep_proto::{LogRow, TimestampNs, is_label_name};
 
 use super::{
-    Decoded,
-    labels::Pair,
-    stream::{Counts, finish, sort_keeping_last},
+    Decoded, LabelNames, Terms,
+    labels::{self, Pair},
+    stream::{Counts, finish, sort_keeping_last, write_quoted},
 };
-use crate::{BadData, Error, Limits, TooLarge};
+use crate::{BadData, Error, TooLarge};
 
-pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>, Error> {
-    let reading = RefCell::new(Reading { counts: Counts::new(limits), over: None });
+pub(super) fn decode<'a>(plain: &'a [u8], terms: &Terms<'_>) -> Result<Decoded<'a>, Error> {
+    let reading = RefCell::new(Reading { counts: Counts::new(terms.limits), over: None });
     let mut deserializer = serde_json::Deserializer::from_slice(plain);
     let push = Map(Push(&reading)).deserialize(&mut deserializer);
     if let Some(over) = reading.into_inner().over {
         return Err(over.into());
+    }
+    if plain.iter().all(u8::is_ascii_whitespace) {
+        return Err(BadData::Empty.into());
     }
     let streams = push.map_err(BadData::Json)?;
     deserializer.end().map_err(BadData::Json)?;
@@ -31,20 +34,46 @@ pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>
         return Err(BadData::NoStreams.into());
     }
     let mut decoded = Decoded::default();
-    for (mut labels, entries) in streams {
-        // An object's name that is there twice has the last value, as in Loki.
-        sort_keeping_last(&mut labels);
-        let text = labels_text(&labels);
-        finish(&mut decoded, &text, Ok(labels), entries, limits);
+    for (labels, entries) in streams {
+        finish(&mut decoded, checked(labels, terms)?, entries, terms);
     }
     Ok(decoded)
 }
 
-/// As the protobuf spelling has it, for the texts of faults.
-fn labels_text(labels: &[Pair<'_>]) -> String {
-    let pairs: Vec<String> =
-        labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-    format!("{{{}}}", pairs.join(", "))
+/// Labels that were not given, or that are not what Loki can write as text, refuse the request.
+fn checked<'a>(labels: Option<Vec<Pair<'a>>>, terms: &Terms<'_>) -> Result<Vec<Pair<'a>>, BadData> {
+    let mut labels = match labels {
+        Some(labels) => labels,
+        None => return reread("", terms),
+    };
+    // An object's name that is there twice has the last value, as in Loki.
+    sort_keeping_last(&mut labels);
+    if terms.rules.label_names == LabelNames::Any
+        || labels.iter().all(|(name, _)| is_label_name(name))
+    {
+        return Ok(labels);
+    }
+    reread(&text_of(&labels).map_err(|fmt::Error| BadData::LabelsUtf8)?, terms)
+}
+
+fn text_of(labels: &[Pair<'_>]) -> Result<String, fmt::Error> {
+    let mut text = String::from("{");
+    for (i, (name, value)) in labels.iter().enumerate() {
+        text.push_str(if i == 0 { "" } else { ", " });
+        text.push_str(name);
+        text.push('=');
+        write_quoted(&mut text, value)?;
+    }
+    text.push('}');
+    Ok(text)
+}
+
+/// Loki writes a JSON push's labels as text and reads that.
+fn reread<'a>(text: &str, terms: &Terms<'_>) -> Result<Vec<Pair<'a>>, BadData> {
+    let n_max = terms.limits.labels_max.saturating_add(1);
+    let pairs = labels::parse(text, n_max).map_err(|error| BadData::Labels(error.to_string()))?;
+    let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+    Ok(pairs.into_iter().map(|(name, value)| (owned(name), owned(value))).collect())
 }
 
 /// What was read so far, and the bound that it passed. serde has no room for an error of ours.
@@ -84,11 +113,11 @@ impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seq<V> {
     type Value = V::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self.0)
+        deserializer.deserialize_any(self.0)
     }
 }
 
-type Stream<'a> = (Vec<Pair<'a>>, Vec<Option<LogRow<'a>>>);
+type Stream<'a> = (Option<Vec<Pair<'a>>>, Vec<Option<LogRow<'a>>>);
 
 /// The request: an object with an array of streams.
 struct Push<'r, 'l>(&'r RefCell<Reading<'l>>);
@@ -103,16 +132,17 @@ impl<'de> Visitor<'de> for Push<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut streams = None;
         while let Some(Text(name)) = map.next_key()? {
-            if name == "streams" && streams.is_none() {
+            // In whatever case, as Go's decoders take it.
+            if !name.eq_ignore_ascii_case("streams") {
+                map.next_value::<IgnoredAny>()?;
+            } else if streams.is_none() {
                 let each = || Map(OneStream(self.0));
                 streams = Some(map.next_value_seed(Seq(Array(each, "an array of streams")))?);
-            } else if name == "streams" {
-                return Err(A::Error::duplicate_field("streams"));
             } else {
-                map.next_value::<IgnoredAny>()?;
+                return Err(A::Error::duplicate_field("streams"));
             }
         }
-        streams.ok_or_else(|| A::Error::missing_field("streams"))
+        Ok(streams.unwrap_or_default())
     }
 }
 
@@ -124,6 +154,10 @@ impl<'de, S: DeserializeSeed<'de>, F: FnMut() -> S> Visitor<'de> for Array<F> {
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.1)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Self::Value, A::Error> {
@@ -164,8 +198,7 @@ impl<'de> Visitor<'de> for OneStream<'_, '_> {
                 }
             }
         }
-        let labels = labels.ok_or_else(|| A::Error::missing_field("stream"))?;
-        Ok((labels, entries.ok_or_else(|| A::Error::missing_field("values"))?))
+        Ok((labels, entries.unwrap_or_default()))
     }
 }
 
@@ -183,7 +216,7 @@ impl<'de> Visitor<'de> for Entry<'_, '_> {
         self.0.borrow_mut().count(Counts::entry)?;
         let Text(ts) = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
         let ts = TimestampNs(parse_ts(&ts).map_err(A::Error::custom)?);
-        let Text(line) = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(1, &self))?;
+        let Text(line) = seq.next_element()?.unwrap_or_default();
         let metadata = seq.next_element_seed(Map(Pairs(self.0)))?.unwrap_or_default();
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Some(LogRow { ts, line, metadata }))
@@ -211,7 +244,7 @@ impl<'de> Visitor<'de> for Pairs<'_, '_> {
 }
 
 /// A string, borrowed where it has no escapes.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Nanoseconds as decimal text; errors are those of Go's `ParseInt`, which Loki passes on.

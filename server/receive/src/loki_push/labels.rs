@@ -19,15 +19,38 @@ pub(super) struct LabelsError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum What {
     #[error("unexpected {found} in label set, expected {expected}")]
-    Unexpected { found: String, expected: &'static str },
+    InSet { found: String, expected: &'static str },
+    #[error("unexpected {0}")]
+    Unexpected(String),
+    #[error("unexpected end of input inside braces")]
+    EndInside,
+    #[error("unexpected character inside braces: {0:?}")]
+    CharInside(char),
+    #[error("unexpected character after '!' inside braces: {0:?}")]
+    AfterBang(char),
+    #[error("unexpected left brace '{{'")]
+    LeftBrace,
     #[error("unterminated quoted string")]
     Unterminated,
-    #[error("invalid escape sequence {0:?} in a quoted string")]
-    Escape(String),
+    #[error("unterminated raw string")]
+    UnterminatedRaw,
+    #[error("unknown escape sequence {}", rune(*.0))]
+    UnknownEscape(char),
+    #[error("illegal character {} in escape sequence", rune(*.0))]
+    EscapeDigit(char),
+    #[error("escape sequence is an invalid Unicode code point")]
+    EscapeCodePoint,
+    #[error("escape sequence not terminated")]
+    EscapeEnd,
     #[error("escapes of a quoted string are not valid UTF-8")]
     Utf8,
     #[error("{0} labels are too many")]
     TooMany(usize),
+}
+
+/// As Go prints a character that it has no use for.
+fn rune(c: char) -> String {
+    format!("U+{:04X} '{c}'", u32::from(c))
 }
 
 impl LabelsError {
@@ -48,7 +71,9 @@ pub(super) fn parse(text: &str, n_max: usize) -> Result<Vec<Pair<'_>>, LabelsErr
             return Ok(pairs);
         }
     }
-    cursor.expect('{', "\"{\"")?;
+    if !cursor.eat('{') {
+        return Err(cursor.unexpected());
+    }
     while !cursor.eat('}') {
         let pair = cursor.pair()?;
         if pairs.len() < n_max {
@@ -64,7 +89,7 @@ pub(super) fn parse(text: &str, n_max: usize) -> Result<Vec<Pair<'_>>, LabelsErr
     match cursor.peek() {
         None if n_more > 0 => Err(cursor.error(What::TooMany(pairs.len() + n_more))),
         None => Ok(pairs),
-        Some(_) => Err(cursor.unexpected("end of input")),
+        Some(_) => Err(cursor.unexpected()),
     }
 }
 
@@ -94,8 +119,9 @@ impl<'a> Cursor<'a> {
         found
     }
 
+    /// Inside the braces.
     fn expect(&mut self, wanted: char, expected: &'static str) -> Result<(), LabelsError> {
-        if self.eat(wanted) { Ok(()) } else { Err(self.unexpected(expected)) }
+        if self.eat(wanted) { Ok(()) } else { Err(self.unexpected_inside(expected)) }
     }
 
     /// What stands before the brace, where anything does.
@@ -112,7 +138,7 @@ impl<'a> Cursor<'a> {
 
     /// `name="value"`; a name in quotes that has no value is the metric's.
     fn pair(&mut self) -> Result<Pair<'a>, LabelsError> {
-        let name = if self.peek() == Some('"') {
+        let name = if matches!(self.peek(), Some('"' | '\'' | '`')) {
             let name = self.quoted()?;
             if matches!(self.peek(), Some(',' | '}')) {
                 return Ok((Cow::Borrowed(METRIC_NAME), name));
@@ -121,8 +147,17 @@ impl<'a> Cursor<'a> {
         } else {
             Cow::Borrowed(self.identifier()?)
         };
-        self.expect('=', "\"=\"")?;
+        self.expect_equals()?;
         Ok((name, self.quoted()?))
+    }
+
+    fn expect_equals(&mut self) -> Result<(), LabelsError> {
+        const EXPECTED: &str = "\"=\"";
+        self.peek();
+        if self.rest().starts_with("=~") {
+            return Err(self.unexpected_inside(EXPECTED));
+        }
+        self.expect('=', EXPECTED)
     }
 
     fn identifier(&mut self) -> Result<&'a str, LabelsError> {
@@ -134,7 +169,7 @@ impl<'a> Cursor<'a> {
                 self.at += len;
                 Ok(name)
             }
-            _ => Err(self.unexpected("identifier or \"}\"")),
+            _ => Err(self.unexpected_inside("identifier or \"}\"")),
         }
     }
 
@@ -142,36 +177,87 @@ impl<'a> Cursor<'a> {
     fn quoted(&mut self) -> Result<Cow<'a, str>, LabelsError> {
         let quote = match self.peek() {
             Some(quote @ ('"' | '\'' | '`')) => quote,
-            _ => return Err(self.unexpected("string")),
+            _ => return Err(self.unexpected_inside("string")),
         };
         let inside = self.rest().get(1..).unwrap_or_default();
-        let len = quoted_len(inside, quote).ok_or_else(|| self.error(What::Unterminated))?;
-        let inside = inside.get(..len).unwrap_or_default();
-        let value = if quote == '`' || !inside.contains('\\') {
-            Cow::Borrowed(inside)
+        let value = match quoted_len(inside, quote).and_then(|len| inside.get(..len)) {
+            None => return Err(self.error(unterminated(inside, quote))),
+            Some(value) => value,
+        };
+        let len = value.len();
+        let value = if quote == '`' || !value.contains('\\') {
+            Cow::Borrowed(value)
         } else {
-            Cow::Owned(unescape(inside, quote).map_err(|what| self.error(what))?)
+            Cow::Owned(unescape(value, quote).map_err(|what| self.error(what))?)
         };
         self.at += len + 2;
         Ok(value)
     }
 
-    fn unexpected(&mut self, expected: &'static str) -> LabelsError {
-        let found = match self.peek() {
-            None => "end of input".to_owned(),
-            Some('"' | '\'' | '`') => "string".to_owned(),
-            Some(c) => match identifier_len(self.rest()) {
-                0 => format!("{:?}", c.to_string()),
-                len => {
-                    format!("identifier {:?}", self.rest().get(..len.min(64)).unwrap_or_default())
-                }
+    /// Before or behind the braces.
+    fn unexpected(&mut self) -> LabelsError {
+        let found = self.found();
+        self.error(What::Unexpected(found))
+    }
+
+    /// What cannot stand inside the braces at all is told first, as in Prometheus.
+    fn unexpected_inside(&mut self, expected: &'static str) -> LabelsError {
+        let found = self.peek();
+        let mut after = self.rest().chars().skip(1);
+        let what = match found {
+            None => What::EndInside,
+            Some('{') => What::LeftBrace,
+            Some('!') => match after.next() {
+                None => What::EndInside,
+                Some('=' | '~') => What::InSet { found: self.found(), expected },
+                Some(other) => What::AfterBang(other),
             },
+            Some(c @ ('"' | '\'' | '`')) => {
+                let inside = self.rest().get(1..).unwrap_or_default();
+                match quoted_len(inside, c) {
+                    None => unterminated(inside, c),
+                    Some(_) => What::InSet { found: self.found(), expected },
+                }
+            }
+            Some('=' | ',' | '}') => What::InSet { found: self.found(), expected },
+            Some(_) if identifier_len(self.rest()) > 0 => {
+                What::InSet { found: self.found(), expected }
+            }
+            Some(c) => What::CharInside(c),
         };
-        self.error(What::Unexpected { found, expected })
+        self.error(what)
+    }
+
+    /// What is here, as Prometheus' parser calls it.
+    fn found(&mut self) -> String {
+        let Some(first) = self.peek() else { return "end of input".to_owned() };
+        let rest = self.rest();
+        for operator in ["=~", "!=", "!~"] {
+            if rest.starts_with(operator) {
+                return format!("<op:{operator}>");
+            }
+        }
+        let shown = |text: &str| text.chars().take(64).collect::<String>();
+        if matches!(first, '"' | '\'' | '`') {
+            let len = quoted_len(rest.get(1..).unwrap_or_default(), first).unwrap_or_default();
+            return format!("string {:?}", shown(rest.get(..len + 2).unwrap_or_default()));
+        }
+        match identifier_len(rest) {
+            0 => format!("{:?}", first.to_string()),
+            len => format!("identifier {:?}", shown(rest.get(..len).unwrap_or_default())),
+        }
     }
 
     fn error(&self, what: What) -> LabelsError {
         LabelsError { column: self.at + 1, what }
+    }
+}
+
+fn unterminated(inside: &str, quote: char) -> What {
+    match quote {
+        '`' => What::UnterminatedRaw,
+        _ if inside.ends_with('\\') => What::EscapeEnd,
+        _ => What::Unterminated,
     }
 }
 
@@ -202,10 +288,7 @@ fn unescape(inside: &str, quote: char) -> Result<String, What> {
     let mut chars = inside.chars();
     while let Some(c) = chars.next() {
         if c == '\\' {
-            let escape = chars.as_str();
-            unescape_one(&mut chars, quote, &mut out).ok_or_else(|| {
-                What::Escape(format!("\\{}", escape.chars().take(9).collect::<String>()))
-            })?;
+            unescape_one(&mut chars, quote, &mut out)?;
         } else {
             out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         }
@@ -213,9 +296,13 @@ fn unescape(inside: &str, quote: char) -> Result<String, What> {
     String::from_utf8(out).map_err(|std::string::FromUtf8Error { .. }| What::Utf8)
 }
 
-/// What follows a backslash; none where Go knows no such escape.
-fn unescape_one(chars: &mut std::str::Chars<'_>, quote: char, out: &mut Vec<u8>) -> Option<()> {
-    let first = chars.next()?;
+/// What follows a backslash, if Go knows such an escape.
+fn unescape_one(
+    chars: &mut std::str::Chars<'_>,
+    quote: char,
+    out: &mut Vec<u8>,
+) -> Result<(), What> {
+    let first = chars.next().ok_or(What::EscapeEnd)?;
     let byte = match first {
         'a' => 0x07,
         'b' => 0x08,
@@ -225,24 +312,36 @@ fn unescape_one(chars: &mut std::str::Chars<'_>, quote: char, out: &mut Vec<u8>)
         't' => b'\t',
         'v' => 0x0b,
         '\\' => b'\\',
-        _ if first == quote => u8::try_from(first).ok()?,
-        'x' => u8::try_from(digits(chars, 2, 16, 0)?).ok()?,
-        '0'..='7' => u8::try_from(digits(chars, 2, 8, first.to_digit(8)?)?).ok()?,
+        _ if first == quote && first.is_ascii() => u8::try_from(first).unwrap_or_default(),
+        'x' => byte(digits(chars, 2, 16, 0)?)?,
+        '0'..='7' => byte(digits(chars, 2, 8, first.to_digit(8).unwrap_or_default())?)?,
         'u' | 'U' => {
             let n_digits = if first == 'u' { 4 } else { 8 };
-            let c = char::from_u32(digits(chars, n_digits, 16, 0)?)?;
+            let c = char::from_u32(digits(chars, n_digits, 16, 0)?).ok_or(What::EscapeCodePoint)?;
             out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            return Some(());
+            return Ok(());
         }
-        _ => return None,
+        other => return Err(What::UnknownEscape(other)),
     };
     out.push(byte);
-    Some(())
+    Ok(())
 }
 
-fn digits(chars: &mut std::str::Chars<'_>, n_digits: usize, radix: u32, start: u32) -> Option<u32> {
+fn byte(number: u32) -> Result<u8, What> {
+    u8::try_from(number).map_err(|std::num::TryFromIntError { .. }| What::EscapeCodePoint)
+}
+
+fn digits(
+    chars: &mut std::str::Chars<'_>,
+    n_digits: usize,
+    radix: u32,
+    start: u32,
+) -> Result<u32, What> {
     (0..n_digits).try_fold(start, |number, _| {
-        number.checked_mul(radix)?.checked_add(chars.next()?.to_digit(radix)?)
+        let c = chars.next().ok_or(What::EscapeEnd)?;
+        let digit = c.to_digit(radix).ok_or(What::EscapeDigit(c))?;
+        let number = number.checked_mul(radix).and_then(|it| it.checked_add(digit));
+        number.ok_or(What::EscapeCodePoint)
     })
 }
 
@@ -320,42 +419,43 @@ mod tests {
     #[test]
     fn errors_say_where_and_what() {
         for (text, expected) in [
-            ("", "1:1: parse error: unexpected end of input in label set, expected \"{\""),
-            ("x y", "1:3: parse error: unexpected identifier \"y\" in label set, expected \"{\""),
+            ("", "1:1: parse error: unexpected end of input"),
+            ("x y", "1:3: parse error: unexpected identifier \"y\""),
             (
                 "{\"x\" y",
                 "1:6: parse error: unexpected identifier \"y\" in label set, expected \"=\"",
             ),
-            (
-                "{",
-                "1:2: parse error: unexpected end of input in label set, expected identifier or \"}\"",
-            ),
-            ("{a", "1:3: parse error: unexpected end of input in label set, expected \"=\""),
+            ("{", "1:2: parse error: unexpected end of input inside braces"),
+            ("{a", "1:3: parse error: unexpected end of input inside braces"),
+            ("{a=", "1:4: parse error: unexpected end of input inside braces"),
             (
                 "{a=b}",
                 "1:4: parse error: unexpected identifier \"b\" in label set, expected string",
             ),
             ("{a=\"b", "1:4: parse error: unterminated quoted string"),
-            ("{a=\"b\\", "1:4: parse error: unterminated quoted string"),
+            ("{a=`b", "1:4: parse error: unterminated raw string"),
+            ("{a=\"b\\", "1:4: parse error: escape sequence not terminated"),
             (
                 "{a=\"b\" c",
                 "1:8: parse error: unexpected identifier \"c\" in label set, expected \",\" or \"}\"",
             ),
+            ("{a=\"b\"} x", "1:9: parse error: unexpected identifier \"x\""),
+            ("{1=\"b\"}", "1:2: parse error: unexpected character inside braces: '1'"),
+            ("{a-b=\"c\"}", "1:3: parse error: unexpected character inside braces: '-'"),
+            ("{a.b=\"c\"}", "1:3: parse error: unexpected character inside braces: '.'"),
+            ("{{}", "1:2: parse error: unexpected left brace '{'"),
+            ("{a=~\"b\"}", "1:3: parse error: unexpected <op:=~> in label set, expected \"=\""),
+            ("{a!\"b\"}", "1:3: parse error: unexpected character after '!' inside braces: '\"'"),
+            ("{a,}", "1:3: parse error: unexpected \",\" in label set, expected \"=\""),
             (
-                "{a=\"b\"} x",
-                "1:9: parse error: unexpected identifier \"x\" in label set, expected end of input",
+                "{a=\"b\" \"c\"}",
+                "1:8: parse error: unexpected string \"\\\"c\\\"\" in label set, expected \",\" or \"}\"",
             ),
-            (
-                "{1=\"b\"}",
-                "1:2: parse error: unexpected \"1\" in label set, expected identifier or \"}\"",
-            ),
-            (
-                r#"{a="\q"}"#,
-                "1:4: parse error: invalid escape sequence \"\\\\q\" in a quoted string",
-            ),
+            (r#"{a="\q"}"#, "1:4: parse error: unknown escape sequence U+0071 'q'"),
+            (r#"{a="\xg0"}"#, "1:4: parse error: illegal character U+0067 'g' in escape sequence"),
             (
                 r#"{a="\ud800"}"#,
-                "1:4: parse error: invalid escape sequence \"\\\\ud800\" in a quoted string",
+                "1:4: parse error: escape sequence is an invalid Unicode code point",
             ),
             (r#"{a="\xff"}"#, "1:4: parse error: escapes of a quoted string are not valid UTF-8"),
             (r#"{a="",b="",c="",d="",e=""}"#, "1:27: parse error: 5 labels are too many"),

@@ -5,21 +5,21 @@ use std::borrow::Cow;
 use skep_proto::{LogRow, TimestampNs};
 
 use super::{
-    Decoded,
-    labels::{self, LabelsError, Pair},
-    stream::{Counts, StreamFault, finish},
+    Decoded, Terms,
+    labels::{self, Pair},
+    stream::{Counts, finish, refuse_far_too_many},
 };
 use crate::{
-    BadData, Error, Limits,
+    BadData, Error,
     protobuf::{Fields, WireError, fields},
 };
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
 
 /// Streams are field 1 of the request.
-pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>, Error> {
+pub(super) fn decode<'a>(plain: &'a [u8], terms: &Terms<'_>) -> Result<Decoded<'a>, Error> {
     let mut decoded = Decoded::default();
-    let mut counts = Counts::new(limits);
+    let mut counts = Counts::new(terms.limits);
     let mut is_empty = true;
     for field in fields(plain) {
         let field = field.map_err(BadData::Wire)?;
@@ -30,28 +30,20 @@ pub(super) fn decode<'a>(plain: &'a [u8], limits: &Limits) -> Result<Decoded<'a>
         counts.stream()?;
         let message = field.message().map_err(BadData::Wire)?;
         let (labels, entries) = stream(message, &mut counts)?;
-        match std::str::from_utf8(labels) {
-            Err(std::str::Utf8Error { .. }) => {
-                finish(&mut decoded, "", Err(StreamFault::Utf8), entries, limits);
-            }
-            Ok(text) => {
-                let labels = labels::parse(text, limits.labels_max)
-                    .map_err(|error| labels_fault(text, error, limits.labels_max));
-                finish(&mut decoded, text, labels, entries, limits);
-            }
+        let text = std::str::from_utf8(labels)
+            .map_err(|std::str::Utf8Error { .. }| BadData::LabelsUtf8)?;
+        match labels::parse(text, terms.limits.labels_max.saturating_add(1)) {
+            Ok(labels) => finish(&mut decoded, labels, entries, terms),
+            Err(error) => match error.too_many() {
+                Some(n) => refuse_far_too_many(&mut decoded, text, n, entries.len(), terms),
+                None => return Err(BadData::Labels(error.to_string()).into()),
+            },
         }
     }
     if is_empty {
         return Err(BadData::NoStreams.into());
     }
     Ok(decoded)
-}
-
-fn labels_fault(stream: &str, error: LabelsError, n_max: usize) -> StreamFault<'_> {
-    match error.too_many() {
-        Some(n) => StreamFault::TooMany { stream, n, n_max },
-        None => StreamFault::Labels { stream, error },
-    }
 }
 
 type Entries<'a> = Vec<Option<LogRow<'a>>>;

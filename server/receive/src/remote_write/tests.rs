@@ -206,8 +206,7 @@ fn bad_series_are_left_out_and_the_others_kept() {
             {__name__="fine", "ä b"="\""} 1.5@1000
             refused 8 series, 8 samples:
             invalid metric name or labels, got {__name__="up"}
-            invalid metric name or labels, got {job="a"}
-            invalid metric name or labels, got {job="a"}
+            invalid metric name or labels, got {job="a"} (2 times)
             invalid metric name or labels, got {""="a", __name__="up"}
             invalid labels for series, labels {__name__="up", a="1", a="2"}, duplicated label a
             series has more than 5 labels, labels {__name__="up", a="1", b="1", c="1", d="1"}

@@ -1,6 +1,9 @@
-//! `skep-conformance`: Prometheus' own test files against our evaluator, in this process.
+//! `skep-conformance`: test files of other projects, and our own, against our evaluators in this
+//! process; recorded answers of Loki against a server.
 
 #![expect(clippy::print_stdout, reason = "what failed, and how many, is the point")]
+
+mod loki;
 
 use std::{
     collections::BTreeMap,
@@ -11,6 +14,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
+use skep_logql::logqltest;
 use skep_promql::promqltest;
 
 /// Runs test files of other projects against Skep.
@@ -28,6 +32,16 @@ enum Language {
         /// A `.test` file, or a folder of them, such as promql/promqltest/testdata of Prometheus'
         /// repository.
         path: PathBuf,
+    },
+    /// Files in our load/eval format; or tools that compare a server with recorded answers of
+    /// Loki, each against a fresh server of this build.
+    Logql {
+        /// A `.test` file, a folder of them, or a folder with `parse_check.py` and
+        /// `logql_diff.py`.
+        path: PathBuf,
+        /// Told to the tools, such as --list-failures.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        told: Vec<String>,
     },
 }
 
@@ -47,9 +61,20 @@ impl Count {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Cli { language: Language::Promql { path } } = Cli::parse();
+    let all = match Cli::parse().language {
+        Language::Promql { path } => promql(&path).await?,
+        Language::Logql { path, told } if loki::has_tools(&path) => {
+            return loki::run(&path, &told).await;
+        }
+        Language::Logql { path, .. } => logql(&path).await?,
+    };
+    println!("{:<24} {:>5} of {:>5}", "all", all.n_passed, all.n_all);
+    Ok(if all.n_passed == all.n_all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn promql(path: &Path) -> anyhow::Result<Count> {
     let (mut by_tag, mut all) = (BTreeMap::<&str, Count>::new(), Count::default());
-    for file in files(&path)? {
+    for file in files(path)? {
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let outcomes = promqltest::run(&text)
             .await
@@ -60,18 +85,40 @@ async fn main() -> anyhow::Result<ExitCode> {
             count.add(has_passed);
             all.add(has_passed);
             outcome.tags.iter().for_each(|it| by_tag.entry(it.name()).or_default().add(has_passed));
-            if let Some(failure) = &outcome.failure {
-                println!("{}:{}: {}", file.display(), outcome.line, outcome.query);
-                println!("    {}", failure.replace('\n', "\n    "));
-            }
+            print_failure(&file, outcome.line, &outcome.query, outcome.failure.as_deref());
         }
         println!("{}: {} of {}", file.display(), count.n_passed, count.n_all);
     }
     for (tag, count) in by_tag {
         println!("{tag:<24} {:>5} of {:>5}", count.n_passed, count.n_all);
     }
-    println!("{:<24} {:>5} of {:>5}", "all", all.n_passed, all.n_all);
-    Ok(if all.n_passed == all.n_all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(all)
+}
+
+async fn logql(path: &Path) -> anyhow::Result<Count> {
+    let mut all = Count::default();
+    for file in files(path)? {
+        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let outcomes = logqltest::run(&text)
+            .await
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("{} is no file of cases", file.display()))?;
+        let mut count = Count::default();
+        for outcome in &outcomes {
+            count.add(outcome.failure.is_none());
+            all.add(outcome.failure.is_none());
+            print_failure(&file, outcome.line, &outcome.query, outcome.failure.as_deref());
+        }
+        println!("{}: {} of {}", file.display(), count.n_passed, count.n_all);
+    }
+    Ok(all)
+}
+
+fn print_failure(file: &Path, line: usize, query: &str, failure: Option<&str>) {
+    if let Some(failure) = failure {
+        println!("{}:{line}: {query}", file.display());
+        println!("    {}", failure.replace('\n', "\n    "));
+    }
 }
 
 fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
