@@ -37,6 +37,7 @@ pub(crate) fn router() -> Router<Arc<Api>> {
         .route("/loki/api/v1/push", post(push::push))
         .route("/loki/api/v1/query", ask(query::instant))
         .route("/loki/api/v1/query_range", ask(query::range))
+        .route("/loki/api/v1/explain", ask(query::explain))
         .route("/loki/api/v1/labels", ask(labels::names))
         .route("/loki/api/v1/label", ask(labels::names))
         .route("/loki/api/v1/label/{name}/values", ask(labels::values))

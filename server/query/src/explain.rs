@@ -30,7 +30,8 @@ pub struct Explanation {
     /// The parsed query, one node a line.
     pub tree: String,
     pub leaves: Vec<LeafPlan>,
-    pub n_samples: u64,
+    /// How many, and of what.
+    pub n_read: (u64, &'static str),
 }
 
 impl fmt::Display for Explanation {
@@ -42,6 +43,7 @@ impl fmt::Display for Explanation {
                 writeln!(out, "  {line}")?;
             }
         }
-        writeln!(out, "\n{} samples read", self.n_samples)
+        let (n, what) = self.n_read;
+        writeln!(out, "\n{n} {what} read")
     }
 }

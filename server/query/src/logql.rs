@@ -11,7 +11,7 @@ use skep_promql::{Grid, GridError, Matrix, Row, StorageError};
 use skep_proto::{TimestampMs, TimestampNs};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Engine, LogqlStats, Snapshot, logs::LogStorage};
+use crate::{Engine, Explanation, LogqlStats, Snapshot, logs::LogStorage};
 
 /// What a request may ask for beside query and times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,6 +93,49 @@ impl Engine {
         step_ms: i64,
         options: LogqlOptions,
     ) -> Result<LogqlAnswer, QueryError> {
+        let (expr, grid) = self.range_of(query, (start, end), step_ms, options)?;
+        let mut answer = self.logql(self.snapshot(), &expr, (start, end), grid, options).await?;
+        if let Value::Scalar(value) = answer.value {
+            answer.value = Value::Matrix(Matrix {
+                grid,
+                rows: vec![Row::floats(Arc::default(), vec![value; grid.n_steps()])],
+            });
+        }
+        Ok(answer)
+    }
+
+    /// Runs a query over a range of time and tells what each leaf did.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn logql_explain(
+        &self,
+        query: &str,
+        start: TimestampNs,
+        end: TimestampNs,
+        step_ms: i64,
+        options: LogqlOptions,
+    ) -> Result<Explanation, QueryError> {
+        let (expr, grid) = self.range_of(query, (start, end), step_ms, options)?;
+        let session = self.begin(options.timeout);
+        let tally = Arc::clone(&session.tally);
+        let storage = LogStorage::new(self.snapshot(), session.clone()).explained();
+        self.run(&storage, session.deadline, &expr, (start, end), grid, options).await?;
+        Ok(Explanation {
+            tree: skep_logql::pretty(&expr),
+            leaves: storage.take_plans(),
+            n_read: (tally.told(Duration::ZERO).n_lines, "lines"),
+        })
+    }
+
+    /// A query's tree and the steps it is evaluated at.
+    fn range_of(
+        &self,
+        query: &str,
+        (start, end): (TimestampNs, TimestampNs),
+        step_ms: i64,
+        options: LogqlOptions,
+    ) -> Result<(Expr, Grid), QueryError> {
         let expr = parse(query)?;
         let grid = match &expr {
             Expr::Log(_) => {
@@ -109,14 +152,7 @@ impl Engine {
             Expr::Metric(_) => aligned(start.to_ms(), end.to_ms(), step_ms)
                 .map_err(|error| QueryError::BadRequest(error.to_string()))?,
         };
-        let mut answer = self.logql(self.snapshot(), &expr, (start, end), grid, options).await?;
-        if let Value::Scalar(value) = answer.value {
-            answer.value = Value::Matrix(Matrix {
-                grid,
-                rows: vec![Row::floats(Arc::default(), vec![value; grid.n_steps()])],
-            });
-        }
-        Ok(answer)
+        Ok((expr, grid))
     }
 
     /// The lines of a log query over a snapshot taken before, from `start` to `end` (not
@@ -151,13 +187,25 @@ impl Engine {
         let session = self.begin(options.timeout);
         let (deadline, tally) = (session.deadline, Arc::clone(&session.tally));
         let storage = LogStorage::new(snapshot, session);
+        let value = self.run(&storage, deadline, expr, (start, end), grid, options).await?;
+        Ok(LogqlAnswer { value, stats: tally.told(began.elapsed()) })
+    }
+
+    async fn run(
+        &self,
+        storage: &LogStorage,
+        deadline: Instant,
+        expr: &Expr,
+        (start, end): (TimestampNs, TimestampNs),
+        grid: Grid,
+        options: LogqlOptions,
+    ) -> Result<Value, QueryError> {
         let LogqlOptions { direction, limit, .. } = options;
         let n_series_max = self.limits().n_log_series_max;
         let options = EvalOptions { start, end, direction, limit, grid, n_series_max };
-        let value = timeout_at(deadline, eval(expr, &options, &storage))
+        timeout_at(deadline, eval(expr, &options, storage))
             .await
-            .map_err(|_elapsed| QueryError::from(StorageError::Timeout))??;
-        Ok(LogqlAnswer { value, stats: tally.told(began.elapsed()) })
+            .map_err(|_elapsed| QueryError::from(StorageError::Timeout))?
     }
 }
 

@@ -8,7 +8,10 @@ mod rows;
 mod shapes;
 mod walk;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use datafusion::{common::DataFusionError, physical_plan::ExecutionPlan};
@@ -18,17 +21,30 @@ use skep_promql::{Matrix, StorageError};
 use skep_proto::{Labels, LogWanted, Matcher, StreamId, TimeRange, TimestampNs};
 
 use self::leaf_exec::{LogLeafExec, Streams, Work};
-use crate::{QuerySession, Snapshot, session::storage_error};
+use crate::{LeafPlan, QuerySession, Snapshot, session::storage_error};
 
 /// What one log query reads through.
 pub(crate) struct LogStorage {
     snapshot: Snapshot,
     session: QuerySession,
+    /// Filled where the query is to be explained.
+    plans: Option<Mutex<Vec<LeafPlan>>>,
 }
 
 impl LogStorage {
     pub(crate) fn new(snapshot: Snapshot, session: QuerySession) -> Self {
-        Self { snapshot, session }
+        Self { snapshot, session, plans: None }
+    }
+
+    /// Keeps what each leaf did, for [`Self::take_plans`].
+    pub(crate) fn explained(self) -> Self {
+        Self { plans: Some(Mutex::default()), ..self }
+    }
+
+    /// What each leaf did, in the order they ended.
+    pub(crate) fn take_plans(self) -> Vec<LeafPlan> {
+        let plans = self.plans.map(|it| it.into_inner().unwrap_or_else(PoisonError::into_inner));
+        plans.unwrap_or_default()
     }
 
     /// The streams of a selector that may have lines from `first` to `last`.
@@ -50,6 +66,7 @@ impl LogStorage {
     /// The batches of a leaf over the lines from `first` to `last`, both included.
     async fn run(
         &self,
+        matchers: &[Matcher],
         work: Work,
         streams: &Streams,
         first: TimestampNs,
@@ -60,6 +77,10 @@ impl LogStorage {
             plan.execute(0, Arc::clone(&self.session.task)).map_err(|it| self.failed(it))?;
         let batches = stream.try_collect().await.map_err(|it| self.failed(it))?;
         self.session.tally.add(plan.as_ref());
+        if let Some(plans) = &self.plans {
+            let plan = LeafPlan::new(matchers, plan.as_ref());
+            plans.lock().unwrap_or_else(PoisonError::into_inner).push(plan);
+        }
         Ok(batches)
     }
 
@@ -104,7 +125,7 @@ impl Storage for LogStorage {
             return Ok(Vec::new());
         }
         let work = Work::Entries(Arc::new(scan.clone()));
-        let batches = self.run(work, &streams, scan.start, last).await?;
+        let batches = self.run(&scan.matchers, work, &streams, scan.start, last).await?;
         Ok(batches.iter().flat_map(rows::log_streams).collect())
     }
 
@@ -113,7 +134,7 @@ impl Storage for LogStorage {
         leaf.compile()?;
         let streams = self.select(&leaf.matchers, first, last)?;
         let work = Work::Range(Arc::new(leaf.clone()));
-        let batches = self.run(work, &streams, first, last).await?;
+        let batches = self.run(&leaf.matchers, work, &streams, first, last).await?;
         let rows = batches.iter().flat_map(rows::matrix_rows).collect();
         Ok(Matrix { grid: leaf.grid, rows })
     }

@@ -139,7 +139,7 @@ impl Engine {
         Ok(Explanation {
             tree: skep_promql::format_query(query, self.limits().parse_options())?,
             leaves: run.storage.take_plans().await,
-            n_samples: answer.stats.n_samples,
+            n_read: (answer.stats.n_samples, "samples"),
         })
     }
 }

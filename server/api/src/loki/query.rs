@@ -2,8 +2,11 @@
 
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 
-use axum::{extract::State, response::Response};
-use http::HeaderMap;
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, header::CONTENT_TYPE};
 use skep_logql::{Direction, LogStream, Value};
 use skep_proto::TimestampNs;
 use skep_query::{LogqlAnswer, LogqlOptions};
@@ -49,6 +52,24 @@ pub(super) async fn range(
 ) -> Result<Response, LokiError> {
     let asked = ask_range(&api, &params).await?;
     Ok(answer::result(&asked, Shape::Range, labels_as(&headers)))
+}
+
+/// The query's tree and what each of its leaves did as text; `query_range`'s parameters.
+pub(super) async fn explain(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, LokiError> {
+    let (start, end) = bounds(&params, api.clock.now(), HOUR_NS)?;
+    check_order(start, end)?;
+    let (limit, direction) = (limit(&params)?, direction(&params)?);
+    let step_ms = step_ms(&params, start, end)?;
+    let options = LogqlOptions { timeout: None, direction, limit };
+    let _turn = query_turn(&api).await?;
+    let query = params.get("query");
+    let asked = api.engine.logql_explain(query, start, end, step_ms, options).await;
+    let explanation = asked.map_err(ApiError::from)?;
+    let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((headers, explanation.to_string()).into_response())
 }
 
 /// An answer with what the answer tells beside it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::{
     array::{
         Array as _, ArrayRef, AsArray as _, Float64Builder, Int64Builder, ListBuilder, MapArray,
-        MapBuilder, RecordBatch, StringArray, StringBuilder,
+        MapBuilder, RecordBatch, StringBuilder,
     },
     datatypes::{DataType, Field, Fields, Float64Type, Int64Type, Schema, SchemaRef},
     error::ArrowError,

@@ -57,6 +57,31 @@ pub(super) struct OpenPart {
     dictionaries: Mutex<VecDeque<((usize, usize), Arc<Texts>)>>,
 }
 
+/// Pages of a column, and what comes before the first row that is wanted.
+struct Pages {
+    reader: SerializedPageReader<PartBytes>,
+    before: Before,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    has_dictionary: bool,
+    n_pages: usize,
+    /// In the page after those.
+    n_rows: usize,
+}
+
+impl Pages {
+    /// The pages of data from the first that is wanted, and how many of its rows are not.
+    fn without_dictionary(self) -> Result<(SerializedPageReader<PartBytes>, usize)> {
+        let Self { mut reader, before } = self;
+        for _ in 0..before.n_pages + usize::from(before.has_dictionary) {
+            reader.skip_next_page()?;
+        }
+        Ok((reader, before.n_rows))
+    }
+}
+
 /// A block of it.
 #[derive(Debug)]
 pub(super) struct PartBlock {
@@ -120,7 +145,9 @@ impl PartBlock {
     /// Those that are not null.
     fn numbers<T: DataType>(&self, name: &str) -> Result<Vec<T::T>> {
         let column = self.part.column(name).ok_or_else(|| damaged("it lacks a column"))?;
-        let (pages, n_skipped) = self.pages(column)?;
+        let Pages { reader: pages, before } = self.pages(column)?;
+        // It reads the dictionary, and skips pages by itself.
+        let n_skipped = if before.n_pages > 0 { self.rows.first_row } else { before.n_rows };
         let descr =
             self.part.footer.metadata.metadata().file_metadata().schema_descr().column(column);
         let reader = get_column_reader(descr, Box::new(pages));
@@ -140,40 +167,41 @@ impl PartBlock {
         Ok(values)
     }
 
-    /// The pages of a column that hold the block's rows, and how many rows come before those. Our
-    /// writer cuts all columns at the same rows, unless a page would get too large.
-    fn pages(&self, column: usize) -> Result<(SerializedPageReader<PartBytes>, usize)> {
+    /// A column's pages up to those of the block. Our writer cuts all columns at the same rows,
+    /// unless a page would get too large.
+    fn pages(&self, column: usize) -> Result<Pages> {
         let metadata = self.part.footer.metadata.metadata();
         let group = metadata.row_group(self.rows.row_group);
+        let chunk = group.column(column);
         let n_rows = usize::try_from(group.num_rows()).unwrap_or(0);
+        let has_dictionary = chunk.dictionary_page_offset().is_some();
         let locations = metadata
             .offset_index()
             .and_then(|it| it.get(self.rows.row_group)?.get(column))
             .map(|it| it.page_locations().as_slice());
-        let (locations, skipped) = match locations {
-            Some(locations) => {
-                let covering = covering(locations, self.rows.first_row, self.rows.n_rows);
-                let first = locations.get(covering.start).map_or(0, |it| it.first_row_index);
-                let first = usize::try_from(first).unwrap_or(0);
-                let taken = locations.get(covering).unwrap_or_default().to_vec();
-                (Some(taken), self.rows.first_row.saturating_sub(first))
+        let mut before = Before { has_dictionary, n_pages: 0, n_rows: self.rows.first_row };
+        let locations = locations.map(|locations| {
+            let covering = covering(locations, self.rows.first_row, self.rows.n_rows);
+            let first = locations.get(covering.start).map_or(0, |it| it.first_row_index);
+            let first = usize::try_from(first).unwrap_or(0);
+            before.n_rows = self.rows.first_row.saturating_sub(first);
+            if has_dictionary {
+                // What lies before the first page of those given is taken for the dictionary.
+                before.n_pages = covering.start;
+                locations.get(..covering.end).unwrap_or_default().to_vec()
+            } else {
+                locations.get(covering).unwrap_or_default().to_vec()
             }
-            None => (None, self.rows.first_row),
-        };
+        });
         let bytes = Arc::new(self.part.bytes.clone());
-        let reader = SerializedPageReader::new(bytes, group.column(column), n_rows, locations)?;
-        Ok((reader, skipped))
+        let reader = SerializedPageReader::new(bytes, chunk, n_rows, locations)?;
+        Ok(Pages { reader, before })
     }
 
     /// A column of texts, and which of them each row has.
     fn texts(&self, name: &str) -> Result<(Arc<Texts>, Option<Vec<u32>>)> {
         let column = self.part.column(name).ok_or_else(|| damaged("it lacks a column"))?;
-        let group = self.part.footer.metadata.metadata().row_group(self.rows.row_group);
-        let (mut pages, mut n_skipped) = self.pages(column)?;
-        if group.column(column).dictionary_page_offset().is_some() {
-            // Without reading what lies before the first wanted page, the dictionary among it.
-            pages.skip_next_page()?;
-        }
+        let (mut pages, mut n_skipped) = self.pages(column)?.without_dictionary()?;
         let dictionary = || self.part.dictionary(self.rows.row_group, column);
         let mut all = Texts::default();
         while all.len() < self.rows.n_rows {
@@ -235,11 +263,7 @@ impl PartBlock {
         let at = self.part.column_at(&path).ok_or_else(|| damaged("it lacks a column"))?;
         let metadata = self.part.footer.metadata.metadata();
         let max_def = metadata.file_metadata().schema_descr().column(at).max_def_level();
-        let chunk = metadata.row_group(self.rows.row_group).column(at);
-        let (mut pages, n_skipped) = self.pages(at)?;
-        if chunk.dictionary_page_offset().is_some() {
-            pages.skip_next_page()?;
-        }
+        let (mut pages, n_skipped) = self.pages(at)?.without_dictionary()?;
         let Some(page) = pages.get_next_page()? else { return Ok(None) };
         if n_skipped > 0 || pages.peek_next_page()?.is_some() {
             return Ok(None);

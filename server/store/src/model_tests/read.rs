@@ -15,7 +15,7 @@ use datafusion::{
     prelude::SessionContext,
 };
 use futures::TryStreamExt as _;
-use skep_proto::{Matcher, TimeRange};
+use skep_proto::{LineNeed, LogBlocks, LogColumns, LogWanted, Matcher, TimeRange, TimestampNs};
 use skep_wal::sim::Faults;
 
 use super::{
@@ -174,6 +174,7 @@ pub(super) async fn read_logs(store: &Arc<Store>, may_lack_sets: bool) -> Vec<Lo
         .map(|(id, labels)| (id.0, labels.to_string()))
         .collect();
     let mut rows = Vec::new();
+    let mut all = Vec::new();
     let mut last = None;
     for batch in collect(snapshot.logs()).await {
         let ids = batch.column(0).as_primitive::<Int64Type>();
@@ -192,6 +193,8 @@ pub(super) async fn read_logs(store: &Arc<Store>, may_lack_sets: bool) -> Vec<Lo
                 .zip(values)
                 .map(|(key, value)| (key.unwrap().to_owned(), value.unwrap().to_owned()))
                 .collect();
+            let line = lines.value(i).to_owned();
+            all.push((key.0, key.1, line, Vec::clone(&pairs)));
             let Some(name) = names.get(&key.0) else {
                 assert!(may_lack_sets, "no stream has id {}", key.0);
                 continue;
@@ -199,5 +202,57 @@ pub(super) async fn read_logs(store: &Arc<Store>, may_lack_sets: bool) -> Vec<Lo
             rows.push((name.clone(), key.1, lines.value(i).to_owned(), pairs));
         }
     }
+    check_blocks(&snapshot, all).await;
+    rows
+}
+
+type Row = (i64, i64, String, Vec<(String, String)>);
+
+/// Read block by block, the log holds the same rows; so does every half of the time.
+async fn check_blocks(snapshot: &Snapshot, mut rows: Vec<Row>) {
+    rows.sort();
+    let middle = rows.get(rows.len() / 2).map_or(0, |it| it.1);
+    let mut ids: Vec<i64> = rows.iter().map(|it| it.0).collect();
+    ids.dedup();
+    for (first, last) in [(i64::MIN, i64::MAX), (i64::MIN, middle), (middle + 1, i64::MAX)] {
+        let expected: Vec<_> =
+            rows.iter().filter(|it| first <= it.1 && it.1 <= last).cloned().collect();
+        let wanted = LogWanted {
+            ids: ids.clone(),
+            first: TimestampNs(first),
+            last: TimestampNs(last),
+            need: LineNeed::NOTHING,
+        };
+        let blocks = snapshot.log_lines().open(wanted).await.unwrap();
+        // It waits for files.
+        let found = tokio::task::spawn_blocking(move || rows_of(blocks.as_ref())).await.unwrap();
+        assert_eq!(found, expected, "from {first} to {last}");
+    }
+}
+
+/// Rows that several sources share are taken once.
+fn rows_of(blocks: &dyn LogBlocks) -> Vec<Row> {
+    let (mut rows, mut shared) = (Vec::new(), BTreeSet::new());
+    for (at, info) in blocks.infos().iter().enumerate() {
+        let mut block = blocks.read(at).unwrap();
+        let columns = LogColumns { line_bytes: true, metadata: true, ..LogColumns::LINES };
+        block.load(columns).unwrap();
+        let mut line = String::new();
+        for row in block.wanted.iter().cloned().flatten() {
+            let ts = block.ts[row];
+            let data = block.data();
+            let line = data.line(row, &mut line).to_owned();
+            assert_eq!(data.n_bytes(row..row + 1), line.len() as u64);
+            let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+            let row = (block.ids[row], ts, line, data.metadata(row).map(pair).collect::<Vec<_>>());
+            assert!(info.ids.0 <= row.0 && row.0 <= info.ids.1);
+            assert!(info.ts.0 <= ts && ts <= info.ts.1);
+            let may_come_again = info.shared.is_some_and(|it| it.0 <= ts && ts <= it.1);
+            if !may_come_again || shared.insert(row.clone()) {
+                rows.push(row);
+            }
+        }
+    }
+    rows.sort();
     rows
 }

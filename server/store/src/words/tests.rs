@@ -15,7 +15,7 @@ use datafusion::{
 use expect_test::expect;
 use futures::TryStreamExt as _;
 use proptest::prelude::*;
-use skep_proto::{LogRow, LogRows, TimestampNs};
+use skep_proto::{LineNeed, LogColumns, LogRow, LogRows, LogWanted, TimeRange, TimestampNs};
 
 use super::{
     build::PAGE_ROWS,
@@ -237,6 +237,36 @@ impl Fixture {
         })
     }
 
+    /// The same lines, read block by block; how many blocks are read.
+    fn search_blocks(
+        &self,
+        store: &Store,
+        need: LineNeed,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> (usize, Vec<String>) {
+        let snapshot = store.snapshot();
+        let streams = snapshot.streams().select(&[], TimeRange::ALL);
+        let mut ids: Vec<i64> = streams.into_iter().map(|(id, _)| id.0).collect();
+        ids.sort_unstable();
+        let (first, last) = (TimestampNs(i64::MIN), TimestampNs(i64::MAX));
+        let wanted = LogWanted { ids, first, last, need };
+        let blocks = self.runtime.block_on(snapshot.log_lines().open(wanted)).unwrap();
+        let mut lines = Vec::new();
+        for at in 0..blocks.infos().len() {
+            let mut block = blocks.read(at).unwrap();
+            block.load(LogColumns { metadata: true, ..LogColumns::LINES }).unwrap();
+            for row in block.wanted.iter().cloned().flatten() {
+                let line = block.data().line(row, &mut String::new()).to_owned();
+                let n = block.ts[row] - NOW_MS * 1_000_000;
+                let app = if line.contains("app=web") { "web" } else { "db" };
+                let trace = format!("{app}-trace-{n}");
+                assert_eq!(block.data().metadata(row).collect::<Vec<_>>(), [("trace", &*trace)]);
+                lines.extend(Some(line).filter(|it| is_wanted(it)));
+            }
+        }
+        (blocks.infos().len(), lines)
+    }
+
     fn parts(&self) -> Vec<PathBuf> {
         let mut parts = Vec::new();
         for day in std::fs::read_dir(self.dir.path().join("logs")).unwrap() {
@@ -352,6 +382,36 @@ fn a_search_reads_the_pages_that_may_hold_its_text_and_a_merge_changes_no_answer
     .assert_eq(&pages);
     assert_eq!(fixture.parts().len(), 1);
     assert!(lines == merged, "a merge changes no answer");
+}
+
+#[test]
+fn blocks_are_the_pages_that_may_hold_a_text_and_have_the_same_lines() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    fixture.append_and_flush(&store, 0);
+    fixture.append_and_flush(&store, 3 * PAGE_ROWS);
+    for is_merged in [false, true] {
+        let any = |_: &str| true;
+        let (_, lines) = fixture.search(&store, &contains(col("line"), lit("")), any);
+        let (n_blocks, found) = fixture.search_blocks(&store, LineNeed::NOTHING, any);
+        assert_eq!(n_blocks, 12);
+        assert!(lines.len() == 12 * PAGE_ROWS && sorted(lines) == sorted(found));
+        let memory = |it: &str| it.contains("OfMemory");
+        let need = LineNeed::Contains("OfMemory".to_owned());
+        let (n_blocks, found) = fixture.search_blocks(&store, need, memory);
+        assert_eq!((n_blocks, found.len()), (2, 2));
+        let need = LineNeed::Pair { name: "trace".to_owned(), value: "db-trace-9000".to_owned() };
+        let (n_blocks, found) = fixture.search_blocks(&store, need, |it| it.contains("n=9000 "));
+        assert_eq!((n_blocks, found.len()), (1, 1));
+        if !is_merged {
+            fixture.runtime.block_on(store.compact()).unwrap();
+        }
+    }
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
 }
 
 #[test]
