@@ -146,7 +146,7 @@ impl PartBlock {
     fn numbers<T: DataType>(&self, name: &str) -> Result<Vec<T::T>> {
         let column = self.part.column(name).ok_or_else(|| damaged("it lacks a column"))?;
         let Pages { reader: pages, before } = self.pages(column)?;
-        // It reads the dictionary, and skips pages by itself.
+        // It skips pages by itself.
         let n_skipped = if before.n_pages > 0 { self.rows.first_row } else { before.n_rows };
         let descr =
             self.part.footer.metadata.metadata().file_metadata().schema_descr().column(column);
@@ -185,13 +185,9 @@ impl PartBlock {
             let first = locations.get(covering.start).map_or(0, |it| it.first_row_index);
             let first = usize::try_from(first).unwrap_or(0);
             before.n_rows = self.rows.first_row.saturating_sub(first);
-            if has_dictionary {
-                // What lies before the first page of those given is taken for the dictionary.
-                before.n_pages = covering.start;
-                locations.get(..covering.end).unwrap_or_default().to_vec()
-            } else {
-                locations.get(covering).unwrap_or_default().to_vec()
-            }
+            before.n_pages = covering.start;
+            // Not without those before: what comes before the first is taken for a dictionary.
+            locations.get(..covering.end).unwrap_or_default().to_vec()
         });
         let bytes = Arc::new(self.part.bytes.clone());
         let reader = SerializedPageReader::new(bytes, chunk, n_rows, locations)?;
