@@ -19,6 +19,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             setup::package(peer)?;
         }
     }
+    if args.suite.first().is_some_and(|it| it == "logs") && shell::which("rg").is_none() {
+        setup::package("ripgrep")?;
+    }
     let built = build::binaries(true)?;
     let help = vec!["--help".to_owned()];
     let mut cargo = shell::cargo();

@@ -103,9 +103,10 @@ impl Pipeline {
         &self.needles
     }
 
-    /// Whether lines stay as they are, all of them.
-    pub fn has_no_stages(&self) -> bool {
-        self.stages.is_empty() && self.unwrap.is_none()
+    /// Whether nothing depends on what lines say: labels are dropped and kept at most.
+    pub fn looks_at_labels_only(&self) -> bool {
+        let is_of_labels = |it: &Stage| matches!(it, Stage::Drop(_) | Stage::Keep(_));
+        self.ast.iter().all(is_of_labels) && self.unwrap.is_none()
     }
 
     /// The labels that stages and the aggregation above them look at, if those are known.

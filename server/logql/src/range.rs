@@ -245,7 +245,7 @@ impl RangeCollector {
 
     /// Whether a line counts whatever is in it, by its stream and metadata alone.
     pub fn counts_lines_as_they_are(&self) -> bool {
-        self.pipeline.has_no_stages() && !matches!(self.kind, Kind::Values { .. })
+        self.pipeline.looks_at_labels_only() && !matches!(self.kind, Kind::Values { .. })
     }
 
     /// Whether it adds up how long lines are.
@@ -292,6 +292,11 @@ impl RangeCollector {
     ) -> Result<(), QueryError> {
         self.labels.reset();
         self.labels.add_metadata(metadata);
+        let ts_ns = ts.first().copied().unwrap_or_default();
+        let mut line = Line { ts_ns, text: Cow::Borrowed(""), labels: &mut self.labels };
+        if !self.pipeline.process(&mut line) {
+            return Ok(());
+        }
         let mut series = None;
         let mut start = 0;
         while let Some(&first) = ts.get(start) {

@@ -149,20 +149,20 @@ fn delta_length(bytes: &Bytes, n_values: usize) -> Result<Texts> {
 }
 
 fn texts(text: Vec<u8>, ends: Vec<u32>) -> Result<Texts> {
-    let text = String::from_utf8(text).or(Err(damaged("a text is no UTF-8")))?;
+    let text = String::from_utf8(text).map_err(|_| damaged("a text is no UTF-8"))?;
     Texts::new(text, ends).ok_or_else(|| damaged("a text ends within a character"))
 }
 
 fn end_of(end: usize) -> Result<u32> {
-    u32::try_from(end).or(Err(damaged("a page of texts is too long")))
+    u32::try_from(end).map_err(|_| damaged("a page of texts is too long"))
 }
 
 /// Numbers of 32 bits, as DELTA_BINARY_PACKED; also how many bytes they took.
 fn delta_packed(bytes: &[u8], n_values: usize) -> Result<(Vec<u32>, usize)> {
     let mut rest = bytes;
-    let block_len = usize::try_from(varint(&mut rest)?).or(Err(short()))?;
-    let n_miniblocks = usize::try_from(varint(&mut rest)?).or(Err(short()))?;
-    let n_packed = usize::try_from(varint(&mut rest)?).or(Err(short()))?;
+    let block_len = usize::try_from(varint(&mut rest)?).map_err(|_| short())?;
+    let n_miniblocks = usize::try_from(varint(&mut rest)?).map_err(|_| short())?;
+    let n_packed = usize::try_from(varint(&mut rest)?).map_err(|_| short())?;
     let mut last = zigzag(varint(&mut rest)?);
     let miniblock_len = block_len.checked_div(n_miniblocks).unwrap_or(0);
     let is_valid = miniblock_len > 0 && miniblock_len.is_multiple_of(32) && n_packed == n_values;
@@ -199,7 +199,7 @@ fn length(value: i64) -> Result<u32> {
     // Sums are of 32 bits in the file, and wrap around.
     #[expect(clippy::cast_possible_truncation, reason = "it is what the format asks for")]
     let value = value as i32;
-    u32::try_from(value).or(Err(damaged("a text has a negative length")))
+    u32::try_from(value).map_err(|_| damaged("a text has a negative length"))
 }
 
 /// Runs of one number, and numbers packed in groups of eight.
@@ -209,13 +209,13 @@ fn hybrid(bytes: &[u8], width: u32, n_values: usize) -> Result<Vec<u32>> {
     let mut keys = Vec::with_capacity(n_values);
     while keys.len() < n_values {
         let header = varint(&mut rest)?;
-        let n = usize::try_from(header >> 1).or(Err(short()))?;
+        let n = usize::try_from(header >> 1).map_err(|_| short())?;
         let n_left = n_values - keys.len();
         if header & 1 == 0 {
             let (key, after) = rest.split_at_checked(n_key_bytes).ok_or_else(short)?;
             rest = after;
             let key = key.iter().rev().fold(0, |key, byte| key << 8 | u64::from(*byte));
-            let key = u32::try_from(key).or(Err(damaged("a key is too great")))?;
+            let key = u32::try_from(key).map_err(|_| damaged("a key is too great"))?;
             if n == 0 {
                 return Err(damaged("a run of no keys"));
             }

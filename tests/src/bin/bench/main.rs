@@ -6,6 +6,7 @@
 mod cap;
 mod dashboard;
 mod footprint;
+mod logs;
 mod measure;
 mod queries;
 mod scale;
@@ -25,8 +26,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Suite {
-    /// Load samples and lines over HTTP, settle, ask; CPU, bytes and memory of each.
+    /// Load samples over HTTP, settle, ask; CPU, bytes and memory of each.
     Store(store::Args),
+    /// The same of log lines, beside ripgrep over the same lines in a file.
+    Logs(logs::Args),
     /// A homelab's pace: 10 hosts every 15 s and 100 lines a second; share of a core and memory.
     Footprint(footprint::Args),
     /// How the cost of a sample and of a point grows with ten times the hosts and the time.
@@ -41,6 +44,7 @@ enum Suite {
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().suite {
         Suite::Store(args) => store::run(&args).await,
+        Suite::Logs(args) => logs::run(&args).await,
         Suite::Footprint(args) => footprint::run(&args).await,
         Suite::Scale(args) => scale::run(&args).await,
         Suite::Start(args) => start::run(&args).await,

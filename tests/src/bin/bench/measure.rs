@@ -26,6 +26,16 @@ pub(crate) async fn settle(pid: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// CPU seconds of all processes that this one has waited for.
+pub(crate) fn children_cpu_s() -> anyhow::Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // The name, in parentheses, may hold anything.
+    let (_, fields) = stat.rsplit_once(") ").context("a stat without a name")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let [_, .., cutime, cstime] = fields.get(..15).context("a short stat")? else { return Ok(0.0) };
+    Ok((cutime.parse::<f64>()? + cstime.parse::<f64>()?) / 100.0)
+}
+
 /// Resident memory now and at its highest since [`forget_peak`], in MB (10^6 bytes).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {

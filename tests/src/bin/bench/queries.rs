@@ -29,6 +29,7 @@ enum Api {
     Loki {
         limit: u32,
     },
+    LokiInstant,
     /// Names or values of labels, or series; the query is `match[]`, if there is one.
     Labels {
         path: &'static str,
@@ -140,13 +141,53 @@ pub(crate) fn about_lines(span_s: i64) -> Vec<Question> {
             100,
             0,
         ),
+        ask(
+            "json, status >= 500, per 5 m by host",
+            "sum by (host) (count_over_time({unit=\"api.service\"} | json | status >= 500 [5m]))"
+                .to_owned(),
+            0,
+            300,
+        ),
         ask("count per 5 m by unit", format!("sum by (unit) (count_over_time({all}[5m]))"), 0, 300),
+        ask(
+            "volume: count per 1 m by level",
+            format!("sum by (level) (count_over_time({all}[1m]))"),
+            0,
+            60,
+        ),
+        ask(
+            "volume as Explore asks for it",
+            format!(
+                "sum by (level, detected_level) (count_over_time({all} | drop __error__ [1m]))"
+            ),
+            0,
+            60,
+        ),
         ask(
             "rate of errors by host",
             "sum by (host) (rate({level=\"err\"}[5m]))".to_owned(),
             0,
             300,
         ),
+        ask("bytes by unit per 5 m", format!("sum by (unit) (bytes_over_time({all}[5m]))"), 0, 300),
+        ask(
+            "logfmt, quantile of a duration per 5 m",
+            "quantile_over_time(0.95, {unit=\"worker.service\"} | logfmt \
+             | unwrap duration(duration) | __error__=\"\" [5m]) by (task)"
+                .to_owned(),
+            0,
+            300,
+        ),
+        Question {
+            name: "nginx pattern, topk of 5xx by path",
+            api: Api::LokiInstant,
+            query: format!(
+                "topk(10, sum by (path) (count_over_time({{unit=\"nginx.service\"}} | pattern \
+                 `<_> - <_> [<_>] \"<_> <path> <_>\" <status> <_>` | status >= 500 [{span_s}s])))"
+            ),
+            span_s: 0,
+            step_s: 0,
+        },
     ]
 }
 
@@ -214,7 +255,9 @@ impl Question {
         match self.api {
             Api::Labels { .. } if self.query.is_empty() => {}
             Api::Labels { .. } => params.push(("match[]", self.query.clone())),
-            Api::Prometheus | Api::Loki { .. } => params.push(("query", self.query.clone())),
+            Api::Prometheus | Api::Loki { .. } | Api::LokiInstant => {
+                params.push(("query", self.query.clone()))
+            }
         }
         params.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let (start, end) = ((end_s - self.span_s).to_string(), end_s.to_string());
@@ -224,13 +267,17 @@ impl Question {
                 "/api/v1/query"
             }
             Api::Prometheus => "/api/v1/query_range",
+            Api::LokiInstant => {
+                params.push(("time", end.clone()));
+                "/loki/api/v1/query"
+            }
             Api::Loki { limit } => {
                 params.push(("limit", limit.max(1).to_string()));
                 "/loki/api/v1/query_range"
             }
             Api::Labels { path } => path,
         };
-        if path != "/api/v1/query" {
+        if !path.ends_with("/query") {
             params.extend([("start", start), ("end", end)]);
             if self.step_s > 0 {
                 params.push(("step", self.step_s.to_string()));

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use skep_tests::{
     cpu_seconds,
-    load::{LineLoad, SERIES_PER_HOST, SampleLoad, Sender, Sent},
+    load::{SERIES_PER_HOST, SampleLoad, Sender, Sent},
 };
 use tokio::time::Instant;
 
 use crate::{
     dashboard,
     measure::{as_f64, forget_peak, last_minute, memory, settle, tree_bytes},
-    queries::{Cost, Question, about_lines, about_samples},
+    queries::{Cost, Question, about_samples},
     target::{Peer, Target},
 };
 
@@ -24,9 +24,6 @@ pub(crate) struct Args {
     /// How far the load reaches back, a scrape every 15 s.
     #[arg(long, default_value_t = 2.0)]
     hours: f64,
-    /// Log lines of 8 hosts over 6 hours; 0 for none.
-    #[arg(long, default_value_t = 10_000_000)]
-    lines: u64,
     /// Run this server too, on the samples, and print ratios.
     #[arg(long, value_name = "PEER")]
     against: Vec<Peer>,
@@ -44,10 +41,8 @@ pub(crate) struct Args {
     dir: PathBuf,
 }
 
-const LINE_SPAN_S: i64 = 6 * 3_600;
-
 /// What loading gave.
-struct Loaded {
+pub(crate) struct Loaded {
     unit: &'static str,
     n_items: u64,
     per_cpu_s: f64,
@@ -90,7 +85,6 @@ fn span_s(load: &SampleLoad) -> i64 {
     i64::from(load.scrapes) * load.interval_ms / 1_000
 }
 
-/// Samples into one server, lines into another, so that each has its own figures.
 async fn load_ours(args: &Args, samples: &SampleLoad, end_s: i64) -> anyhow::Result<Loaded> {
     let dir = tempfile::tempdir_in(&args.dir)?;
     let mut target = Target::ours(dir.path(), &args.settings).await?;
@@ -99,26 +93,6 @@ async fn load_ours(args: &Args, samples: &SampleLoad, end_s: i64) -> anyhow::Res
     let loaded = load_samples(&target, samples, &data).await?;
     print_loaded(target.name(), &loaded);
     print_all_costs(args, &mut target, &data, &about_samples(span_s(samples)), end_s).await?;
-    target.stop().await?;
-    if args.lines == 0 {
-        return Ok(loaded);
-    }
-    let dir = tempfile::tempdir_in(&args.dir)?;
-    let mut target = Target::ours(dir.path(), &args.settings).await?;
-    let lines = LineLoad {
-        hosts: 8,
-        lines: args.lines,
-        span_ns: LINE_SPAN_S * 1_000_000_000,
-        end_ns: end_s * 1_000_000_000,
-        seed: args.seed,
-    };
-    let data = dir.path().join("server");
-    let loaded_lines = load_lines(&target, &lines, &data).await?;
-    print_loaded(target.name(), &loaded_lines);
-    let questions = about_lines(LINE_SPAN_S);
-    print_costs(&target, &questions, end_s, false).await?;
-    target.restart_cold(&data).await?;
-    print_costs(&target, &questions, end_s, true).await?;
     target.stop().await?;
     Ok(loaded)
 }
@@ -136,27 +110,20 @@ async fn load_samples(target: &Target, load: &SampleLoad, dir: &Path) -> anyhow:
     before.finish(target, "sample", sent, dir).await
 }
 
-async fn load_lines(target: &Target, load: &LineLoad, dir: &Path) -> anyhow::Result<Loaded> {
-    println!("{}: {} lines of {} hosts", target.name(), load.lines, load.hosts);
-    let before = Before::take(target)?;
-    let sent = Sender::full_speed(&target.url()).lines(load).await?;
-    before.finish(target, "line", sent, dir).await
-}
-
 /// Taken before a load, to tell what it cost.
-struct Before {
+pub(crate) struct Before {
     cpu_s: f64,
     started: Instant,
 }
 
 impl Before {
-    fn take(target: &Target) -> anyhow::Result<Self> {
+    pub(crate) fn take(target: &Target) -> anyhow::Result<Self> {
         forget_peak(target.pid());
         Ok(Self { cpu_s: cpu_seconds(target.pid())?, started: Instant::now() })
     }
 
     /// Once everything is written out and merged.
-    async fn finish(
+    pub(crate) async fn finish(
         self,
         target: &Target,
         unit: &'static str,
@@ -185,7 +152,7 @@ impl Before {
     }
 }
 
-fn print_loaded(name: &str, it: &Loaded) {
+pub(crate) fn print_loaded(name: &str, it: &Loaded) {
     let unit = it.unit;
     println!(
         "  {name}: {:.0} {unit}s per CPU-second, {:.3} bytes a {unit}, {:.0} MB at most, {:.0} MB \
@@ -218,7 +185,7 @@ async fn print_all_costs(
     Ok(())
 }
 
-async fn print_costs(
+pub(crate) async fn print_costs(
     target: &Target,
     questions: &[Question],
     end_s: i64,
