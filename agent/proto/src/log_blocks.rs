@@ -81,6 +81,8 @@ pub struct LogBlockInfo {
     pub ids: (i64, i64),
     /// Oldest and newest, in nanoseconds.
     pub ts: (i64, i64),
+    /// Blocks of one source have no entry twice.
+    pub source: usize,
     /// Times (ends included) at which blocks of another source may hold the same entries: what
     /// comes twice counts once.
     pub shared: Option<(i64, i64)>,

@@ -178,7 +178,7 @@ impl RangeCollector {
     ) -> Result<(), QueryError> {
         let Some((first, last)) = self.windows.steps_of(ts.0) else { return Ok(()) };
         let verdict = known.test(value);
-        if verdict == Verdict::Drop {
+        if verdict == Verdict::Drop || !self.pipeline.has_needles_in(known, value) {
             return Ok(());
         }
         if verdict == Verdict::Keep

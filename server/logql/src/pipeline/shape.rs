@@ -7,6 +7,7 @@
 //! What is taken for granted is that a parser treats all words alike that begin alike, which is
 //! true of `json`, `logfmt` and most of `pattern`; the others are run line by line.
 
+use memchr::memmem::Finder;
 use skep_proto::{
     TEMPLATE_VALUES,
     names::{LOG_ERROR, LOG_ERROR_DETAILS},
@@ -40,6 +41,9 @@ pub struct Known {
     labels: Vec<(String, Text)>,
     /// `__error__` and its details.
     error: Option<(String, String)>,
+    /// Line filters that a line passes if one of its values does, by their stages.
+    needles: Vec<usize>,
+    n_values: usize,
     /// What label filters ask of values, in their order.
     tests: Vec<ValueTest>,
     /// The stages behind the parsers.
@@ -109,6 +113,18 @@ impl Known {
             }
         }
         !self.ends_in_word || is_word(value(TEMPLATE_VALUES - 1))
+    }
+
+    /// Whether no line of some passes, whose values are all in columns of which the bits are set
+    /// where [`Pipeline::columns_with_needles`] found something.
+    pub fn is_ruled_out(&self, found: &[u8]) -> bool {
+        let own = u8::MAX >> (TEMPLATE_VALUES - self.n_values.clamp(1, TEMPLATE_VALUES));
+        self.needles.iter().any(|it| found.get(*it).is_some_and(|it| it & own == 0))
+    }
+
+    /// Whether it asks for [`Pipeline::columns_with_needles`].
+    pub fn has_needles(&self) -> bool {
+        !self.needles.is_empty()
     }
 
     /// What the label filters behind the parsers say of such a line.
@@ -194,6 +210,34 @@ fn is_joint(byte: u8) -> bool {
 }
 
 impl Pipeline {
+    /// For each line filter, in which columns of values one of its texts is: a bit for each. `text`
+    /// is all of a column's values, one behind the other.
+    pub fn columns_with_needles<'v>(&self, text: impl Fn(usize) -> &'v str) -> Vec<u8> {
+        let columns = |stage: &Stage| {
+            let Stage::LineFilter(filter) = stage else { return 0 };
+            let finders: Vec<_> =
+                filter.alternatives.iter().map(|it| Finder::new(it.text.as_bytes())).collect();
+            (0..TEMPLATE_VALUES).fold(0, |bits, at| {
+                let text = text(at).as_bytes();
+                bits | u8::from(finders.iter().any(|it| it.find(text).is_some())) << at
+            })
+        };
+        self.ast.iter().map(columns).collect()
+    }
+
+    /// Whether a known line passes the line filters that its values answer.
+    pub fn has_needles_in<'v>(
+        &self,
+        known: &Known,
+        value: impl Fn(usize) -> &'v str + Copy,
+    ) -> bool {
+        known.needles.iter().all(|at| match self.ast.get(*at) {
+            Some(Stage::LineFilter(filter)) => (0..known.n_values)
+                .any(|at| filter.alternatives.iter().any(|it| value(at).contains(&it.text))),
+            _ => true,
+        })
+    }
+
     /// What it makes of lines of this template. `labels` are those of the stream: names that it
     /// has make a difference, their values do not.
     pub fn shape(&self, template: &str, labels: &mut LineLabels) -> Shape {
@@ -295,12 +339,14 @@ impl Prober<'_> {
     fn shape(&self, labels: &mut LineLabels) -> Shape {
         let stages = &self.pipeline.ast;
         let mut n_parsers = 0;
+        let mut needles = Vec::new();
         let mut first_filter = stages.len();
         for (at, stage) in stages.iter().enumerate() {
             match stage {
                 Stage::LineFilter(filter) => match self.line_filter(filter) {
                     Verdict::Drop => return Shape::Never,
                     Verdict::Keep => {}
+                    Verdict::Unsure if is_of_words(filter) => needles.push(at),
                     Verdict::Unsure => return Shape::Unknown,
                 },
                 Stage::Json | Stage::Logfmt { .. } | Stage::Pattern(_)
@@ -315,7 +361,12 @@ impl Prober<'_> {
             }
         }
         match self.known(n_parsers, labels) {
-            Some(known) => self.with_filters(known, n_parsers, labels),
+            Some(mut known) => {
+                if !needles.is_empty() {
+                    known.values |= u8::MAX >> (TEMPLATE_VALUES - known.n_values.max(1));
+                }
+                self.with_filters(Known { needles, ..known }, n_parsers, labels)
+            }
             None => Shape::Unknown,
         }
     }
@@ -344,6 +395,8 @@ impl Prober<'_> {
         let mut known = Known {
             labels: Vec::new(),
             error: None,
+            needles: Vec::new(),
+            n_values,
             tests: Vec::new(),
             stages: Vec::new(),
             are_answered: true,
@@ -554,6 +607,14 @@ impl Prober<'_> {
             _ => Verdict::Unsure,
         }
     }
+}
+
+/// Whether it asks for texts that lie in one value if they do not lie in the template: made of what
+/// words are made of, while something else is around every value.
+fn is_of_words(filter: &LineFilter) -> bool {
+    let is_word = |it: &u8| it.is_ascii_alphanumeric() || is_joint(*it);
+    filter.op == LineOp::Contains
+        && filter.alternatives.iter().all(|it| !it.is_ip && it.text.as_bytes().iter().all(is_word))
 }
 
 fn is_error(name: &str) -> bool {

@@ -11,7 +11,7 @@ use std::{
 use arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
 use skep_logql::{
-    Direction, LogCollector, LogScan,
+    Direction, LogCollector, LogScan, Pipeline,
     pipeline::{Shape, Verdict},
 };
 use skep_proto::{LogBlock, LogBlockInfo, LogColumns, TimestampNs};
@@ -40,7 +40,7 @@ pub(super) fn run(scan: &LogScan, mut walk: Walk) -> Result<RecordBatch, DataFus
     let worst =
         if pipeline.keeps_all() { worst_wanted(scan, &order, &mut walk, &mut kept)? } else { None };
     let has_filters = !pipeline.keeps_all();
-    let mut collector = LogCollector::new(scan, pipeline);
+    let mut collector = LogCollector::new(scan, Arc::clone(&pipeline));
     let mut shapes = Shapes::default();
     let mut line = String::new();
     for (at, info) in order {
@@ -55,7 +55,7 @@ pub(super) fn run(scan: &LogScan, mut walk: Walk) -> Result<RecordBatch, DataFus
         };
         let mut wanted = match wanted {
             Some(wanted) => wanted,
-            None => walk.unseen(&mut block, &info)?,
+            None => walk.unseen(at, &mut block, &info)?,
         };
         if let Some(worst) = worst {
             wanted.iter_mut().for_each(|it| *it = not_worse(scan, &block.ts, it.clone(), worst));
@@ -75,7 +75,7 @@ pub(super) fn run(scan: &LogScan, mut walk: Walk) -> Result<RecordBatch, DataFus
             collector.set_stream(&labels);
             if has_filters {
                 shapes.set_stream(id, &labels);
-                prepare(&mut block, rows.clone(), &mut shapes, &mut collector)?;
+                prepare(&mut block, rows.clone(), &mut shapes, &mut collector, &pipeline)?;
             }
             let ordered: &mut dyn Iterator<Item = usize> = match scan.direction {
                 Direction::Backward => &mut rows.rev(),
@@ -87,7 +87,7 @@ pub(super) fn run(scan: &LogScan, mut walk: Walk) -> Result<RecordBatch, DataFus
                     break;
                 }
                 n_lines += 1;
-                if has_filters && is_dropped(&block, row, &mut shapes) {
+                if has_filters && is_dropped(&block, row, &mut shapes, &pipeline) {
                     continue;
                 }
                 block
@@ -112,27 +112,33 @@ fn prepare(
     rows: Range<usize>,
     shapes: &mut Shapes,
     collector: &mut LogCollector,
+    pipeline: &Pipeline,
 ) -> Result<(), DataFusionError> {
     block.load(LogColumns { templates: true, ..LogColumns::NONE }).map_err(read_failed)?;
     let Some(templates) = block.data().templates.as_ref().filter(|it| it.is_dictionary) else {
         return Ok(());
     };
     let columns = shapes.prepare(templates, rows, |template| collector.shape(template));
-    block.load(columns).map_err(read_failed)
+    block.load(columns).map_err(read_failed)?;
+    shapes.rule_out(block.data(), pipeline);
+    Ok(())
 }
 
 /// Whether template and values tell that the line does not pass.
-fn is_dropped(block: &LogBlock, row: usize, shapes: &mut Shapes) -> bool {
+fn is_dropped(block: &LogBlock, row: usize, shapes: &mut Shapes, pipeline: &Pipeline) -> bool {
     let data = block.data();
     let Some(templates) = data.templates.as_ref().filter(|it| it.is_dictionary) else {
         return false;
     };
     let slot = templates.keys.get(row).and_then(|it| shapes.slot(*it));
-    match slot.and_then(|it| it.shape.as_deref()) {
+    let Some(slot) = slot else { return false };
+    match slot.shape.as_deref() {
         Some(Shape::Never) => true,
+        Some(_) if slot.is_ruled_out => true,
         Some(Shape::Known(known)) => {
             let value = |at| data.value(at, row);
-            known.fits(value) && known.test(value) == Verdict::Drop
+            !pipeline.has_needles_in(known, value)
+                || known.fits(value) && known.test(value) == Verdict::Drop
         }
         Some(Shape::Unknown) | None => false,
     }
@@ -156,7 +162,7 @@ fn worst_wanted(
             break;
         }
         let mut block = walk.read(*at, best.len() * size_of::<i64>())?;
-        let wanted = walk.unseen(&mut block, info)?;
+        let wanted = walk.unseen(*at, &mut block, info)?;
         for rows in &wanted {
             let mut ranks =
                 block.ts.get(rows.clone()).unwrap_or_default().iter().map(|it| rank(*it));

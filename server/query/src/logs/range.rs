@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
-use skep_logql::{RangeCollector, RangeLeaf, RangeLimits, pipeline::Shape};
+use skep_logql::{Pipeline, RangeCollector, RangeLeaf, RangeLimits, pipeline::Shape};
 use skep_proto::{LogBlock, LogColumns, TimestampNs};
 
 use super::{
@@ -24,14 +24,15 @@ pub(super) fn run(
     let limits =
         RangeLimits { n_series_max: limits.n_series_max, n_samples_max: limits.n_samples_max };
     let mut lines = Lines {
-        collector: RangeCollector::new(leaf, pipeline, limits),
+        collector: RangeCollector::new(leaf, Arc::clone(&pipeline), limits),
+        pipeline,
         shapes: Shapes::default(),
         read: Read::default(),
     };
     for at in 0..walk.infos().len() {
         let Some(info) = walk.infos().get(at).copied() else { break };
         let mut block = walk.read(at, lines.collector.n_bytes())?;
-        for rows in walk.unseen(&mut block, &info)? {
+        for rows in walk.unseen(at, &mut block, &info)? {
             let Some(&id) = block.ids.get(rows.start) else { continue };
             let Some(labels) = walk.labels(id) else { continue };
             walk.note_lines(rows.len());
@@ -46,6 +47,7 @@ pub(super) fn run(
 
 struct Lines {
     collector: RangeCollector,
+    pipeline: Arc<Pipeline>,
     shapes: Shapes,
     read: Read,
 }
@@ -133,6 +135,7 @@ impl Lines {
             self.shapes.prepare(templates, rows.clone(), |template| collector.shape(template));
         let line_bytes = self.collector.counts_bytes();
         block.load(LogColumns { line_bytes, ..columns }).map_err(read_failed)?;
+        self.shapes.rule_out(block.data(), &self.pipeline);
         let mut line = String::new();
         for row in rows {
             let (data, Some(&ts)) = (block.data(), block.ts.get(row)) else { continue };
@@ -140,6 +143,7 @@ impl Lines {
             let Some(slot) = key.and_then(|it| self.shapes.slot(*it)) else { continue };
             match slot.shape.as_deref() {
                 Some(Shape::Never) => {}
+                Some(_) if slot.is_ruled_out => {}
                 Some(Shape::Known(known)) if known.fits(|at| data.value(at, row)) => {
                     let metadata = needs_metadata.then(|| data.metadata(row));
                     self.collector

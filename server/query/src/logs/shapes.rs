@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
-use skep_logql::pipeline::Shape;
-use skep_proto::{Labels, LogColumns, TextColumn, Texts};
+use skep_logql::{Pipeline, pipeline::Shape};
+use skep_proto::{Labels, LogColumnData, LogColumns, TextColumn, Texts};
 
 /// Finding out what a template's lines have costs as much as reading some of them.
 const LINES_MIN: u32 = 16;
@@ -13,7 +13,7 @@ const TEMPLATES_MAX: usize = 65_536;
 /// The shapes of templates by the names of labels that a stream has, which make a difference.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
-    by_names: HashMap<String, HashMap<Box<str>, Arc<Shape>>>,
+    by_names: HashMap<String, HashMap<Box<str>, Template>>,
     n_templates: usize,
     /// Of the current stream.
     names: String,
@@ -24,11 +24,20 @@ pub(super) struct Shapes {
     touched: Vec<u32>,
 }
 
+/// A template, whatever dictionary it is in.
+#[derive(Debug, Default)]
+struct Template {
+    n_lines: u32,
+    shape: Option<Arc<Shape>>,
+}
+
 /// A template of a dictionary.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Slot {
     /// `None` where its lines are to be read.
     pub(super) shape: Option<Arc<Shape>>,
+    /// None of its lines that were prepared last passes.
+    pub(super) is_ruled_out: bool,
     /// Where its lines of this stream go.
     pub(super) series: Option<usize>,
     n_lines: u32,
@@ -52,7 +61,8 @@ impl Shapes {
         }
     }
 
-    /// Finds out about the templates of these rows; says which columns are needed for them.
+    /// Finds out about the templates of these rows; says which columns are needed for them. Then
+    /// comes [`Self::rule_out`].
     pub(super) fn prepare(
         &mut self,
         templates: &TextColumn,
@@ -74,18 +84,21 @@ impl Shapes {
         }
         let mut columns = LogColumns { templates: true, ..LogColumns::NONE };
         let known = self.by_names.entry(self.names.clone()).or_default();
-        for key in self.touched.drain(..) {
+        for &key in &self.touched {
             let Some(slot) = self.slots.get_mut(key as usize) else { continue };
             let n_lines = std::mem::take(&mut slot.n_lines);
             if slot.shape.is_none() {
                 let text = self.dictionary.get(key as usize);
-                slot.shape = known.get(text).map(Arc::clone);
-                let is_worth_it = n_lines >= LINES_MIN && self.n_templates < TEMPLATES_MAX;
-                if slot.shape.is_none() && is_worth_it {
-                    let found = Arc::new(shape(text));
-                    known.insert(text.into(), Arc::clone(&found));
+                if !known.contains_key(text) && self.n_templates < TEMPLATES_MAX {
+                    known.insert(text.into(), Template::default());
                     self.n_templates += 1;
-                    slot.shape = Some(found);
+                }
+                if let Some(template) = known.get_mut(text) {
+                    template.n_lines = template.n_lines.saturating_add(n_lines);
+                    if template.shape.is_none() && template.n_lines >= LINES_MIN {
+                        template.shape = Some(Arc::new(shape(text)));
+                    }
+                    slot.shape = template.shape.clone();
                 }
             }
             columns.values |= match slot.shape.as_deref() {
@@ -95,6 +108,27 @@ impl Shapes {
             };
         }
         columns
+    }
+
+    /// Looks for the texts of line filters in the values of the rows that were prepared, all at
+    /// once.
+    pub(super) fn rule_out(&mut self, data: &LogColumnData, pipeline: &Pipeline) {
+        let mut found = None;
+        for key in self.touched.drain(..) {
+            let Some(slot) = self.slots.get_mut(key as usize) else { continue };
+            slot.is_ruled_out = false;
+            if let Some(Shape::Known(known)) = slot.shape.as_deref()
+                && known.has_needles()
+            {
+                let found = found.get_or_insert_with(|| {
+                    let text = |at: usize| {
+                        data.values.get(at).and_then(Option::as_ref).map_or("", Texts::text)
+                    };
+                    pipeline.columns_with_needles(text)
+                });
+                slot.is_ruled_out = known.is_ruled_out(found);
+            }
+        }
     }
 
     pub(super) fn slot(&mut self, key: u32) -> Option<&mut Slot> {

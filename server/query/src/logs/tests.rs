@@ -78,13 +78,14 @@ impl LogTable for Lines {
             }
         }
         blocks.retain(|it| !it.is_empty());
-        let info = |rows: &Source| LogBlockInfo {
+        let info = |(at, rows): (usize, &Source)| LogBlockInfo {
+            source: at,
             n_rows: rows.len(),
             ids: (rows[0].0, rows[0].0),
             ts: (rows[0].1, rows[rows.len() - 1].1),
             shared: Some((i64::MIN, i64::MAX)),
         };
-        let infos = blocks.iter().map(info).collect();
+        let infos = blocks.iter().enumerate().map(info).collect();
         Box::pin(async { Ok(Arc::new(Blocks(blocks, infos)) as Arc<dyn LogBlocks>) })
     }
 }

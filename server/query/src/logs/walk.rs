@@ -1,7 +1,7 @@
 //! From block to block: what all leaves do with them.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher as _, Hasher as _, RandomState},
     ops::Range,
     sync::{
@@ -52,7 +52,9 @@ pub(super) struct Walk {
     streams: Streams,
     memory: MemoryReservation,
     canceled: Arc<AtomicBool>,
-    /// Entries of times that several sources have: stream, time, hash of the rest.
+    /// By stream: rows that other sources may have, too.
+    runs: HashMap<i64, Vec<Run>>,
+    /// Entries that several sources may have: stream, time, hash of the rest.
     seen: HashSet<(i64, i64, u64)>,
     hasher: RandomState,
     n_blocks: Count,
@@ -77,6 +79,7 @@ impl Walk {
             streams,
             memory,
             canceled,
+            runs: HashMap::new(),
             seen: HashSet::new(),
             hasher: RandomState::new(),
             n_blocks: counter("blocks_read"),
@@ -120,43 +123,104 @@ impl Walk {
     /// The block's wanted rows but those that another source gave before.
     pub(super) fn unseen(
         &mut self,
+        at: usize,
         block: &mut LogBlock,
         info: &LogBlockInfo,
     ) -> Result<Vec<Range<usize>>, DataFusionError> {
-        let rows = std::mem::take(&mut block.wanted);
-        let Some((first, last)) = info.shared else { return Ok(rows) };
-        let mut unseen = Vec::with_capacity(rows.len());
-        let mut line = String::new();
-        for rows in rows {
+        let wanted = std::mem::take(&mut block.wanted);
+        let Some((first, last)) = info.shared else { return Ok(wanted) };
+        let mut unseen = Vec::with_capacity(wanted.len());
+        for rows in wanted {
             let times = block.ts.get(rows.clone()).unwrap_or_default();
             let from = rows.start + times.partition_point(|it| *it < first);
             let to = rows.start + times.partition_point(|it| *it <= last);
-            if from < to {
-                block
-                    .load(LogColumns { metadata: true, ..LogColumns::LINES })
-                    .map_err(read_failed)?;
-            }
-            let mut start = rows.start;
-            for row in from..to {
-                let mut hasher = self.hasher.build_hasher();
-                hasher.write(block.data().line(row, &mut line).as_bytes());
-                for (name, value) in block.data().metadata(row) {
-                    hasher.write_u8(0xff);
-                    hasher.write(name.as_bytes());
-                    hasher.write_u8(0xff);
-                    hasher.write(value.as_bytes());
+            let run = Run::new(at, info.source, block, from..to);
+            let Some(mut run) = run else {
+                unseen.push(rows);
+                continue;
+            };
+            if self.compare_with_others(&run)? {
+                run.is_compared = true;
+                let mut start = rows.start;
+                for (row, entry) in (from..to).zip(self.entries(block, from..to)?) {
+                    if !self.seen.insert(entry) {
+                        unseen.push(start..row);
+                        start = row + 1;
+                    }
                 }
-                let (Some(id), Some(ts)) = (block.ids.get(row), block.ts.get(row)) else {
-                    continue;
-                };
-                if !self.seen.insert((*id, *ts, hasher.finish())) {
-                    unseen.push(start..row);
-                    start = row + 1;
-                }
+                unseen.push(start..rows.end);
+            } else {
+                unseen.push(rows);
             }
-            unseen.push(start..rows.end);
+            self.runs.entry(run.id).or_default().push(run);
         }
         unseen.retain(|it| !it.is_empty());
         Ok(unseen)
+    }
+
+    /// Whether another source gave entries of the same stream and times; these are then among
+    /// those that were seen.
+    fn compare_with_others(&mut self, run: &Run) -> Result<bool, DataFusionError> {
+        let Some(mut before) = self.runs.remove(&run.id) else { return Ok(false) };
+        let mut may_be_twice = false;
+        for other in &mut before {
+            let is_apart = other.ts.1 < run.ts.0 || run.ts.1 < other.ts.0;
+            if other.source == run.source || is_apart {
+                continue;
+            }
+            may_be_twice = true;
+            if !other.is_compared {
+                other.is_compared = true;
+                let mut block = self.blocks.read(other.at).map_err(read_failed)?;
+                let entries = self.entries(&mut block, other.rows.clone())?;
+                self.seen.extend(entries);
+            }
+        }
+        self.runs.insert(run.id, before);
+        Ok(may_be_twice)
+    }
+
+    /// What tells these rows from all others.
+    fn entries(
+        &self,
+        block: &mut LogBlock,
+        rows: Range<usize>,
+    ) -> Result<Vec<(i64, i64, u64)>, DataFusionError> {
+        block.load(LogColumns { metadata: true, ..LogColumns::LINES }).map_err(read_failed)?;
+        let mut line = String::new();
+        let entry = |row: usize| {
+            let mut hasher = self.hasher.build_hasher();
+            hasher.write(block.data().line(row, &mut line).as_bytes());
+            for (name, value) in block.data().metadata(row) {
+                hasher.write_u8(0xff);
+                hasher.write(name.as_bytes());
+                hasher.write_u8(0xff);
+                hasher.write(value.as_bytes());
+            }
+            let (id, ts) = (block.ids.get(row), block.ts.get(row));
+            (id.copied().unwrap_or_default(), ts.copied().unwrap_or_default(), hasher.finish())
+        };
+        Ok(rows.map(entry).collect())
+    }
+}
+
+/// Rows of a stream that lie in times which several sources have.
+#[derive(Debug)]
+struct Run {
+    at: usize,
+    source: usize,
+    id: i64,
+    /// Oldest and newest.
+    ts: (i64, i64),
+    rows: Range<usize>,
+    /// Its entries are among those that were seen.
+    is_compared: bool,
+}
+
+impl Run {
+    fn new(at: usize, source: usize, block: &LogBlock, rows: Range<usize>) -> Option<Self> {
+        let times = block.ts.get(rows.clone())?;
+        let (id, ts) = (*block.ids.get(rows.start)?, (*times.first()?, *times.last()?));
+        Some(Self { at, source, id, ts, rows, is_compared: false })
     }
 }

@@ -42,6 +42,7 @@ pub(crate) struct LogWriter {
     file: PartFile,
     words: WordsWriter,
     bounds: Bounds,
+    n_rows: usize,
 }
 
 impl LogWriter {
@@ -53,7 +54,7 @@ impl LogWriter {
         let schema = Arc::clone(&schema::LOGS_FILE);
         let mut file = PartFile::create(path, schema, log_properties(lifetime), fs)?;
         file.note(VALUES_KEY, VALUES_ARE_WORDS.to_owned());
-        Ok(Self { file, words: WordsWriter::new(lifetime), bounds: Bounds::default() })
+        Ok(Self { file, words: WordsWriter::new(lifetime), bounds: Bounds::default(), n_rows: 0 })
     }
 
     pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
@@ -70,7 +71,15 @@ impl LogWriter {
         }
         let indexed = self.words.push(batch, &mut self.file);
         indexed.map_err(|error| self.file.io_error(error))?;
-        self.file.write(batch)
+        // A page ends behind a write that fills it: cut there, it is a page of the index of words.
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let n_rows = (PAGE_ROWS - self.n_rows % PAGE_ROWS).min(batch.num_rows() - start);
+            self.file.write(&batch.slice(start, n_rows))?;
+            self.n_rows += n_rows;
+            start += n_rows;
+        }
+        Ok(())
     }
 
     pub(crate) fn finish(mut self) -> Result<Written, EncodeError> {

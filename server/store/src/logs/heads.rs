@@ -41,6 +41,7 @@ impl HeadBlock {
             n_rows: self.rows.len(),
             ids: (self.id, self.id),
             ts: (ts(self.rows.first()), ts(self.rows.last())),
+            source: 0,
             shared: None,
         }
     }

@@ -7,6 +7,9 @@ use skep_proto::LogBlockInfo;
 
 /// Sets [`LogBlockInfo::shared`] of all blocks. Each source's are in order of their ids.
 pub(super) fn mark(sources: &mut [Vec<LogBlockInfo>]) {
+    for (source, blocks) in sources.iter_mut().enumerate() {
+        blocks.iter_mut().for_each(|it| it.source = source);
+    }
     let hulls: Vec<Option<LogBlockInfo>> = sources.iter().map(|it| hull(it)).collect();
     for at in 0..sources.len() {
         let Some(blocks) = sources.get(at) else { continue };
@@ -49,6 +52,7 @@ fn union(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
 fn hull(blocks: &[LogBlockInfo]) -> Option<LogBlockInfo> {
     let both = |one: LogBlockInfo, other: LogBlockInfo| LogBlockInfo {
         n_rows: one.n_rows + other.n_rows,
+        source: one.source,
         ids: union(one.ids, other.ids),
         ts: union(one.ts, other.ts),
         shared: None,
@@ -61,7 +65,7 @@ mod tests {
     use super::*;
 
     fn block(ids: (i64, i64), ts: (i64, i64)) -> LogBlockInfo {
-        LogBlockInfo { n_rows: 1, ids, ts, shared: None }
+        LogBlockInfo { n_rows: 1, ids, ts, source: 0, shared: None }
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl Block {
     fn info(&self) -> LogBlockInfo {
         match self {
             Self::Part { rows: BlockRows { n_rows, ids, ts, .. }, .. } => {
-                LogBlockInfo { n_rows: *n_rows, ids: *ids, ts: *ts, shared: None }
+                LogBlockInfo { n_rows: *n_rows, ids: *ids, ts: *ts, source: 0, shared: None }
             }
             Self::Head(block) => block.info(),
         }
