@@ -12,7 +12,7 @@ use super::Hints;
 /// Appended to a label taken from a line where the stream has one of that name.
 const DUPLICATE_SUFFIX: &str = "_extracted";
 /// Marks a line whose error was asked for, so that a metric query does not fail on it.
-const PRESERVE_ERROR: &str = "__preserve_error__";
+pub(super) const PRESERVE_ERROR: &str = "__preserve_error__";
 
 /// Where a label came from. A later one hides an earlier one of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +34,14 @@ pub struct LineLabels {
     has_error: bool,
     hints: Hints,
     n_required: usize,
+    scratch: Scratch,
+}
+
+/// Texts that a parser builds names in, kept so that a line costs no allocation.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Scratch {
+    pub(crate) name: String,
+    pub(crate) prefix: String,
 }
 
 #[derive(Debug, Clone)]
@@ -124,6 +132,18 @@ impl LineLabels {
 
     pub(crate) fn hints(&self) -> &Hints {
         &self.hints
+    }
+
+    /// Empty texts to build names in; [`Self::keep_scratch`] takes them back.
+    pub(crate) fn take_scratch(&mut self) -> Scratch {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.name.clear();
+        scratch.prefix.clear();
+        scratch
+    }
+
+    pub(crate) fn keep_scratch(&mut self, scratch: Scratch) {
+        self.scratch = scratch;
     }
 
     /// Whether the stream has a label of this name (even if a stage dropped it).
