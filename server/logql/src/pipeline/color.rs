@@ -17,10 +17,10 @@ impl DecolorizeStage {
 
 impl RunStage for DecolorizeStage {
     fn run(&self, line: &mut Line<'_>) -> bool {
-        if line.text.contains(['\u{1b}', '\u{9b}']) {
-            if let Cow::Owned(plain) = SEQUENCE.replace_all(&line.text, "") {
-                line.text = Cow::Owned(plain);
-            }
+        if line.text.contains(['\u{1b}', '\u{9b}'])
+            && let Cow::Owned(plain) = SEQUENCE.replace_all(&line.text, "")
+        {
+            line.text = Cow::Owned(plain);
         }
         true
     }
