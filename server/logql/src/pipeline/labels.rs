@@ -35,6 +35,8 @@ pub struct LineLabels {
     hints: Hints,
     n_required: usize,
     scratch: Scratch,
+    /// The last name that got a suffix; kept for its memory.
+    suffixed: String,
 }
 
 /// Texts that a parser builds names in, kept so that a line costs no allocation.
@@ -88,8 +90,7 @@ impl LineLabels {
                 LOG_ERROR => self.set_error(value),
                 LOG_ERROR_DETAILS => self.set_error_details(value),
                 _ if self.base_has(name) => {
-                    let name = format!("{name}{DUPLICATE_SUFFIX}");
-                    self.set(Category::Metadata, &name, value);
+                    self.with_suffix(name, |it, name| it.set(Category::Metadata, name, value));
                 }
                 _ => self.set(Category::Metadata, name, value),
             }
@@ -100,8 +101,7 @@ impl LineLabels {
     /// the parser should go on.
     pub(crate) fn extract(&mut self, name: &str, value: &str) -> bool {
         if self.base_has(name) {
-            let suffixed = format!("{name}{DUPLICATE_SUFFIX}");
-            return self.extract_as(&suffixed, value);
+            return self.with_suffix(name, |it, name| it.extract_as(name, value));
         }
         self.extract_as(name, value)
     }
@@ -109,10 +109,21 @@ impl LineLabels {
     /// The same, but the last value of a line counts.
     pub(crate) fn extract_last(&mut self, name: &str, value: &str) {
         if self.base_has(name) {
-            self.set(Category::Parsed, &format!("{name}{DUPLICATE_SUFFIX}"), value);
+            self.with_suffix(name, |it, name| it.set(Category::Parsed, name, value));
         } else {
             self.set(Category::Parsed, name, value);
         }
+    }
+
+    /// Calls `then` with the name a label gets where the stream has one of its own.
+    fn with_suffix<T>(&mut self, name: &str, then: impl FnOnce(&mut Self, &str) -> T) -> T {
+        let mut suffixed = std::mem::take(&mut self.suffixed);
+        suffixed.clear();
+        suffixed.push_str(name);
+        suffixed.push_str(DUPLICATE_SUFFIX);
+        let result = then(self, &suffixed);
+        self.suffixed = suffixed;
+        result
     }
 
     fn extract_as(&mut self, name: &str, value: &str) -> bool {
