@@ -1,6 +1,6 @@
 //! The labels of one line: the stream's, the line's metadata, and what stages took out of it.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 use skep_proto::{
     Labels,
@@ -13,6 +13,9 @@ use super::Hints;
 const DUPLICATE_SUFFIX: &str = "_extracted";
 /// Marks a line whose error was asked for, so that a metric query does not fail on it.
 pub(super) const PRESERVE_ERROR: &str = "__preserve_error__";
+
+/// Beyond so many labels one is found by its hash: a line may have a hundred thousand fields.
+const FEW: usize = 64;
 
 /// Where a label came from. A later one hides an earlier one of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +30,8 @@ pub enum Category {
 pub struct LineLabels {
     text: String,
     slots: Vec<Slot>,
+    /// The last slot of each name; kept only while there are more than [`FEW`].
+    by_name: HashMap<Box<str>, usize>,
     /// How much of `text` and `slots` the stream's labels are; a reset goes back to there.
     base: (usize, usize),
     error: String,
@@ -63,6 +68,7 @@ impl LineLabels {
     pub fn set_stream(&mut self, stream: &Labels) {
         self.text.clear();
         self.slots.clear();
+        self.by_name.clear();
         for (name, value) in stream.iter() {
             self.push(Category::Stream, name, value);
         }
@@ -74,6 +80,7 @@ impl LineLabels {
     pub fn reset(&mut self) {
         self.text.truncate(self.base.0);
         self.slots.truncate(self.base.1);
+        self.by_name.clear();
         for slot in &mut self.slots {
             slot.is_live = true;
         }
@@ -184,11 +191,7 @@ impl LineLabels {
     }
 
     pub(crate) fn set(&mut self, category: Category, name: &str, value: &str) {
-        let found = self
-            .slots
-            .iter()
-            .position(|it| it.is_live && self.text.get(it.name.clone()) == Some(name));
-        if let Some(found) = found
+        if let Some(found) = self.position(name)
             && let Some(slot) = self.slots.get_mut(found)
         {
             if slot.category > category {
@@ -206,6 +209,18 @@ impl LineLabels {
         self.text.push_str(value);
         let end = self.text.len();
         self.slots.push(Slot { name: start..middle, value: middle..end, category, is_live: true });
+        if self.slots.len() > FEW {
+            self.index();
+        }
+    }
+
+    /// Adds to [`Self::by_name`] the slots that it lacks: all of them at first, then each new one.
+    fn index(&mut self) {
+        let from = if self.by_name.is_empty() { 0 } else { self.slots.len() - 1 };
+        for (at, slot) in self.slots.iter().enumerate().skip(from) {
+            let name = self.text.get(slot.name.clone()).unwrap_or_default();
+            self.by_name.insert(name.into(), at);
+        }
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
@@ -290,7 +305,16 @@ impl LineLabels {
     }
 
     fn find(&self, name: &str) -> Option<&Slot> {
-        self.slots.iter().find(|it| it.is_live && self.name_of(it) == name)
+        self.position(name).and_then(|it| self.slots.get(it))
+    }
+
+    /// A live slot is the last one of its name.
+    fn position(&self, name: &str) -> Option<usize> {
+        if self.slots.len() <= FEW {
+            return self.slots.iter().position(|it| it.is_live && self.name_of(it) == name);
+        }
+        let at = *self.by_name.get(name)?;
+        self.slots.get(at).is_some_and(|it| it.is_live).then_some(at)
     }
 
     fn name_of(&self, slot: &Slot) -> &str {
@@ -357,6 +381,28 @@ mod tests {
         assert!(labels.is_base());
         assert_eq!(labels.get("app"), Some("web"));
         assert_eq!(labels.get(LOG_ERROR), None);
+    }
+
+    #[test]
+    fn many_labels_are_found_as_few_are() {
+        let mut labels = base();
+        for i in 0..3 * FEW {
+            assert!(!labels.has(&format!("k{i}")));
+            labels.extract(&format!("k{i}"), &i.to_string());
+            labels.extract(&format!("k{}", i / 2), "hidden by the first one");
+            assert_eq!(labels.get(&format!("k{}", i / 2)), Some((i / 2).to_string().as_str()));
+        }
+        labels.remove("k7");
+        assert_eq!(labels.get("k7"), None);
+        labels.set(Category::Parsed, "k7", "again");
+        assert_eq!(labels.get("k7"), Some("again"));
+        assert_eq!((labels.get("app"), labels.get("k170")), (Some("web"), Some("170")));
+        assert_eq!(labels.iter().count(), 2 + 3 * FEW);
+        labels.reset();
+        assert!(labels.is_base());
+        assert!(!labels.has("k7"));
+        labels.extract("k7", "x");
+        assert_eq!(labels.iter().count(), 3);
     }
 
     #[test]
