@@ -1,3 +1,5 @@
+//! Whoever follows log lines, against a store on a disk.
+
 use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use arrow::{
