@@ -3,7 +3,10 @@
 //! The bytes of lines are counted. Metadata would have to be read for it, so beyond the newest
 //! lines it is taken to be the same share of each stream's bytes as among those.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use skep_logql::{
     Direction, EntryLabels, LogScan, LogStream, QueryError, RangeLeaf, Storage as _, ast::RangeOp,
@@ -159,11 +162,25 @@ impl Volumes {
     /// Adds what metadata takes, by the newest lines; exactly where these are all.
     fn add_metadata(&mut self, newest: &[LogStream], buckets: &[VolumeBucket]) {
         let n_lines: usize = newest.iter().map(|it| it.entries.len()).sum();
+        let mut texts: HashSet<(usize, &str)> = HashSet::new();
         let mut shares: HashMap<usize, Share> = HashMap::new();
         let mut of_all = Share::default();
         for LogStream { labels, entries } in newest {
             let Some(&at) = self.by_labels.get(&stream_labels(labels)) else { continue };
             let pair_bytes = float(labels.metadata.len()) * PAIR_BYTES;
+            // A chunk has each text once; it is counted where it came first.
+            let mut new_bytes = 0;
+            for text in labels.metadata.iter().flat_map(|(name, value)| [name, value]) {
+                if texts.insert((at, text)) {
+                    new_bytes += text.len();
+                }
+            }
+            if n_lines < N_LINES_SAMPLED
+                && let Some(first) = entries.first()
+                && let Some(held) = self.bucket(at, first.ts.to_ms(), buckets)
+            {
+                *held += float(new_bytes);
+            }
             for entry in entries {
                 let share = Share { line_bytes: float(entry.line.len()), pair_bytes };
                 shares.entry(at).or_default().add(share);
@@ -256,7 +273,7 @@ mod tests {
 
     #[test]
     fn metadata_of_all_lines_is_counted_and_of_more_lines_estimated() {
-        assert_eq!(volumes(3)[0].bytes, [40.0, 80.0 + 3.0 * PAIR_BYTES]);
+        assert_eq!(volumes(3)[0].bytes, [40.0, 80.0 + 3.0 * PAIR_BYTES + 4.0]);
         assert_eq!(volumes(N_LINES_SAMPLED)[0].bytes, [120.0, 240.0]);
     }
 

@@ -115,13 +115,13 @@ async fn listings_come_from_the_index() {
             detected_field/nope/values?query={unit="ssh.service"}
               200 {"values":[],"limit":1000}
             index/volume?query={host=~".+"}
-              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":"a"},"value":[1717372860,"67"]},{"metric":{"host":"b"},"value":[1717372860,"4"]}]}}
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":"a"},"value":[1717372860,"71"]},{"metric":{"host":"b"},"value":[1717372860,"4"]}]}}
             index/volume?query={host=~".+"}&targetLabels=unit&limit=1
-              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"unit":"ssh.service"},"value":[1717372860,"67"]}]}}
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"unit":"ssh.service"},"value":[1717372860,"71"]}]}}
             index/volume?query={host=~".+"}&aggregateBy=labels
-              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":""},"value":[1717372860,"71"]},{"metric":{"unit":""},"value":[1717372860,"71"]}]}}
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":""},"value":[1717372860,"75"]},{"metric":{"unit":""},"value":[1717372860,"75"]}]}}
             index/volume_range?query={host=~".+"}&step=30
-              200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{"host":"a"},"values":[[1717372829.999,"67"]]},{"metric":{"host":"b"},"values":[[1717372829.999,"4"]]}]}}
+              200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{"host":"a"},"values":[[1717372829.999,"71"]]},{"metric":{"host":"b"},"values":[[1717372829.999,"4"]]}]}}
             patterns?query={unit="ssh.service"}
               200 {"status":"success","data":[{"pattern":"level=<_> msg=\"<_>\"","level":"unknown","samples":[[1717372800,3]]}]}
             drilldown-limits
