@@ -38,6 +38,23 @@ impl Client {
         self.authorized(request).send().await.with_context(|| format!("GET {path}"))
     }
 
+    /// As [`Self::get`], with headers.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn get_with(
+        &self,
+        path: &str,
+        params: &[(&str, &str)],
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<Response> {
+        let mut request = self.http.get(format!("{}{path}", self.url)).query(params);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.authorized(request).send().await.with_context(|| format!("GET {path}"))
+    }
+
     /// # Errors
     /// No answer.
     pub async fn post(

@@ -4,6 +4,7 @@
 mod agent;
 mod client;
 pub mod crash;
+pub mod hostile;
 mod journald;
 pub mod load;
 mod object_storage;

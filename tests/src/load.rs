@@ -7,5 +7,6 @@ mod send;
 mod words;
 
 pub use lines::{LineHost, LineLoad, LineOf, NEEDLE_ALL_HOSTS, NEEDLE_ONE_HOST, STREAMS_PER_HOST};
+pub(crate) use rng::Rng;
 pub use samples::{Host, SERIES_PER_HOST, SampleLoad};
 pub use send::{Pace, Sender, Sent};

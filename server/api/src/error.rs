@@ -97,6 +97,14 @@ impl ApiError {
         self
     }
 
+    /// With a message that ends its line.
+    fn line(mut self) -> Self {
+        if !self.message.ends_with('\n') {
+            self.message.push('\n');
+        }
+        self
+    }
+
     /// With what the answer is to be counted by.
     fn marked(self, mut response: Response) -> Response {
         if !self.reasons.is_empty() {
@@ -172,7 +180,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// An error of Loki's API: its message as text.
+/// An error of Loki's API: its message as text, and nothing behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LokiError(pub(crate) ApiError);
 
@@ -186,6 +194,23 @@ impl IntoResponse for LokiError {
     fn into_response(self) -> Response {
         let status = self.0.kind.loki();
         text(status, self.0)
+    }
+}
+
+/// An error of a push, which Loki ends with a line break.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LokiPushError(pub(crate) ApiError);
+
+impl From<ApiError> for LokiPushError {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for LokiPushError {
+    fn into_response(self) -> Response {
+        let status = self.0.kind.loki();
+        text(status, self.0.line())
     }
 }
 
@@ -203,14 +228,11 @@ impl From<ApiError> for WriteError {
 impl IntoResponse for WriteError {
     fn into_response(self) -> Response {
         let (status, _) = self.0.kind.prometheus();
-        text(status, self.0)
+        text(status, self.0.line())
     }
 }
 
 fn text(status: StatusCode, mut error: ApiError) -> Response {
-    if !error.message.ends_with('\n') {
-        error.message.push('\n');
-    }
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
     let message = std::mem::take(&mut error.message);
     let mut response = (status, headers, message).into_response();

@@ -31,18 +31,11 @@ impl ParseError {
     }
 }
 
-/// A construct this server does not answer yet.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is not supported yet")]
-pub struct Unsupported(pub String);
-
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     #[error(transparent)]
     Parse(#[from] ParseError),
-    #[error(transparent)]
-    Unsupported(#[from] Unsupported),
     /// A stage failed on a line of a metric query, which must not answer as if it had not.
     #[error(
         "pipeline error: '{kind}' for series: '{labels}'.\nUse a label filter to intentionally \

@@ -22,7 +22,7 @@ mod units;
 
 pub use collect::LogCollector;
 pub use drain::{ClusterId, Drain, DrainLimits, ShapeId};
-pub use error::{ParseError, QueryError, Unsupported};
+pub use error::{ParseError, QueryError};
 pub use eval::{EvalOptions, Value, eval};
 pub use fields::{Field, FieldDetector, FieldParser, FieldType};
 pub use leaf::{Direction, Entry, EntryLabels, LogScan, LogStream, RangeLeaf, Storage};

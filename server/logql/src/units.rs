@@ -265,7 +265,10 @@ pub(crate) fn go_float_g(value: f64) -> String {
 /// Go's `strconv.ParseFloat`.
 pub(crate) fn go_parse_float(text: &str) -> Result<f64, String> {
     let is_number = text.starts_with(|c: char| c.is_ascii_digit() || "+-.iInN".contains(c));
-    match text.parse() {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_infinite() && text.contains(|c: char| c.is_ascii_digit()) => {
+            Err(format!("strconv.ParseFloat: parsing {text:?}: value out of range"))
+        }
         Ok(value) if is_number => Ok(value),
         _ => Err(format!("strconv.ParseFloat: parsing {text:?}: invalid syntax")),
     }

@@ -1,27 +1,26 @@
 //! How many bytes streams hold in spans of time: lines and their metadata.
+//!
+//! The bytes of lines are counted. Metadata would have to be read for it, so beyond the newest
+//! lines it is taken to be the same share of each stream's bytes as among those.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use arrow::{
-    array::{Array as _, AsArray as _},
-    datatypes::{Int64Type, TimestampNanosecondType},
-    record_batch::RecordBatch,
+use skep_logql::{
+    Direction, EntryLabels, LogScan, LogStream, QueryError, RangeLeaf, Storage as _, ast::RangeOp,
 };
-use datafusion::{
-    common::{DataFusionError, ScalarValue, exec_datafusion_err},
-    logical_expr::{Expr, col, lit},
-    physical_plan::execute_stream,
-};
-use futures::TryStreamExt as _;
-use skep_logql::{QueryError, RangeLeaf, Storage as _, ast::RangeOp};
 use skep_promql::{Grid, Grouping, StorageError, is_absent};
-use skep_proto::{Labels, Matcher, StreamId, TimeRange, TimestampMs, TimestampNs, names::column};
+use skep_proto::{Labels, Matcher, StreamId, TimeRange, TimestampMs};
 use tokio::time::timeout_at;
 
-use crate::{Engine, QuerySession, id_filter::id_filter, logs::LogStorage, session::storage_error};
+use crate::{Engine, logs::LogStorage};
 
 /// What a pair of metadata takes in Loki's chunks, which keep two references to its texts.
 const PAIR_BYTES: f64 = 8.0;
+/// The newest lines, whose metadata is looked at.
+const N_LINES_SAMPLED: usize = 20_000;
 
 /// A span of time, from `start` to `end` (not included).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,15 +57,23 @@ impl Engine {
         self.limits().check_series(streams.len())?;
         let mut volumes = Volumes::new(&streams, buckets.len());
         let work = async {
-            let storage = LogStorage::new(snapshot.clone(), session.clone());
+            let storage = LogStorage::new(snapshot, session);
             for (at, leaf) in leaves(matchers, &volumes.names(), buckets) {
                 let matrix = storage.range(&leaf).await?;
                 for row in matrix.rows {
                     volumes.add_bytes(&row.labels, at, &row.values);
                 }
             }
-            let table = Table { session: &session, logs: &snapshot.logs };
-            table.add_pairs(&mut volumes, buckets).await.map_err(QueryError::from)
+            let newest = LogScan {
+                matchers: matchers.to_vec(),
+                stages: Vec::new(),
+                start: first.start.to_ns(),
+                end: last.end.to_ns(),
+                direction: Direction::Backward,
+                limit: N_LINES_SAMPLED,
+            };
+            volumes.add_metadata(&storage.entries(&newest).await?, buckets);
+            Ok::<(), QueryError>(())
         };
         timeout_at(deadline, work)
             .await
@@ -114,16 +121,13 @@ fn leaves(
 /// Bytes by stream and bucket.
 struct Volumes {
     streams: Vec<StreamVolume>,
-    by_id: HashMap<i64, usize>,
     by_labels: HashMap<Arc<Labels>, usize>,
 }
 
 impl Volumes {
     fn new(streams: &[(StreamId, Arc<Labels>)], n_buckets: usize) -> Self {
-        let mut volumes =
-            Self { streams: Vec::new(), by_id: HashMap::new(), by_labels: HashMap::new() };
-        for (StreamId(id), labels) in streams {
-            volumes.by_id.insert(*id, volumes.streams.len());
+        let mut volumes = Self { streams: Vec::new(), by_labels: HashMap::new() };
+        for (_, labels) in streams {
             volumes.by_labels.insert(Arc::clone(labels), volumes.streams.len());
             let bytes = vec![0.0; n_buckets];
             volumes.streams.push(StreamVolume { labels: Arc::clone(labels), bytes });
@@ -155,91 +159,123 @@ impl Volumes {
         }
     }
 
+    /// Adds what metadata takes, by the newest lines; exactly where these are all.
+    fn add_metadata(&mut self, newest: &[LogStream], buckets: &[VolumeBucket]) {
+        let n_lines: usize = newest.iter().map(|it| it.entries.len()).sum();
+        let mut texts: HashSet<(usize, &str)> = HashSet::new();
+        let mut shares: HashMap<usize, Share> = HashMap::new();
+        let mut of_all = Share::default();
+        for LogStream { labels, entries } in newest {
+            let Some(&at) = self.by_labels.get(&stream_labels(labels)) else { continue };
+            let pair_bytes = float(labels.metadata.len()) * PAIR_BYTES;
+            // A chunk has each text once; it is counted where it came first.
+            let mut new_bytes = 0;
+            for text in labels.metadata.iter().flat_map(|(name, value)| [name, value]) {
+                if texts.insert((at, text)) {
+                    new_bytes += text.len();
+                }
+            }
+            if n_lines < N_LINES_SAMPLED
+                && let Some(first) = entries.first()
+                && let Some(held) = self.bucket(at, first.ts.to_ms(), buckets)
+            {
+                *held += float(new_bytes);
+            }
+            for entry in entries {
+                let share = Share { line_bytes: float(entry.line.len()), pair_bytes };
+                shares.entry(at).or_default().add(share);
+                of_all.add(share);
+                if n_lines < N_LINES_SAMPLED
+                    && let Some(held) = self.bucket(at, entry.ts.to_ms(), buckets)
+                {
+                    *held += pair_bytes;
+                }
+            }
+        }
+        if n_lines < N_LINES_SAMPLED {
+            return;
+        }
+        for (at, stream) in self.streams.iter_mut().enumerate() {
+            let factor = shares.get(&at).unwrap_or(&of_all).factor();
+            stream.bytes.iter_mut().for_each(|it| *it *= factor);
+        }
+    }
+
+    fn bucket(
+        &mut self,
+        stream: usize,
+        ts: TimestampMs,
+        buckets: &[VolumeBucket],
+    ) -> Option<&mut f64> {
+        let at = buckets.partition_point(|it| it.end <= ts);
+        buckets.get(at).filter(|it| it.start <= ts)?;
+        self.streams.get_mut(stream)?.bytes.get_mut(at)
+    }
+
     fn finish(self) -> Vec<StreamVolume> {
         self.streams
     }
 }
 
-/// Where the lines' metadata is.
-struct Table<'a> {
-    session: &'a QuerySession,
-    logs: &'a Arc<dyn datafusion::catalog::TableProvider>,
+/// Bytes of some lines.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    line_bytes: f64,
+    pair_bytes: f64,
 }
 
-impl Table<'_> {
-    /// Adds what the pairs of metadata take; only their number is read.
-    async fn add_pairs(
-        &self,
-        volumes: &mut Volumes,
-        buckets: &[VolumeBucket],
-    ) -> Result<(), StorageError> {
-        let failed = |error| storage_error(error, &self.session.limits);
-        let mut ids: Vec<i64> = volumes.by_id.keys().copied().collect();
-        ids.sort_unstable();
-        let Some((first, last)) = buckets.first().zip(buckets.last()) else { return Ok(()) };
-        let Some(of_streams) = id_filter(column::STREAM_ID, &ids) else { return Ok(()) };
-        let at = |ms: TimestampMs| {
-            lit(ScalarValue::TimestampNanosecond(Some(ms.to_ns().0), Some("UTC".into())))
-        };
-        let filters: Vec<Expr> = vec![
-            of_streams,
-            col(column::TS).gt_eq(at(first.start)),
-            col(column::TS).lt(at(last.end)),
-        ];
-        let schema = self.logs.schema();
-        let projection = [column::STREAM_ID, column::TS, column::METADATA]
-            .map(|it| schema.index_of(it))
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| failed(error.into()))?;
-        let state = self.session.state.as_ref();
-        let plan =
-            self.logs.scan(state, Some(&projection), &filters, None).await.map_err(failed)?;
-        let mut rows = execute_stream(plan, Arc::clone(&self.session.task)).map_err(failed)?;
-        while let Some(batch) = rows.try_next().await.map_err(failed)? {
-            volumes.add_batch(&batch, buckets).map_err(failed)?;
-        }
-        Ok(())
+impl Share {
+    fn add(&mut self, other: Self) {
+        self.line_bytes += other.line_bytes;
+        self.pair_bytes += other.pair_bytes;
+    }
+
+    /// How many times the bytes of the lines all bytes are.
+    fn factor(self) -> f64 {
+        1.0 + self.pair_bytes / self.line_bytes.max(1.0)
     }
 }
 
-impl Volumes {
-    fn add_batch(
-        &mut self,
-        batch: &RecordBatch,
-        buckets: &[VolumeBucket],
-    ) -> Result<(), DataFusionError> {
-        let [ids, ts, metadata] = batch.columns() else {
-            return Err(exec_datafusion_err!("a logs table has metadata"));
-        };
-        let Some(metadata) = metadata.as_map_opt() else { return Ok(()) };
-        let ids = ids.as_primitive::<Int64Type>().values();
-        let ts = ts.as_primitive::<TimestampNanosecondType>().values();
-        let n_pairs = metadata.value_offsets().windows(2).map(|it| match it {
-            [from, to] => f64::from(to - from),
-            _ => 0.0,
-        });
-        for (row, ((id, ts), n_pairs)) in ids.iter().zip(ts).zip(n_pairs).enumerate() {
-            if n_pairs == 0.0 || metadata.is_null(row) {
-                continue;
-            }
-            let ms = TimestampNs(*ts).to_ms();
-            let bucket = buckets.partition_point(|it| it.end <= ms);
-            let stream = self.by_id.get(id).and_then(|it| self.streams.get_mut(*it));
-            let held = stream.and_then(|it| it.bytes.get_mut(bucket));
-            if let Some(held) = held
-                && buckets.get(bucket).is_some_and(|it| it.start <= ms)
-            {
-                *held += n_pairs * PAIR_BYTES;
-            }
-        }
-        Ok(())
+fn stream_labels(labels: &EntryLabels) -> Labels {
+    let mut stream = Labels::default().to_builder();
+    for (name, value) in &labels.stream {
+        stream.set(name, value);
     }
+    stream.build()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes of a line, pairs of an entry")]
+fn float(n: usize) -> f64 {
+    n as f64
 }
 
 #[cfg(test)]
 mod tests {
+    use skep_logql::Entry;
+
     use super::*;
+
+    fn volumes(n_lines: usize) -> Vec<StreamVolume> {
+        let labels = Arc::new(Labels::from_pairs([("app", "web")]).unwrap());
+        let bucket = |start, end| VolumeBucket { start: TimestampMs(start), end: TimestampMs(end) };
+        let buckets = [bucket(0, 10), bucket(10, 20)];
+        let mut volumes = Volumes::new(&[(StreamId(1), Arc::clone(&labels))], 2);
+        volumes.add_bytes(&labels, 0, &[40.0, 80.0]);
+        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        let stream = vec![pair("app", "web")];
+        let metadata = vec![pair("pid", "7")];
+        let labels = Arc::new(EntryLabels { stream, metadata, parsed: Vec::new() });
+        let entry = Entry { ts: TimestampMs(15).to_ns(), line: "four".to_owned() };
+        let newest = LogStream { labels, entries: vec![entry; n_lines] };
+        volumes.add_metadata(&[newest], &buckets);
+        volumes.finish()
+    }
+
+    #[test]
+    fn metadata_of_all_lines_is_counted_and_of_more_lines_estimated() {
+        assert_eq!(volumes(3)[0].bytes, [40.0, 80.0 + 3.0 * PAIR_BYTES + 4.0]);
+        assert_eq!(volumes(N_LINES_SAMPLED)[0].bytes, [120.0, 240.0]);
+    }
 
     #[test]
     fn neighbours_of_equal_width_are_one_leaf() {

@@ -1,8 +1,8 @@
 //! Log lines told as they are stored: what a live tail listens to.
 //!
-//! An append tells its rows while it still holds the gate, after they are durable and in the heads.
-//! Whoever holds the gate for writing ([`Store::hold_logs`]) therefore splits all rows cleanly: the
-//! ones before are in a snapshot, the ones after are told, and none is in both.
+//! An append tells its rows after they are durable and in the heads, and before it lets go of the
+//! gate. So who follows first and reads the store then misses nothing, and what it read that is
+//! told, too, was told by the time [`Store::logs_told`] returns.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use std::{
 };
 
 use skep_proto::{Labels, LogEntry, Matcher, TimestampNs};
-use tokio::sync::{Notify, RwLockWriteGuard};
+use tokio::sync::Notify;
 
 use crate::{Store, record::LogBody};
 
@@ -61,34 +61,24 @@ pub struct Told {
     pub missed: Missed,
 }
 
-/// While it lives, no log line is stored.
-#[derive(Debug)]
-pub struct HeldLogs<'s> {
-    store: &'s Store,
-    _gate: RwLockWriteGuard<'s, u64>,
-}
-
 impl Store {
-    /// Waits for appends that are on their way and keeps further ones waiting. Hold it as short as
-    /// taking a snapshot is.
-    pub async fn hold_logs(&self) -> HeldLogs<'_> {
-        HeldLogs { store: self, _gate: self.gate.write().await }
-    }
-}
-
-impl HeldLogs<'_> {
     /// Tells all rows stored from now on whose stream satisfies the matchers. At most `bytes_max`
     /// wait to be fetched; what comes beyond is missed and counted.
-    pub fn follow(&self, matchers: Vec<Matcher>, bytes_max: usize) -> Following {
+    pub fn follow_logs(&self, matchers: Vec<Matcher>, bytes_max: usize) -> Following {
         let follower = Arc::new(Follower {
             matchers,
             bytes_max,
             queue: Mutex::default(),
             woken: Notify::new(),
         });
-        let followers = Arc::clone(&self.store.followers);
+        let followers = Arc::clone(&self.followers);
         let id = followers.add(Arc::clone(&follower));
         Following { followers, id, follower }
+    }
+
+    /// Returns once every row that anybody could have read by now has been told.
+    pub async fn logs_told(&self) {
+        drop(self.gate.write().await);
     }
 }
 
@@ -111,6 +101,13 @@ impl Following {
             // Telling leaves a permit, so nothing told since the look is slept over.
             self.follower.woken.notified().await;
         }
+    }
+}
+
+impl Following {
+    /// What waits, without waiting.
+    pub fn take(&mut self) -> Told {
+        self.follower.take().flatten().unwrap_or_default()
     }
 }
 

@@ -82,7 +82,7 @@ pub use encode::EncodeError;
 pub use error::{AppendError, Appended, OpenError, Rejection};
 pub use exemplars::SeriesExemplars;
 pub use flush::FlushError;
-pub use follow::{Following, HeldLogs, Missed, Told, ToldRows};
+pub use follow::{Following, Missed, Told, ToldRows};
 pub use histograms::read_batch as read_histograms;
 pub use index::KnownSpellings;
 pub use part_store::{

@@ -123,6 +123,14 @@ fn logql_examples(target: &str) -> Vec<Vec<u8>> {
             "{a=\"b\"} | logfmt | line_format \"{{.x | upper}}\" | pattern `<ip> <_>`",
             "quantile_over_time(0.9, {a!~\"b\"} | unwrap bytes(c) [5m]) by (d)",
         ]),
+        "logql_eval" => text(&[
+            "sum by (app) (rate({env=\"prod\"} | json | logfmt | unwrap duration(took) | __error__=\"\" [5s]))",
+            "topk(1, quantile_over_time(0.9, {app=\"web\"} | logfmt | unwrap n [9s]) by (level)) > bool 2",
+            "{app=~\"w.+\"} | unpack | json c=\"b.c\" | label_format x=a, y=\"{{.a}}\" | keep x, y",
+            "absent_over_time({app=\"no\"}[5s]) or vector(1) / on () group_left () count_over_time({app=\"db\"}[3s] offset 2s)",
+            "variants(bytes_rate({app=\"db\"}[3s]), avg_over_time({app=\"db\"} | logfmt | unwrap bytes(size) [9s])) of ({app=\"db\"}[3s])",
+            "label_replace(stddev_over_time({env!=\"\"} | logfmt n | unwrap n [9s]), \"z\", \"$1\", \"app\", \"(.*)\")",
+        ]),
         "logql_template" => text(&[
             "{{ if eq .app \"web\" }}{{ .n | int | add 1 }}{{ else }}x{{ end }}\nline",
             "{{ range $i, $x := fromJson __line__ }}{{ $i }}={{ printf \"%5.2f|%q\" $x .app }}{{ end }}\n[1,2]",

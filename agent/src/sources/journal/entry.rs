@@ -7,7 +7,6 @@
 //! | `_SYSTEMD_UNIT`, see [`unit_field`] | label `unit` |
 //! | `PRIORITY` 0 to 7 | label `level`: emerg, alert, crit, error, warning, notice, info, debug |
 //! | `_TRANSPORT` | label `transport` |
-//! | `SYSLOG_IDENTIFIER` | label `syslog_identifier` |
 //! | any other field | structured metadata under the same name |
 //! | a value that is not UTF-8 | base64 under `NAME_BASE64` |
 //! | the second value of a field, the third… | `NAME_2`, `NAME_3`… |
@@ -57,7 +56,6 @@ pub(crate) fn to_record(entry: JournalEntry, host: &str, extra: &[(String, Strin
         let label = match name.as_str() {
             "PRIORITY" => Some("level"),
             "_TRANSPORT" => Some("transport"),
-            "SYSLOG_IDENTIFIER" => Some("syslog_identifier"),
             _ if Some(name.as_str()) == unit_field => Some("unit"),
             _ => None,
         };
@@ -222,7 +220,8 @@ mod tests {
                 ("_HOSTNAME", b"other"),
             ],
             expect![[r#"
-                {host="lab1", job="systemd-journal", level="warning", syslog_identifier="nginx", transport="stdout", unit="nginx.service"} "größe"
+                {host="lab1", job="systemd-journal", level="warning", transport="stdout", unit="nginx.service"} "größe"
+                  SYSLOG_IDENTIFIER=nginx
                   _HOSTNAME=other
                   _PID=812
             "#]],
@@ -306,11 +305,12 @@ mod tests {
                 ("EMPTY", b""),
             ],
             expect![[r#"
-                {host="lab1", job="systemd-journal", syslog_identifier="one"} ""
+                {host="lab1", job="systemd-journal"} ""
                   EMPTY=
                   MESSAGE_BASE64=/wA=
                   PRIORITY=9
-                  SYSLOG_IDENTIFIER=two
+                  SYSLOG_IDENTIFIER=one
+                  SYSLOG_IDENTIFIER_2=two
                   TAG=a
                   TAG_2=b
                   TAG_2_2=c

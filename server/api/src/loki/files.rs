@@ -14,7 +14,7 @@ use super::params::{parse_time, selector};
 use crate::{
     Api,
     blocks::Blocks,
-    error::{ApiError, LokiError},
+    error::{ApiError, LokiError, LokiPushError},
     json::{ARRAY, push_labels, push_list, push_pairs, push_string},
     number::push_int,
     params::{Params, rfc3339_ns},
@@ -79,7 +79,7 @@ pub(super) async fn import(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
     body: Body,
-) -> Result<StatusCode, LokiError> {
+) -> Result<StatusCode, LokiPushError> {
     const FORMAT: Format = Format { message: Message::Json, encoding: Encoding::Identity };
     let _turn = write_turn(&api)?;
     let mut blocks = Blocks::new(&headers, body, api.receive.plain_bytes_max)?;

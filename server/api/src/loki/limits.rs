@@ -9,20 +9,23 @@ use crate::Api;
 /// In order of their names.
 pub(super) fn limits(api: &Api) -> Vec<(&'static str, Value)> {
     let query = api.engine.limits();
-    let receive = &api.receive;
+    let (receive, push) = (&api.receive, &api.push);
     vec![
-        ("allow_structured_metadata", json!(true)),
+        ("allow_structured_metadata", json!(push.allow_structured_metadata)),
         (
             "deletion_mode",
             json!(if api.is_admin_enabled { "filter-and-delete" } else { "disabled" }),
         ),
+        ("discover_log_levels", json!(push.levels.is_some())),
+        ("discover_service_name", json!(push.service_name_labels)),
+        ("increment_duplicate_timestamp", json!(push.increment_duplicate_timestamp)),
         ("max_concurrent_tail_requests", json!(api.tails.limits().n_tails_max)),
         ("max_entries_limit_per_query", json!(query.n_lines_max)),
         ("max_label_name_length", json!(receive.label_name_bytes_max)),
         ("max_label_names_per_series", json!(receive.labels_max)),
         ("max_label_value_length", json!(receive.label_value_bytes_max)),
         ("max_line_size", json!(receive.line_bytes_max)),
-        ("max_line_size_truncate", json!(false)),
+        ("max_line_size_truncate", json!(push.truncate.is_some())),
         ("max_query_bytes_read", json!("0B")),
         ("max_query_length", json!("0s")),
         ("max_query_lookback", json!("0s")),

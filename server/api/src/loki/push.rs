@@ -14,7 +14,7 @@ use skep_receive::loki_push::{Terms, decode, decompress, negotiate};
 
 use crate::{
     Api,
-    error::{ApiError, LokiError},
+    error::{ApiError, LokiPushError},
     watch::write_turn,
 };
 
@@ -22,7 +22,7 @@ pub(super) async fn push(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<StatusCode, LokiError> {
+) -> Result<StatusCode, LokiPushError> {
     let _turn = write_turn(&api)?;
     let text = |name| headers.get(name).and_then(|it: &HeaderValue| it.to_str().ok());
     let format = negotiate(text(CONTENT_TYPE), text(CONTENT_ENCODING)).map_err(ApiError::from)?;

@@ -7,7 +7,7 @@
 mod frame;
 mod pending;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::{
     extract::{
@@ -21,11 +21,11 @@ use axum::{
 };
 use http::HeaderMap;
 use skep_logql::{
-    Direction, LiveLines, LogStream,
+    Direction, Entry, EntryLabels, LiveLines, LogStream,
     ast::{Expr, LogExpr},
 };
 use skep_proto::TimestampNs;
-use skep_query::{LogqlOptions, Snapshot};
+use skep_query::LogqlOptions;
 use skep_store::Following;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -173,6 +173,9 @@ impl Question {
     }
 }
 
+/// Of one stream, two of them that are equal are stored once.
+type SentLine = (TimestampNs, Arc<EntryLabels>, String);
+
 /// How a tail ends, as a code of the closing frame and its reason.
 type Ending = (u16, String);
 
@@ -206,30 +209,30 @@ async fn begin(api: &Api, question: &Question) -> Result<(Session, OwnedSemaphor
     };
     let lines = LiveLines::compile(log).map_err(|it| it.to_string())?;
     let bytes_max = api.tails.limits.buffer_bytes_max;
-    // Between the two no row is stored: what is not in the snapshot is told.
-    let held = api.store.hold_logs().await;
-    let following = held.follow(log.matchers.clone(), bytes_max);
-    let snapshot = api.engine.snapshot();
-    drop(held);
-    let mut pending = Pending::new(question.delay_ns, bytes_max);
-    for stream in past(api, snapshot, log, question).await.map_err(|it| it.to_string())? {
-        for entry in stream.entries.into_iter().rev() {
-            pending.add(entry.ts, Arc::clone(&stream.labels), entry.line);
+    let following = api.store.follow_logs(log.matchers.clone(), bytes_max);
+    let mut session =
+        Session { following, lines, pending: Pending::new(question.delay_ns, bytes_max) };
+    let past = past(api, log, question).await.map_err(|it| it.to_string())?;
+    // What was stored in the meantime may be in both.
+    api.store.logs_told().await;
+    let in_doubt = session.following.take();
+    let mut seen = HashSet::new();
+    for LogStream { labels, entries } in past {
+        for Entry { ts, line } in entries.into_iter().rev() {
+            seen.insert((ts, Arc::clone(&labels), line.clone()));
+            session.pending.add(ts, Arc::clone(&labels), line);
         }
     }
-    Ok((Session { following, lines, pending }, slot))
+    session.take(in_doubt, &seen);
+    Ok((session, slot))
 }
 
-async fn past(
-    api: &Api,
-    snapshot: Snapshot,
-    log: &LogExpr,
-    question: &Question,
-) -> Result<Vec<LogStream>, ApiError> {
+async fn past(api: &Api, log: &LogExpr, question: &Question) -> Result<Vec<LogStream>, ApiError> {
     let _turn = crate::watch::query_turn(api).await?;
     let end = TimestampNs(api.clock.now().0.saturating_add(AHEAD_NS));
     let limit = question.n_past_lines.min(api.engine.limits().n_lines_max);
     let options = LogqlOptions { timeout: None, direction: Direction::Backward, limit };
+    let snapshot = api.engine.snapshot();
     let lines = api.engine.logql_lines(snapshot, log, (question.start, end), options);
     Ok(lines.await?)
 }
@@ -266,7 +269,7 @@ impl Session {
                     Some(Ok(_)) => {}
                 },
                 told = self.following.next() => match told {
-                    Some(told) => self.take(told),
+                    Some(told) => self.take(told, &HashSet::new()),
                     None => return Some((close_code::AWAY, "the server is stopping".to_owned())),
                 },
                 _ = ping.tick() => send(api, socket, Message::Ping(Vec::new().into())).await?,
@@ -275,14 +278,18 @@ impl Session {
         }
     }
 
-    fn take(&mut self, told: skep_store::Told) {
+    /// Takes what was told but for the lines that were sent already.
+    fn take(&mut self, told: skep_store::Told, seen: &HashSet<SentLine>) {
         for rows in told.rows {
             self.lines.set_stream(&rows.labels);
             for entry in rows.entries {
                 let ts = entry.ts;
-                if let Some((labels, line)) = self.lines.run(entry) {
-                    self.pending.add(ts, labels, line);
+                let Some((labels, line)) = self.lines.run(entry) else { continue };
+                let line = (ts, labels, line);
+                if seen.contains(&line) {
+                    continue;
                 }
+                self.pending.add(line.0, line.1, line.2);
             }
         }
         self.pending.miss(told.missed);

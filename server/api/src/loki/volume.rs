@@ -18,6 +18,11 @@ use crate::{
     watch::query_turn,
 };
 
+/// Loki asks its index for lines older than this (`query_ingesters_within`), and that counts whole
+/// KiB of a stream: so do we, or the same panel would show other numbers.
+const EXACT_MS: i64 = 3 * 3_600_000;
+const KIB: f64 = 1_024.0;
+
 /// Names and values of labels; the name alone where bytes are told by each.
 type Group = Vec<(String, String)>;
 /// Bytes of a group, a value for each bucket.
@@ -123,7 +128,11 @@ impl Question {
     /// The largest first.
     async fn rows(&self, api: &Api, buckets: &[VolumeBucket]) -> Result<Vec<Row>, ApiError> {
         let _turn = query_turn(api).await?;
-        let volumes = api.engine.log_volume(&self.matchers, buckets).await?;
+        let mut volumes = api.engine.log_volume(&self.matchers, buckets).await?;
+        volumes.retain(|it| total_of(&it.bytes) > 0.0);
+        if self.end.0 < api.now().0.saturating_sub(EXACT_MS) {
+            volumes.iter_mut().for_each(|it| in_kib(&mut it.bytes));
+        }
         let mut sums: BTreeMap<Group, Vec<f64>> = BTreeMap::new();
         for StreamVolume { labels, bytes } in &volumes {
             for group in self.groups(labels) {
@@ -132,7 +141,6 @@ impl Question {
             }
         }
         let mut rows: Vec<Row> = sums.into_iter().collect();
-        rows.retain(|(_, bytes)| total_of(bytes) > 0.0);
         // Equal ones stay in order of their labels.
         rows.sort_by(|(_, left), (_, right)| total_of(right).total_cmp(&total_of(left)));
         rows.truncate(self.limit);
@@ -149,6 +157,13 @@ impl Question {
                 .collect(),
         }
     }
+}
+
+/// As an index knows them that counts whole KiB.
+fn in_kib(bytes: &mut [f64]) {
+    let total = total_of(bytes);
+    let factor = (total / KIB).round() * KIB / total;
+    bytes.iter_mut().for_each(|it| *it = (*it * factor).round());
 }
 
 fn total_of(bytes: &[f64]) -> f64 {

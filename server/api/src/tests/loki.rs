@@ -115,17 +115,17 @@ async fn listings_come_from_the_index() {
             detected_field/nope/values?query={unit="ssh.service"}
               200 {"values":[],"limit":1000}
             index/volume?query={host=~".+"}
-              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":"a"},"value":[1717372860,"67"]},{"metric":{"host":"b"},"value":[1717372860,"4"]}]}}
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":"a"},"value":[1717372860,"71"]},{"metric":{"host":"b"},"value":[1717372860,"4"]}]}}
             index/volume?query={host=~".+"}&targetLabels=unit&limit=1
-              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"unit":"ssh.service"},"value":[1717372860,"67"]}]}}
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"unit":"ssh.service"},"value":[1717372860,"71"]}]}}
             index/volume?query={host=~".+"}&aggregateBy=labels
-              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":""},"value":[1717372860,"71"]},{"metric":{"unit":""},"value":[1717372860,"71"]}]}}
+              200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":""},"value":[1717372860,"75"]},{"metric":{"unit":""},"value":[1717372860,"75"]}]}}
             index/volume_range?query={host=~".+"}&step=30
-              200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{"host":"a"},"values":[[1717372829.999,"67"]]},{"metric":{"host":"b"},"values":[[1717372829.999,"4"]]}]}}
+              200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{"host":"a"},"values":[[1717372829.999,"71"]]},{"metric":{"host":"b"},"values":[[1717372829.999,"4"]]}]}}
             patterns?query={unit="ssh.service"}
               200 {"status":"success","data":[{"pattern":"level=<_> msg=\"<_>\"","level":"unknown","samples":[[1717372800,3]]}]}
             drilldown-limits
-              200 {"limits":{"allow_structured_metadata":true,"deletion_mode":"filter-and-delete","max_concurrent_tail_requests":10,"max_entries_limit_per_query":5000,"max_label_name_length":1024,"max_label_names_per_series":64,"max_label_value_length":4096,"max_line_size":262144,"max_line_size_truncate":false,"max_query_bytes_read":"0B","max_query_length":"0s","max_query_lookback":"0s","max_query_range":"0s","max_query_series":500,"max_structured_metadata_entries_count":128,"max_structured_metadata_size":262144,"metric_aggregation_enabled":false,"pattern_persistence_enabled":false,"query_timeout":"2m","volume_enabled":true,"volume_max_series":1000000},"pattern_ingester_enabled":true,"version":"0.1.0"}
+              200 {"limits":{"allow_structured_metadata":true,"deletion_mode":"filter-and-delete","discover_log_levels":false,"discover_service_name":[],"increment_duplicate_timestamp":false,"max_concurrent_tail_requests":10,"max_entries_limit_per_query":5000,"max_label_name_length":1024,"max_label_names_per_series":64,"max_label_value_length":4096,"max_line_size":262144,"max_line_size_truncate":false,"max_query_bytes_read":"0B","max_query_length":"0s","max_query_lookback":"0s","max_query_range":"0s","max_query_series":500,"max_structured_metadata_entries_count":128,"max_structured_metadata_size":262144,"metric_aggregation_enabled":false,"pattern_persistence_enabled":false,"query_timeout":"2m","volume_enabled":true,"volume_max_series":1000000},"pattern_ingester_enabled":true,"version":"0.1.0"}
             cache/generation_numbers
               200 ""
             status/buildinfo

@@ -1,3 +1,5 @@
+//! Patterns of made lines, and what holds for any.
+
 use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};

@@ -25,10 +25,10 @@ impl RunStage for JsonStage {
         if line.labels.hints().no_labels() {
             return true;
         }
-        let mut prefix = String::new();
-        let mut name = String::new();
         let labels = &mut *line.labels;
-        let walked = flatten(&line.text, &mut prefix, &mut name, labels, 0);
+        let mut scratch = labels.take_scratch();
+        let walked = flatten(&line.text, &mut scratch.prefix, &mut scratch.name, labels, 0);
+        labels.keep_scratch(scratch);
         if let Err(Stop::Malformed(details)) = walked {
             labels.parser_error(JSON_ERROR, Some(details));
         }

@@ -2,7 +2,12 @@
 
 use skep_proto::names::{LOG_ERROR, LOG_ERROR_DETAILS};
 
-use super::{Line, RunStage, ip::IpMatcher, label_regex::LabelTest, labels::LineLabels};
+use super::{
+    Line, RunStage,
+    ip::IpMatcher,
+    label_regex::LabelTest,
+    labels::{LineLabels, PRESERVE_ERROR},
+};
 use crate::{
     ast::{CompareOp, LabelFilter},
     error::QueryError,
@@ -153,9 +158,9 @@ fn compare<T: PartialOrd>(
     }
 }
 
-/// Whether a name is one of those that hold errors.
+/// Whether a name is one of those that hold errors, or say what to do about them.
 pub(super) fn is_error_label(name: &str) -> bool {
-    name == LOG_ERROR || name == LOG_ERROR_DETAILS
+    [LOG_ERROR, LOG_ERROR_DETAILS, PRESERVE_ERROR].contains(&name)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The labels of one line: the stream's, the line's metadata, and what stages took out of it.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 use skep_proto::{
     Labels,
@@ -12,7 +12,10 @@ use super::Hints;
 /// Appended to a label taken from a line where the stream has one of that name.
 pub(crate) const DUPLICATE_SUFFIX: &str = "_extracted";
 /// Marks a line whose error was asked for, so that a metric query does not fail on it.
-const PRESERVE_ERROR: &str = "__preserve_error__";
+pub(super) const PRESERVE_ERROR: &str = "__preserve_error__";
+
+/// Beyond so many labels one is found by its hash: a line may have a hundred thousand fields.
+const FEW: usize = 64;
 
 /// Where a label came from. A later one hides an earlier one of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +30,8 @@ pub enum Category {
 pub struct LineLabels {
     text: String,
     slots: Vec<Slot>,
+    /// The last slot of each name; kept only while there are more than [`FEW`].
+    by_name: HashMap<Box<str>, usize>,
     /// How much of `text` and `slots` the stream's labels are; a reset goes back to there.
     base: (usize, usize),
     error: String,
@@ -34,6 +39,16 @@ pub struct LineLabels {
     has_error: bool,
     hints: Hints,
     n_required: usize,
+    scratch: Scratch,
+    /// The last name that got a suffix; kept for its memory.
+    suffixed: String,
+}
+
+/// Texts that a parser builds names in, kept so that a line costs no allocation.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Scratch {
+    pub(crate) name: String,
+    pub(crate) prefix: String,
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +78,7 @@ impl LineLabels {
     pub fn set_stream(&mut self, stream: &Labels) {
         self.text.clear();
         self.slots.clear();
+        self.by_name.clear();
         for (name, value) in stream.iter() {
             self.push(Category::Stream, name, value);
         }
@@ -74,6 +90,7 @@ impl LineLabels {
     pub fn reset(&mut self) {
         self.text.truncate(self.base.0);
         self.slots.truncate(self.base.1);
+        self.by_name.clear();
         for slot in &mut self.slots {
             slot.is_live = true;
         }
@@ -90,8 +107,7 @@ impl LineLabels {
                 LOG_ERROR => self.set_error(value),
                 LOG_ERROR_DETAILS => self.set_error_details(value),
                 _ if self.base_has(name) => {
-                    let name = format!("{name}{DUPLICATE_SUFFIX}");
-                    self.set(Category::Metadata, &name, value);
+                    self.with_suffix(name, |it, name| it.set(Category::Metadata, name, value));
                 }
                 _ => self.set(Category::Metadata, name, value),
             }
@@ -102,8 +118,7 @@ impl LineLabels {
     /// the parser should go on.
     pub(crate) fn extract(&mut self, name: &str, value: &str) -> bool {
         if self.base_has(name) {
-            let suffixed = format!("{name}{DUPLICATE_SUFFIX}");
-            return self.extract_as(&suffixed, value);
+            return self.with_suffix(name, |it, name| it.extract_as(name, value));
         }
         self.extract_as(name, value)
     }
@@ -111,10 +126,21 @@ impl LineLabels {
     /// The same, but the last value of a line counts.
     pub(crate) fn extract_last(&mut self, name: &str, value: &str) {
         if self.base_has(name) {
-            self.set(Category::Parsed, &format!("{name}{DUPLICATE_SUFFIX}"), value);
+            self.with_suffix(name, |it, name| it.set(Category::Parsed, name, value));
         } else {
             self.set(Category::Parsed, name, value);
         }
+    }
+
+    /// Calls `then` with the name a label gets where the stream has one of its own.
+    fn with_suffix<T>(&mut self, name: &str, then: impl FnOnce(&mut Self, &str) -> T) -> T {
+        let mut suffixed = std::mem::take(&mut self.suffixed);
+        suffixed.clear();
+        suffixed.push_str(name);
+        suffixed.push_str(DUPLICATE_SUFFIX);
+        let result = then(self, &suffixed);
+        self.suffixed = suffixed;
+        result
     }
 
     fn extract_as(&mut self, name: &str, value: &str) -> bool {
@@ -134,6 +160,18 @@ impl LineLabels {
 
     pub(crate) fn hints(&self) -> &Hints {
         &self.hints
+    }
+
+    /// Empty texts to build names in; [`Self::keep_scratch`] takes them back.
+    pub(crate) fn take_scratch(&mut self) -> Scratch {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.name.clear();
+        scratch.prefix.clear();
+        scratch
+    }
+
+    pub(crate) fn keep_scratch(&mut self, scratch: Scratch) {
+        self.scratch = scratch;
     }
 
     /// Whether the stream has a label of this name (even if a stage dropped it).
@@ -163,11 +201,7 @@ impl LineLabels {
     }
 
     pub(crate) fn set(&mut self, category: Category, name: &str, value: &str) {
-        let found = self
-            .slots
-            .iter()
-            .position(|it| it.is_live && self.text.get(it.name.clone()) == Some(name));
-        if let Some(found) = found
+        if let Some(found) = self.position(name)
             && let Some(slot) = self.slots.get_mut(found)
         {
             if slot.category > category {
@@ -185,6 +219,18 @@ impl LineLabels {
         self.text.push_str(value);
         let end = self.text.len();
         self.slots.push(Slot { name: start..middle, value: middle..end, category, is_live: true });
+        if self.slots.len() > FEW {
+            self.index();
+        }
+    }
+
+    /// Adds to [`Self::by_name`] the slots that it lacks: all of them at first, then each new one.
+    fn index(&mut self) {
+        let from = if self.by_name.is_empty() { 0 } else { self.slots.len() - 1 };
+        for (at, slot) in self.slots.iter().enumerate().skip(from) {
+            let name = self.text.get(slot.name.clone()).unwrap_or_default();
+            self.by_name.insert(name.into(), at);
+        }
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
@@ -269,7 +315,16 @@ impl LineLabels {
     }
 
     fn find(&self, name: &str) -> Option<&Slot> {
-        self.slots.iter().find(|it| it.is_live && self.name_of(it) == name)
+        self.position(name).and_then(|it| self.slots.get(it))
+    }
+
+    /// A live slot is the last one of its name.
+    fn position(&self, name: &str) -> Option<usize> {
+        if self.slots.len() <= FEW {
+            return self.slots.iter().position(|it| it.is_live && self.name_of(it) == name);
+        }
+        let at = *self.by_name.get(name)?;
+        self.slots.get(at).is_some_and(|it| it.is_live).then_some(at)
     }
 
     fn name_of(&self, slot: &Slot) -> &str {
@@ -336,6 +391,28 @@ mod tests {
         assert!(labels.is_base());
         assert_eq!(labels.get("app"), Some("web"));
         assert_eq!(labels.get(LOG_ERROR), None);
+    }
+
+    #[test]
+    fn many_labels_are_found_as_few_are() {
+        let mut labels = base();
+        for i in 0..3 * FEW {
+            assert!(!labels.has(&format!("k{i}")));
+            labels.extract(&format!("k{i}"), &i.to_string());
+            labels.extract(&format!("k{}", i / 2), "hidden by the first one");
+            assert_eq!(labels.get(&format!("k{}", i / 2)), Some((i / 2).to_string().as_str()));
+        }
+        labels.remove("k7");
+        assert_eq!(labels.get("k7"), None);
+        labels.set(Category::Parsed, "k7", "again");
+        assert_eq!(labels.get("k7"), Some("again"));
+        assert_eq!((labels.get("app"), labels.get("k170")), (Some("web"), Some("170")));
+        assert_eq!(labels.iter().count(), 2 + 3 * FEW);
+        labels.reset();
+        assert!(labels.is_base());
+        assert!(!labels.has("k7"));
+        labels.extract("k7", "x");
+        assert_eq!(labels.iter().count(), 3);
     }
 
     #[test]

@@ -31,7 +31,8 @@ impl RunStage for LogfmtStage {
             return true;
         }
         let mut decoder = Decoder { line: &line.text, at: 0 };
-        let mut name = String::new();
+        let mut scratch = labels.take_scratch();
+        let name = &mut scratch.name;
         loop {
             let (key, value) = match decoder.next_pair() {
                 None => break,
@@ -43,21 +44,22 @@ impl RunStage for LogfmtStage {
                 Some(Err(_)) => continue,
             };
             name.clear();
-            sanitize_into(&mut name, key, true);
+            sanitize_into(name, key, true);
             let value = if value.contains('\u{fffd}') { Cow::Borrowed("") } else { value };
             if name.is_empty() || (value.is_empty() && !self.flags.keep_empty) {
                 continue;
             }
             if self.exprs.is_empty() {
-                if !labels.extract(&name, &value) {
+                if !labels.extract(name, &value) {
                     break;
                 }
                 continue;
             }
-            for expr in self.exprs.iter().filter(|it| it.path == name) {
+            for expr in self.exprs.iter().filter(|it| it.path == *name) {
                 labels.extract_last(&expr.label, &value);
             }
         }
+        labels.keep_scratch(scratch);
         for expr in &self.exprs {
             if !labels.has(&expr.label) {
                 labels.extract(&expr.label, "");

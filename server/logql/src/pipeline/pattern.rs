@@ -37,7 +37,8 @@ impl PatternStage {
 impl RunStage for PatternStage {
     fn run(&self, line: &mut Line<'_>) -> bool {
         let labels = &mut *line.labels;
-        if !labels.hints().no_labels() {
+        // A line that does not match is no error, so that nobody misses what nobody asked for.
+        if self.pattern.names().any(|it| labels.hints().wants(it)) {
             self.pattern.captures(&line.text, |name, value| {
                 labels.extract(name, value);
             });

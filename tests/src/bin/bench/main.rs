@@ -6,6 +6,7 @@
 mod cap;
 mod dashboard;
 mod footprint;
+mod hostile;
 mod logs;
 mod measure;
 mod queries;
@@ -36,6 +37,8 @@ enum Suite {
     Scale(scale::Args),
     /// Kill it with a log of 1 GB, and with none: how long until it serves again.
     Start(start::Args),
+    /// Hostile lines in and out, every query over them: nothing lost, no panic, memory in bounds.
+    Hostile(hostile::Args),
     /// Ten minutes under load on a small disk: its size at most, and whether the newest is found.
     Cap(cap::Args),
 }
@@ -48,6 +51,7 @@ async fn main() -> anyhow::Result<()> {
         Suite::Footprint(args) => footprint::run(&args).await,
         Suite::Scale(args) => scale::run(&args).await,
         Suite::Start(args) => start::run(&args).await,
+        Suite::Hostile(args) => hostile::run(&args).await,
         Suite::Cap(args) => cap::run(&args).await,
     }
 }

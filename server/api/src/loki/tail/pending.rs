@@ -13,6 +13,8 @@ use skep_store::Missed;
 
 /// Lines of one frame, as many as in Loki's.
 const N_LINES_A_FRAME: usize = 100;
+/// A frame ends with the line that makes it so long.
+const FRAME_BYTES: usize = 1 << 20;
 /// What a line takes beside its text.
 const LINE_BYTES: usize = size_of::<ReadyLine>();
 
@@ -94,8 +96,13 @@ impl Pending {
     /// A frame of the earliest lines that are due; `None` if none is.
     pub(super) fn take_due(&mut self, now: TimestampNs) -> Option<Ready> {
         let mut ready = Ready::default();
-        while ready.lines.len() < N_LINES_A_FRAME && self.wait(now) == Some(Duration::ZERO) {
+        let mut n_bytes = 0;
+        while ready.lines.len() < N_LINES_A_FRAME
+            && n_bytes < FRAME_BYTES
+            && self.wait(now) == Some(Duration::ZERO)
+        {
             let Some(Reverse(Held { line, .. })) = self.lines.pop() else { break };
+            n_bytes += LINE_BYTES + line.line.len();
             self.n_bytes = self.n_bytes.saturating_sub(LINE_BYTES + line.line.len());
             ready.lines.push_back(line);
         }
