@@ -203,5 +203,10 @@ fn common_lines_are_known() {
     assert_eq!(known(nginx, line), "values 00110000");
     let text = r#"sum(count_over_time({app="t"} |= "refused" [1m]))"#;
     assert_eq!(known(text, "connection from {} refused"), "values 00000000");
-    assert_eq!(known(text, "connection from {} accepted"), "unknown");
+    assert_eq!(known(text, "connection from {} accepted"), "values 00000001");
+    let text = r#"sum(count_over_time({app="t"} |= "is {" [1m]))"#;
+    assert_eq!(known(text, "{} is {}"), "never");
+    assert_eq!(known(text, "{} is{}"), "never");
+    let text = r#"sum(count_over_time({app="t"} |= "is 1" [1m]))"#;
+    assert_eq!(known(text, "{} is {}"), "unknown");
 }

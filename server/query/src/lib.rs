@@ -1,6 +1,7 @@
 //! Queries: which leaves a text needs, and how they are read.
 //!
-//! It meets the store only at DataFusion's `TableProvider` and [`skep_proto::LabelIndex`]; what the
+//! It meets the store only at DataFusion's `TableProvider`, [`skep_proto::LabelIndex`] and
+//! [`skep_proto::LogTable`]; what the
 //! languages mean is `skep-promql`'s and `skep-logql`'s business.
 
 mod budget;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -12,17 +13,14 @@ use parquet::{
         ProjectionMask,
         arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector},
     },
-    basic::{Encoding, PageType},
+    basic::{Encoding, Type},
     column::{
-        page::PageReader as _,
+        page::{Page, PageReader as _},
         reader::{get_column_reader, get_typed_column_reader},
     },
-    data_type::{DataType, Int32Type, Int64Type},
+    data_type::{DataType, Int64Type},
     errors::Result,
-    file::{
-        metadata::PageEncodingStats, page_index::offset_index::PageLocation,
-        serialized_reader::SerializedPageReader,
-    },
+    file::{page_index::offset_index::PageLocation, serialized_reader::SerializedPageReader},
 };
 use skep_proto::{
     LogBlockReader, LogColumnData, LogColumns, LogReadError, MetadataBuilder, MetadataColumn,
@@ -30,7 +28,7 @@ use skep_proto::{
 };
 
 use super::{
-    pages::{MapPage, TextPage, damaged, dictionary, map_page, text_page},
+    pages::{MapPage, NumberPage, TextPage, damaged, dictionary, map_page, number_page, text_page},
     table::read_error,
 };
 use crate::{
@@ -47,38 +45,49 @@ const METADATA_NAME: [&str; 3] = [column::METADATA, "key_value", "key"];
 const METADATA_VALUE: [&str; 3] = [column::METADATA, "key_value", "value"];
 
 /// A part that is open.
-#[derive(Debug)]
 pub(super) struct OpenPart {
     pub(super) part: Arc<Part>,
     pub(super) footer: Arc<Footer>,
     pub(super) bytes: PartBytes,
     values_are_words: bool,
+    readers: Mutex<Vec<HeldReader>>,
     /// By row group and column.
     dictionaries: Mutex<VecDeque<((usize, usize), Arc<Texts>)>>,
 }
 
-/// Pages of a column, and what comes before the first row that is wanted.
+/// The pages of a column that hold the rows of a block.
 struct Pages {
     reader: SerializedPageReader<PartBytes>,
-    before: Before,
+    /// Row group and column.
+    of: (usize, usize),
+    /// Numbers of the pages; `None` without a page index.
+    covering: Option<Range<usize>>,
+    /// Rows of the first page that are not of the block.
+    n_skipped: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Before {
-    has_dictionary: bool,
-    n_pages: usize,
-    /// In the page after those.
-    n_rows: usize,
+/// A reader of a column behind some page: its buffers cost as much as a page.
+struct HeldReader {
+    of: (usize, usize),
+    reader: SerializedPageReader<PartBytes>,
+    next_page: usize,
 }
 
 impl Pages {
-    /// The pages of data from the first that is wanted, and how many of its rows are not.
-    fn without_dictionary(self) -> Result<(SerializedPageReader<PartBytes>, usize)> {
-        let Self { mut reader, before } = self;
-        for _ in 0..before.n_pages + usize::from(before.has_dictionary) {
-            reader.skip_next_page()?;
+    fn next(&mut self) -> Result<Page> {
+        self.reader.get_next_page()?.ok_or_else(|| damaged("it lacks rows"))
+    }
+
+    fn are_one(&self) -> bool {
+        self.n_skipped == 0 && self.covering.as_ref().is_some_and(|it| it.len() == 1)
+    }
+
+    /// All of them were read: the reader is kept for the pages behind.
+    fn finish(self, part: &OpenPart) {
+        if let Some(covering) = self.covering {
+            let held = HeldReader { of: self.of, reader: self.reader, next_page: covering.end };
+            part.hold(held);
         }
-        Ok((reader, before.n_rows))
     }
 }
 
@@ -89,12 +98,19 @@ pub(super) struct PartBlock {
     pub(super) rows: BlockRows,
 }
 
+impl fmt::Debug for OpenPart {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("OpenPart").field("part", &self.part).finish_non_exhaustive()
+    }
+}
+
 impl OpenPart {
     pub(super) fn new(part: Arc<Part>, footer: Arc<Footer>, bytes: PartBytes) -> Self {
         let pairs = footer.metadata.metadata().file_metadata().key_value_metadata();
         let promise = pairs.into_iter().flatten().find(|it| it.key == VALUES_KEY);
         let values_are_words = promise.and_then(|it| it.value.as_deref()) == Some(VALUES_ARE_WORDS);
-        Self { part, footer, bytes, values_are_words, dictionaries: Mutex::default() }
+        let (dictionaries, readers) = (Mutex::default(), Mutex::default());
+        Self { part, footer, bytes, values_are_words, readers, dictionaries }
     }
 
     /// Where the column of this name is; `None` where the file has none.
@@ -105,6 +121,21 @@ impl OpenPart {
     fn column_at(&self, path: &[&str]) -> Option<usize> {
         let schema = self.footer.metadata.metadata().file_metadata().schema_descr();
         schema.columns().iter().position(|it| it.path().parts() == path)
+    }
+
+    /// A reader of this column that is not behind this page yet.
+    fn held(&self, of: (usize, usize), page: usize) -> Option<HeldReader> {
+        let mut held = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        // Blocks are mostly read in order: what is left of another row group is of no use.
+        held.retain(|it| it.of.0 == of.0);
+        let at = held.iter().position(|it| it.of == of && it.next_page <= page)?;
+        Some(held.swap_remove(at))
+    }
+
+    fn hold(&self, reader: HeldReader) {
+        let mut held = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|it| it.of != reader.of);
+        held.push(reader);
     }
 
     /// The row group's dictionary of a column of texts.
@@ -139,87 +170,135 @@ impl PartBlock {
         } else {
             self.numbers::<Int64Type>(column::STREAM_ID)?
         };
-        Ok((ids, self.numbers::<Int64Type>(column::TS)?))
+        let ts = self.plain_numbers(column::TS)?;
+        if ids.len() != self.rows.n_rows || ts.len() != self.rows.n_rows {
+            return Err(damaged("it lacks a time stamp"));
+        }
+        Ok((ids, ts))
     }
 
-    /// Those that are not null.
+    /// Numbers that may be in a dictionary.
     fn numbers<T: DataType>(&self, name: &str) -> Result<Vec<T::T>> {
         let column = self.part.column(name).ok_or_else(|| damaged("it lacks a column"))?;
-        let Pages { reader: pages, before } = self.pages(column)?;
-        // It skips pages by itself.
-        let n_skipped = if before.n_pages > 0 { self.rows.first_row } else { before.n_rows };
-        let descr =
-            self.part.footer.metadata.metadata().file_metadata().schema_descr().column(column);
+        let metadata = self.part.footer.metadata.metadata();
+        let group = metadata.row_group(self.rows.row_group);
+        let n_rows = usize::try_from(group.num_rows()).unwrap_or(0);
+        let (bytes, locations) = (Arc::new(self.part.bytes.clone()), self.locations(column));
+        let locations = locations.map(<[_]>::to_vec);
+        let pages = SerializedPageReader::new(bytes, group.column(column), n_rows, locations)?;
+        let descr = metadata.file_metadata().schema_descr().column(column);
         let reader = get_column_reader(descr, Box::new(pages));
         let mut reader = get_typed_column_reader::<T>(reader);
         let mut values = Vec::with_capacity(self.rows.n_rows);
-        let mut levels = Vec::new();
-        let mut n_read = 0;
-        reader.skip_records(n_skipped)?;
-        while n_read < self.rows.n_rows {
-            let n_left = self.rows.n_rows - n_read;
-            let (n, ..) = reader.read_records(n_left, Some(&mut levels), None, &mut values)?;
+        reader.skip_records(self.rows.first_row)?;
+        while values.len() < self.rows.n_rows {
+            let n_left = self.rows.n_rows - values.len();
+            let (n, ..) = reader.read_records(n_left, None, None, &mut values)?;
             if n == 0 {
                 return Err(damaged("it lacks rows"));
             }
-            n_read += n;
         }
         Ok(values)
     }
 
-    /// A column's pages up to those of the block. Our writer cuts all columns at the same rows,
-    /// unless a page would get too large.
+    /// Numbers that are in no dictionary; nulls are left out.
+    fn plain_numbers(&self, name: &str) -> Result<Vec<i64>> {
+        let column = self.part.column(name).ok_or_else(|| damaged("it lacks a column"))?;
+        let descr =
+            self.part.footer.metadata.metadata().file_metadata().schema_descr().column(column);
+        let is_wide = descr.physical_type() == Type::INT64;
+        let mut pages = self.pages(column)?;
+        let are_one = pages.are_one();
+        let (mut all, mut n_left) = (Vec::new(), self.rows.n_rows);
+        while n_left > 0 {
+            let NumberPage { numbers, n_rows } =
+                number_page(pages.next()?, descr.max_def_level(), is_wide)?;
+            if are_one {
+                pages.finish(&self.part);
+                return Ok(numbers);
+            }
+            if numbers.len() != n_rows {
+                // Which rows lack one is not worth knowing.
+                return Ok(Vec::new());
+            }
+            let wanted = numbers.into_iter().skip(pages.n_skipped).take(n_left);
+            all.extend(wanted);
+            n_left = self.rows.n_rows - all.len();
+            pages.n_skipped = pages.n_skipped.saturating_sub(n_rows);
+        }
+        pages.finish(&self.part);
+        Ok(all)
+    }
+
+    fn locations(&self, column: usize) -> Option<&[PageLocation]> {
+        let index = self.part.footer.metadata.metadata().offset_index()?;
+        Some(index.get(self.rows.row_group)?.get(column)?.page_locations())
+    }
+
+    /// A column's pages. Our writer cuts all columns at the same rows, unless a page would get too
+    /// large.
     fn pages(&self, column: usize) -> Result<Pages> {
-        let metadata = self.part.footer.metadata.metadata();
-        let group = metadata.row_group(self.rows.row_group);
+        let group = self.part.footer.metadata.metadata().row_group(self.rows.row_group);
         let chunk = group.column(column);
-        let n_rows = usize::try_from(group.num_rows()).unwrap_or(0);
-        let has_dictionary = chunk.dictionary_page_offset().is_some();
-        let locations = metadata
-            .offset_index()
-            .and_then(|it| it.get(self.rows.row_group)?.get(column))
-            .map(|it| it.page_locations().as_slice());
-        let mut before = Before { has_dictionary, n_pages: 0, n_rows: self.rows.first_row };
-        let locations = locations.map(|locations| {
-            let covering = covering(locations, self.rows.first_row, self.rows.n_rows);
-            let first = locations.get(covering.start).map_or(0, |it| it.first_row_index);
-            let first = usize::try_from(first).unwrap_or(0);
-            before.n_rows = self.rows.first_row.saturating_sub(first);
-            before.n_pages = covering.start;
-            // Not without those before: what comes before the first is taken for a dictionary.
-            locations.get(..covering.end).unwrap_or_default().to_vec()
-        });
-        let bytes = Arc::new(self.part.bytes.clone());
-        let reader = SerializedPageReader::new(bytes, chunk, n_rows, locations)?;
-        Ok(Pages { reader, before })
+        let locations = self.locations(column);
+        let covering = locations.map(|it| covering(it, self.rows.first_row, self.rows.n_rows));
+        let of = (self.rows.row_group, column);
+        let first_page = covering.as_ref().map_or(0, |it| it.start);
+        let (mut reader, next_page) = match self.part.held(of, first_page) {
+            Some(held) => (held.reader, held.next_page),
+            None => {
+                let n_rows = usize::try_from(group.num_rows()).unwrap_or(0);
+                let bytes = Arc::new(self.part.bytes.clone());
+                // All of them: what comes before the first is taken for a dictionary.
+                let locations = locations.map(<[_]>::to_vec);
+                let mut reader = SerializedPageReader::new(bytes, chunk, n_rows, locations)?;
+                if chunk.dictionary_page_offset().is_some() {
+                    reader.skip_next_page()?;
+                }
+                (reader, 0)
+            }
+        };
+        for _ in next_page..first_page {
+            reader.skip_next_page()?;
+        }
+        let first_row = locations.and_then(|it| it.get(first_page)).map(|it| it.first_row_index);
+        let first_row = first_row.and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
+        let n_skipped = self.rows.first_row.saturating_sub(first_row);
+        Ok(Pages { reader, of, covering, n_skipped })
     }
 
     /// A column of texts, and which of them each row has.
     fn texts(&self, name: &str) -> Result<(Arc<Texts>, Option<Vec<u32>>)> {
         let column = self.part.column(name).ok_or_else(|| damaged("it lacks a column"))?;
-        let (mut pages, mut n_skipped) = self.pages(column)?.without_dictionary()?;
+        let mut pages = self.pages(column)?;
         let dictionary = || self.part.dictionary(self.rows.row_group, column);
+        if pages.are_one() {
+            let page = text_page(pages.next()?)?;
+            pages.finish(&self.part);
+            if page.len() != self.rows.n_rows {
+                return Err(damaged("a page has other rows than its index says"));
+            }
+            return Ok(match page {
+                TextPage::Keys(keys) => (dictionary()?, Some(keys)),
+                TextPage::Texts(texts) => (Arc::new(texts), None),
+            });
+        }
         let mut all = Texts::default();
         while all.len() < self.rows.n_rows {
-            let page = pages.get_next_page()?.ok_or_else(|| damaged("it lacks rows"))?;
-            let page = text_page(page)?;
-            let is_all = n_skipped == 0 && all.is_empty() && page.len() == self.rows.n_rows;
-            match page {
-                TextPage::Keys(keys) if is_all => return Ok((dictionary()?, Some(keys))),
-                TextPage::Texts(texts) if is_all => return Ok((Arc::new(texts), None)),
+            let page = text_page(pages.next()?)?;
+            let end = page.len().min(pages.n_skipped + self.rows.n_rows - all.len());
+            let wanted = pages.n_skipped.min(end)..end;
+            match &page {
                 TextPage::Keys(keys) => {
                     let texts = dictionary()?;
-                    let wanted = keys.iter().skip(n_skipped).take(self.rows.n_rows - all.len());
-                    wanted.for_each(|it| all.push(texts.get(*it as usize)));
-                    n_skipped = n_skipped.saturating_sub(keys.len());
+                    let keys = keys.get(wanted).unwrap_or_default();
+                    keys.iter().for_each(|it| all.push(texts.get(*it as usize)));
                 }
-                TextPage::Texts(texts) => {
-                    let wanted = (n_skipped..texts.len()).take(self.rows.n_rows - all.len());
-                    wanted.for_each(|it| all.push(texts.get(it)));
-                    n_skipped = n_skipped.saturating_sub(texts.len());
-                }
+                TextPage::Texts(texts) => wanted.for_each(|it| all.push(texts.get(it))),
             }
+            pages.n_skipped = pages.n_skipped.saturating_sub(page.len());
         }
+        pages.finish(&self.part);
         Ok((Arc::new(all), None))
     }
 
@@ -259,12 +338,12 @@ impl PartBlock {
         let at = self.part.column_at(&path).ok_or_else(|| damaged("it lacks a column"))?;
         let metadata = self.part.footer.metadata.metadata();
         let max_def = metadata.file_metadata().schema_descr().column(at).max_def_level();
-        let (mut pages, n_skipped) = self.pages(at)?.without_dictionary()?;
-        let Some(page) = pages.get_next_page()? else { return Ok(None) };
-        if n_skipped > 0 || pages.peek_next_page()?.is_some() {
+        let mut pages = self.pages(at)?;
+        if !pages.are_one() {
             return Ok(None);
         }
-        let MapPage { ends, nulls, page } = map_page(page, max_def)?;
+        let MapPage { ends, nulls, page } = map_page(pages.next()?, max_def)?;
+        pages.finish(&self.part);
         if ends.len() != self.rows.n_rows {
             return Ok(None);
         }
@@ -330,8 +409,8 @@ impl PartBlock {
         if self.part.column(column::LINE_BYTES).is_none() {
             return Ok(None);
         }
-        let numbers = self.numbers::<Int32Type>(column::LINE_BYTES)?;
-        let numbers = numbers.into_iter().map(|it| u32::try_from(it).unwrap_or(0));
+        let numbers = self.plain_numbers(column::LINE_BYTES)?.into_iter();
+        let numbers = numbers.map(|it| u32::try_from(it).unwrap_or(0));
         Ok(Some(numbers.collect::<Vec<_>>()).filter(|it| it.len() == self.rows.n_rows))
     }
 }
@@ -346,10 +425,9 @@ impl LogBlockReader for PartBlock {
             let metadata = self.part.footer.metadata.metadata();
             let at = self.part.column_at(&METADATA_NAME)?;
             let chunk = metadata.row_group(self.rows.row_group).column(at);
-            let is_of_dictionary = |it: &PageEncodingStats| {
-                it.page_type == PageType::DICTIONARY_PAGE || it.encoding == Encoding::RLE_DICTIONARY
-            };
-            let is_complete = chunk.page_encoding_stats()?.iter().all(is_of_dictionary);
+            // Of pages of data.
+            let encodings = chunk.page_encoding_stats_mask()?;
+            let is_complete = encodings.is_only(Encoding::RLE_DICTIONARY);
             (is_complete && chunk.dictionary_page_offset().is_some())
                 .then(|| self.part.dictionary(self.rows.row_group, at))
         };

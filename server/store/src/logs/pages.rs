@@ -113,6 +113,41 @@ fn levels(rest: &mut &[u8], width: u32, n: usize) -> Result<Vec<u32>> {
     hybrid(packed, width, n)
 }
 
+/// A page of numbers.
+pub(super) struct NumberPage {
+    /// Those that are not null.
+    pub(super) numbers: Vec<i64>,
+    pub(super) n_rows: usize,
+}
+
+/// Takes a page of numbers apart, of 64 bits or of 32; `max_def` is 1 where they may be null.
+pub(super) fn number_page(page: Page, max_def: i16, is_wide: bool) -> Result<NumberPage> {
+    let Page::DataPage { buf, num_values, encoding, .. } = page else {
+        return Err(damaged("numbers lie in pages of an unknown kind"));
+    };
+    let n_rows = num_values as usize;
+    let mut rest = buf.as_ref();
+    let n_numbers = match max_def {
+        0 => n_rows,
+        _ => levels(&mut rest, 1, n_rows)?.iter().filter(|it| **it > 0).count(),
+    };
+    let numbers = match (encoding, is_wide) {
+        (Encoding::DELTA_BINARY_PACKED, true) => delta_packed(rest, n_numbers, Ok)?.0,
+        (Encoding::PLAIN, true) => {
+            let words = rest.as_chunks().0.iter().take(n_numbers);
+            words.map(|it| i64::from_le_bytes(*it)).collect()
+        }
+        (Encoding::PLAIN, false) => {
+            let words = rest.as_chunks().0.iter().take(n_numbers);
+            words.map(|it| i32::from_le_bytes(*it).into()).collect()
+        }
+        (other, _) => {
+            return Err(ParquetError::General(format!("a page of numbers is encoded as {other}")));
+        }
+    };
+    if numbers.len() == n_numbers { Ok(NumberPage { numbers, n_rows }) } else { Err(short()) }
+}
+
 /// The texts of a dictionary.
 pub(super) fn dictionary(page: Page) -> Result<Texts> {
     match page {
@@ -138,7 +173,7 @@ fn plain(bytes: &Bytes, n_values: usize) -> Result<Texts> {
 
 /// All lengths, then all texts.
 fn delta_length(bytes: &Bytes, n_values: usize) -> Result<Texts> {
-    let (mut ends, n_bytes) = delta_packed(bytes, n_values)?;
+    let (mut ends, n_bytes) = delta_packed(bytes, n_values, length)?;
     let mut end = 0_usize;
     for it in &mut ends {
         end += *it as usize;
@@ -157,8 +192,12 @@ fn end_of(end: usize) -> Result<u32> {
     u32::try_from(end).map_err(|_| damaged("a page of texts is too long"))
 }
 
-/// Numbers of 32 bits, as DELTA_BINARY_PACKED; also how many bytes they took.
-fn delta_packed(bytes: &[u8], n_values: usize) -> Result<(Vec<u32>, usize)> {
+/// Numbers as DELTA_BINARY_PACKED; also how many bytes they took.
+fn delta_packed<T>(
+    bytes: &[u8],
+    n_values: usize,
+    number: impl Fn(i64) -> Result<T>,
+) -> Result<(Vec<T>, usize)> {
     let mut rest = bytes;
     let block_len = usize::try_from(varint(&mut rest)?).map_err(|_| short())?;
     let n_miniblocks = usize::try_from(varint(&mut rest)?).map_err(|_| short())?;
@@ -171,7 +210,7 @@ fn delta_packed(bytes: &[u8], n_values: usize) -> Result<(Vec<u32>, usize)> {
     }
     let mut values = Vec::with_capacity(n_values);
     if n_values > 0 {
-        values.push(length(last)?);
+        values.push(number(last)?);
     }
     while values.len() < n_values {
         let min = zigzag(varint(&mut rest)?);
@@ -188,7 +227,7 @@ fn delta_packed(bytes: &[u8], n_values: usize) -> Result<(Vec<u32>, usize)> {
             let mut bits = Bits::new(packed, width.into())?;
             for _ in 0..n {
                 last = last.wrapping_add(min).wrapping_add(bits.take().cast_signed());
-                values.push(length(last)?);
+                values.push(number(last)?);
             }
         }
     }
@@ -247,23 +286,30 @@ struct Bits<'a> {
 
 impl<'a> Bits<'a> {
     fn new(bytes: &'a [u8], width: u32) -> Result<Self> {
-        // With up to seven bits before it, a number is read with one load.
-        if width > 56 {
-            return Err(damaged("numbers are packed wider than lengths and keys are"));
+        if width > 64 {
+            return Err(damaged("numbers are packed wider than they are"));
         }
         Ok(Self { bytes, width, at: 0 })
     }
 
     #[inline]
     fn take(&mut self) -> u64 {
-        let (byte, bit) = (self.at / 8, self.at % 8);
+        let (byte, bit) = (self.at / 8, u32::try_from(self.at % 8).unwrap_or(0));
         self.at += self.width as usize;
         let rest = self.bytes.get(byte..).unwrap_or_default();
         let word = match rest.first_chunk() {
             Some(word) => u64::from_le_bytes(*word),
             None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
         };
-        (word >> bit) & ((1 << self.width) - 1)
+        // With up to seven bits before it, most numbers lie in one word.
+        let rest_bits = 64 - bit;
+        let value = match rest.get(8) {
+            Some(byte) if self.width > rest_bits => {
+                word >> bit | u64::from(*byte).checked_shl(rest_bits).unwrap_or(0)
+            }
+            _ => word >> bit,
+        };
+        value & u64::MAX.checked_shr(64 - self.width).unwrap_or(0)
     }
 }
 
@@ -290,4 +336,133 @@ fn short() -> ParquetError {
 
 pub(super) fn damaged(what: &str) -> ParquetError {
     ParquetError::General(format!("not a whole part of logs: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::{
+        array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray},
+        datatypes::{DataType, Field, Schema},
+    };
+    use parquet::{
+        arrow::ArrowWriter,
+        column::page::PageReader,
+        file::{
+            properties::WriterProperties,
+            reader::{FileReader as _, SerializedFileReader},
+        },
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The pages of a column, without its dictionary and with it.
+    fn pages(
+        column: ArrayRef,
+        nullable: bool,
+        encoding: Option<Encoding>,
+    ) -> (Option<Page>, Vec<Page>) {
+        let field = Field::new("c", column.data_type().clone(), nullable);
+        let schema = Arc::new(Schema::new(vec![field]));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap();
+        let mut properties = WriterProperties::builder()
+            .set_data_page_row_count_limit(100)
+            .set_write_batch_size(50)
+            .set_dictionary_enabled(encoding.is_none());
+        if let Some(encoding) = encoding {
+            properties = properties.set_encoding(encoding);
+        }
+        let mut bytes = Vec::new();
+        let mut writer =
+            ArrowWriter::try_new(&mut bytes, schema, Some(properties.build())).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let file = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
+        let mut reader: Box<dyn PageReader> =
+            file.get_row_group(0).unwrap().get_column_page_reader(0).unwrap();
+        let (mut dictionary, mut pages) = (None, Vec::new());
+        while let Some(page) = reader.get_next_page().unwrap() {
+            match page {
+                Page::DictionaryPage { .. } => dictionary = Some(page),
+                page => pages.push(page),
+            }
+        }
+        (dictionary, pages)
+    }
+
+    fn number() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            any::<i64>(),
+            0..100_i64,
+            Just(i64::MIN),
+            Just(i64::MAX),
+            (1_i64 << 40)..(1_i64 << 40) + 9
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_read_as_they_were_written(
+            numbers in prop::collection::vec(number(), 1..400),
+            small in prop::collection::vec(any::<Option<i32>>(), 1..300),
+        ) {
+            for encoding in [Encoding::DELTA_BINARY_PACKED, Encoding::PLAIN] {
+                let column = Arc::new(Int64Array::from(numbers.clone()));
+                let mut read = Vec::new();
+                for page in pages(column, false, Some(encoding)).1 {
+                    read.extend(number_page(page, 0, true).unwrap().numbers);
+                }
+                prop_assert_eq!(&read, &numbers);
+            }
+            let (mut read, mut n_rows) = (Vec::new(), 0);
+            let column = Arc::new(Int32Array::from(small.clone()));
+            for page in pages(column, true, Some(Encoding::PLAIN)).1 {
+                let page = number_page(page, 1, false).unwrap();
+                read.extend(page.numbers);
+                n_rows += page.n_rows;
+            }
+            prop_assert_eq!(n_rows, small.len());
+            let expected: Vec<i64> = small.into_iter().flatten().map(i64::from).collect();
+            prop_assert_eq!(read, expected);
+        }
+
+        #[test]
+        fn texts_are_read_as_they_were_written(
+            texts in prop::collection::vec(prop_oneof![any::<String>(), "[ab]{0,2}"], 1..400),
+        ) {
+            let column: ArrayRef = Arc::new(StringArray::from(texts.clone()));
+            prop_assert_eq!(column.data_type(), &DataType::Utf8);
+            let encodings = [Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::PLAIN].map(Some);
+            for encoding in encodings.into_iter().chain([None]) {
+                let (dictionary, pages) = pages(Arc::clone(&column), false, encoding);
+                let dictionary = dictionary.map(|it| super::dictionary(it).unwrap());
+                let mut read = Vec::new();
+                for page in pages {
+                    match text_page(page).unwrap() {
+                        TextPage::Texts(texts) => read.extend(texts.iter().map(str::to_owned)),
+                        TextPage::Keys(keys) => {
+                            let dictionary = dictionary.as_ref().unwrap();
+                            read.extend(
+                                keys.iter().map(|it| dictionary.get(*it as usize).to_owned()),
+                            );
+                        }
+                    }
+                }
+                prop_assert_eq!(&read, &texts);
+            }
+        }
+
+        #[test]
+        fn damaged_pages_are_errors(bytes in prop::collection::vec(any::<u8>(), 0..60), n in 0..500_usize) {
+            let bytes = Bytes::from(bytes);
+            for encoding in
+                [Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::PLAIN, Encoding::RLE_DICTIONARY]
+            {
+                drop(encoded(&bytes, n, encoding));
+            }
+            drop(delta_packed(&bytes, n, Ok));
+        }
+    }
 }
