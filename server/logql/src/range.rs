@@ -176,11 +176,11 @@ impl RangeCollector {
         metadata: Option<impl IntoIterator<Item = (&'v str, &'v str)>>,
         series: &mut Option<usize>,
     ) -> Result<(), QueryError> {
-        let Some((first, last)) = self.windows.steps_of(ts.0) else { return Ok(()) };
         let verdict = known.test(value);
         if verdict == Verdict::Drop || !self.pipeline.has_needles_in(known, value) {
             return Ok(());
         }
+        let Some((first, last)) = self.windows.steps_of(ts.0) else { return Ok(()) };
         if verdict == Verdict::Keep
             && let Some(series) = *series
             && let Some(unwrapped) = self.pipeline.unwrap_known(known, value)

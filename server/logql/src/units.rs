@@ -264,6 +264,9 @@ pub(crate) fn go_float_g(value: f64) -> String {
 
 /// Go's `strconv.ParseFloat`.
 pub(crate) fn go_parse_float(text: &str) -> Result<f64, String> {
+    if let Some(whole) = small_number(text) {
+        return Ok(f64::from(whole));
+    }
     let is_number = text.starts_with(|c: char| c.is_ascii_digit() || "+-.iInN".contains(c));
     match text.parse::<f64>() {
         Ok(value) if value.is_infinite() && text.contains(|c: char| c.is_ascii_digit()) => {
@@ -272,6 +275,17 @@ pub(crate) fn go_parse_float(text: &str) -> Result<f64, String> {
         Ok(value) if is_number => Ok(value),
         _ => Err(format!("strconv.ParseFloat: parsing {text:?}: invalid syntax")),
     }
+}
+
+/// Digits alone, as most numbers in lines are.
+fn small_number(text: &str) -> Option<u32> {
+    if text.is_empty() || text.len() > 9 {
+        return None;
+    }
+    text.bytes().try_fold(0, |value, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| value * 10 + u32::from(digit))
+    })
 }
 
 /// Go's `time.ParseDuration`, with its error.

@@ -15,6 +15,10 @@ use skep_proto::{Labels, TEMPLATE_VALUES, TimestampMs, TimestampNs, join_templat
 
 const QUERIES: &[&str] = &[
     r#"count_over_time({app="t"} | json [1m])"#,
+    r#"count_over_time({app="t"} |~ "status.+d=|a\"*5" | json [1m])"#,
+    r#"count_over_time({app="t"} |~ "(?i)INFO (d|x)=[0-9]+m" [1m])"#,
+    r#"sum(count_over_time({app="t"} |= "1m" or "ms" |= "5" [1m]))"#,
+    r#"sum(count_over_time({app="t"} |= "12 " != "a=\"" [1m]))"#,
     r#"count_over_time({app="t"} |= "a" != "zz" | json [1m])"#,
     r#"sum by (app) (count_over_time({app="t"} |= "7" | json | status >= 500 [1m]))"#,
     r#"sum by (status) (count_over_time({app="t"} | json | b="x" or status < 3 [1m]))"#,

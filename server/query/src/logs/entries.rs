@@ -39,19 +39,24 @@ pub(super) fn run(scan: &LogScan, mut walk: Walk) -> Result<RecordBatch, DataFus
     let mut kept = HashMap::new();
     let worst =
         if pipeline.keeps_all() { worst_wanted(scan, &order, &mut walk, &mut kept)? } else { None };
-    let has_filters = !pipeline.keeps_all();
-    let mut collector = LogCollector::new(scan, Arc::clone(&pipeline));
-    let mut shapes = Shapes::default();
-    let mut line = String::new();
+    let mut lines = Lines {
+        scan,
+        collector: LogCollector::new(scan, Arc::clone(&pipeline)),
+        pipeline,
+        shapes: Shapes::default(),
+        line: String::new(),
+    };
     for (at, info) in order {
         let best = if scan.direction == Direction::Backward { info.ts.1 } else { info.ts.0 };
-        if !collector.wants(TimestampNs(best)) || worst.is_some_and(|it| is_worse(scan, best, it)) {
+        if !lines.collector.wants(TimestampNs(best))
+            || worst.is_some_and(|it| is_worse(scan, best, it))
+        {
             break;
         }
         let (block, wanted) = kept.remove(&at).unwrap_or_default();
         let mut block = match block {
             Some(block) => block,
-            None => walk.read(at, collector.n_bytes())?,
+            None => walk.read(at, lines.collector.n_bytes())?,
         };
         let mut wanted = match wanted {
             Some(wanted) => wanted,
@@ -60,34 +65,58 @@ pub(super) fn run(scan: &LogScan, mut walk: Walk) -> Result<RecordBatch, DataFus
         if let Some(worst) = worst {
             wanted.iter_mut().for_each(|it| *it = not_worse(scan, &block.ts, it.clone(), worst));
         }
-        // The best first: the answer may be full before the block is used up.
+        lines.take(&mut block, at, wanted, &mut walk)?;
+    }
+    Ok(rows::entries_batch(&lines.collector.finish())?)
+}
+
+/// Lines on their way into the answer.
+struct Lines<'s> {
+    scan: &'s LogScan,
+    pipeline: Arc<Pipeline>,
+    collector: LogCollector,
+    shapes: Shapes,
+    line: String,
+}
+
+impl Lines<'_> {
+    /// Takes wanted rows of a block, the best of each stream first: the answer may be full before
+    /// they are used up.
+    fn take(
+        &mut self,
+        block: &mut LogBlock,
+        at: usize,
+        wanted: Vec<Range<usize>>,
+        walk: &mut Walk,
+    ) -> Result<(), DataFusionError> {
+        let Self { scan, pipeline, collector, shapes, line } = self;
+        let has_filters = !pipeline.keeps_all();
         let (mut n_lines, mut read) = (0, Read::default());
         for rows in wanted.into_iter().filter(|it| !it.is_empty()) {
             let Some(&id) = block.ids.get(rows.start) else { continue };
             let Some(labels) = walk.labels(id) else { continue };
-            let is_wanted =
-                |row: usize| block.ts.get(row).is_some_and(|it| collector.wants(TimestampNs(*it)));
-            let best =
-                if scan.direction == Direction::Backward { rows.end - 1 } else { rows.start };
-            if !is_wanted(best) {
+            let ordered: &mut dyn Iterator<Item = usize> = match scan.direction {
+                Direction::Backward => &mut rows.clone().rev(),
+                Direction::Forward => &mut rows.clone(),
+            };
+            let mut ordered = ordered.peekable();
+            let ts_of = |row: usize| block.ts.get(row).map(|it| TimestampNs(*it));
+            let best = ordered.peek().copied().and_then(ts_of);
+            if !best.is_some_and(|it| collector.wants(it)) {
                 continue;
             }
             collector.set_stream(&labels);
             if has_filters {
                 shapes.set_stream(id, &labels);
-                prepare(&mut block, rows.clone(), &mut shapes, &mut collector, &pipeline)?;
+                prepare(block, rows, shapes, collector, pipeline)?;
             }
-            let ordered: &mut dyn Iterator<Item = usize> = match scan.direction {
-                Direction::Backward => &mut rows.rev(),
-                Direction::Forward => &mut rows.into_iter(),
-            };
             for row in ordered {
                 let Some(ts) = block.ts.get(row).map(|it| TimestampNs(*it)) else { break };
                 if !collector.wants(ts) {
                     break;
                 }
                 n_lines += 1;
-                if has_filters && is_dropped(&block, row, &mut shapes, &pipeline) {
+                if has_filters && is_dropped(block, row, shapes, pipeline) {
                     continue;
                 }
                 block
@@ -95,15 +124,15 @@ pub(super) fn run(scan: &LogScan, mut walk: Walk) -> Result<RecordBatch, DataFus
                     .map_err(read_failed)?;
                 let place = (at as u64) << 32 | row as u64;
                 let data = block.data();
-                let line = data.line(row, &mut line);
+                let line = data.line(row, line);
                 read.add(line, data.metadata(row));
                 collector.push(ts, place, line, data.metadata(row));
             }
         }
         walk.note_lines(n_lines);
         walk.note_read(read);
+        Ok(())
     }
-    Ok(rows::entries_batch(&collector.finish())?)
 }
 
 /// Finds out about the templates of rows of the current stream, and loads what that takes.

@@ -181,7 +181,8 @@ impl ExecutionPlan for LogLeafExec {
         let metrics = self.metrics.clone();
         let run = async move {
             let blocks = opening.await.map_err(read_failed)?;
-            opened.set(Opened(Arc::clone(&blocks))).ok();
+            // The first execution is told; there is one only.
+            drop(opened.set(Opened(Arc::clone(&blocks))));
             let canceled = CancelOnDrop::default();
             let walk =
                 Walk::new(blocks, streams, memory, &metrics, partition, Arc::clone(&canceled.0));

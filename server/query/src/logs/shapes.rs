@@ -5,8 +5,13 @@ use std::{collections::HashMap, ops::Range, sync::Arc};
 use skep_logql::{Pipeline, pipeline::Shape};
 use skep_proto::{Labels, LogColumnData, LogColumns, TextColumn, Texts};
 
-/// Finding out what a template's lines have costs as much as reading some of them.
+/// Finding out what a template's lines have costs as much as reading some of them …
 const LINES_MIN: u32 = 16;
+/// … but one line that has to be read makes its block decode all columns: these many new templates
+/// cost less, and one more for …
+const NEW_TEMPLATES_FEW: usize = 32;
+/// … so many lines.
+const LINES_PER_NEW_TEMPLATE: usize = 64;
 /// Templates of one leaf; lines of others are read one by one.
 const TEMPLATES_MAX: usize = 65_536;
 
@@ -74,6 +79,7 @@ impl Shapes {
             self.slots.clear();
             self.slots.resize(templates.texts.len(), Slot::default());
         }
+        let n_rows = rows.len();
         for &key in templates.keys.get(rows).unwrap_or_default() {
             if let Some(slot) = self.slots.get_mut(key as usize) {
                 if slot.n_lines == 0 {
@@ -84,6 +90,15 @@ impl Shapes {
         }
         let mut columns = LogColumns { templates: true, ..LogColumns::NONE };
         let known = self.by_names.entry(self.names.clone()).or_default();
+        let is_new = |key: &&u32| {
+            self.slots.get(**key as usize).is_some_and(|it| it.shape.is_none())
+                && known
+                    .get(self.dictionary.get(**key as usize))
+                    .is_none_or(|it| it.shape.is_none())
+        };
+        let few = NEW_TEMPLATES_FEW + n_rows / LINES_PER_NEW_TEMPLATE;
+        let are_few = self.touched.iter().filter(is_new).take(few + 1).count() <= few;
+        let lines_min = if are_few { 0 } else { LINES_MIN };
         for &key in &self.touched {
             let Some(slot) = self.slots.get_mut(key as usize) else { continue };
             let n_lines = std::mem::take(&mut slot.n_lines);
@@ -95,7 +110,7 @@ impl Shapes {
                 }
                 if let Some(template) = known.get_mut(text) {
                     template.n_lines = template.n_lines.saturating_add(n_lines);
-                    if template.shape.is_none() && template.n_lines >= LINES_MIN {
+                    if template.shape.is_none() && template.n_lines >= lines_min {
                         template.shape = Some(Arc::new(shape(text)));
                     }
                     slot.shape = template.shape.clone();

@@ -51,24 +51,25 @@ pub(super) struct OpenPart {
     pub(super) bytes: PartBytes,
     values_are_words: bool,
     readers: Mutex<Vec<HeldReader>>,
-    /// By row group and column.
-    dictionaries: Mutex<VecDeque<((usize, usize), Arc<Texts>)>>,
+    dictionaries: Mutex<VecDeque<(ColumnOf, Arc<Texts>)>>,
 }
 
 /// The pages of a column that hold the rows of a block.
 struct Pages {
     reader: SerializedPageReader<PartBytes>,
-    /// Row group and column.
-    of: (usize, usize),
+    of: ColumnOf,
     /// Numbers of the pages; `None` without a page index.
     covering: Option<Range<usize>>,
     /// Rows of the first page that are not of the block.
     n_skipped: usize,
 }
 
+/// A row group and a column.
+type ColumnOf = (usize, usize);
+
 /// A reader of a column behind some page: its buffers cost as much as a page.
 struct HeldReader {
-    of: (usize, usize),
+    of: ColumnOf,
     reader: SerializedPageReader<PartBytes>,
     next_page: usize,
 }
@@ -124,7 +125,7 @@ impl OpenPart {
     }
 
     /// A reader of this column that is not behind this page yet.
-    fn held(&self, of: (usize, usize), page: usize) -> Option<HeldReader> {
+    fn held(&self, of: ColumnOf, page: usize) -> Option<HeldReader> {
         let mut held = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         // Blocks are mostly read in order: what is left of another row group is of no use.
         held.retain(|it| it.of.0 == of.0);

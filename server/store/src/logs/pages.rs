@@ -11,6 +11,9 @@ use parquet::{
 };
 use skep_proto::Texts;
 
+/// Pages have fewer values. Room is made for no more at once, whatever a damaged page says.
+const VALUES_AT_ONCE: usize = 1 << 16;
+
 /// A page of texts.
 #[derive(Debug)]
 pub(super) enum TextPage {
@@ -83,7 +86,7 @@ pub(super) fn map_page(page: Page, max_def: i16) -> Result<MapPage> {
     let mut rest = buf.as_ref();
     let repetitions = levels(&mut rest, 1, n_levels)?;
     let definitions = levels(&mut rest, if max_def > 1 { 2 } else { 1 }, n_levels)?;
-    let (mut ends, mut nulls) = (Vec::with_capacity(n_levels), Vec::new());
+    let (mut ends, mut nulls) = (Vec::with_capacity(n_levels.min(VALUES_AT_ONCE)), Vec::new());
     let (mut n_pairs, mut n_texts) = (0, 0);
     for (repetition, definition) in repetitions.iter().zip(&definitions) {
         if *repetition == 0 {
@@ -159,7 +162,7 @@ pub(super) fn dictionary(page: Page) -> Result<Texts> {
 /// Each text behind its length.
 fn plain(bytes: &Bytes, n_values: usize) -> Result<Texts> {
     let (mut rest, mut text) = (bytes.as_ref(), Vec::with_capacity(bytes.len()));
-    let mut ends = Vec::with_capacity(n_values);
+    let mut ends = Vec::with_capacity(n_values.min(VALUES_AT_ONCE));
     for _ in 0..n_values {
         let (len, after) = rest.split_first_chunk().ok_or_else(short)?;
         let len = u32::from_le_bytes(*len) as usize;
@@ -184,12 +187,12 @@ fn delta_length(bytes: &Bytes, n_values: usize) -> Result<Texts> {
 }
 
 fn texts(text: Vec<u8>, ends: Vec<u32>) -> Result<Texts> {
-    let text = String::from_utf8(text).map_err(|_| damaged("a text is no UTF-8"))?;
+    let text = String::from_utf8(text).map_err(|_not_utf8| damaged("a text is no UTF-8"))?;
     Texts::new(text, ends).ok_or_else(|| damaged("a text ends within a character"))
 }
 
 fn end_of(end: usize) -> Result<u32> {
-    u32::try_from(end).map_err(|_| damaged("a page of texts is too long"))
+    u32::try_from(end).map_err(|_too_great| damaged("a page of texts is too long"))
 }
 
 /// Numbers as DELTA_BINARY_PACKED; also how many bytes they took.
@@ -199,16 +202,16 @@ fn delta_packed<T>(
     number: impl Fn(i64) -> Result<T>,
 ) -> Result<(Vec<T>, usize)> {
     let mut rest = bytes;
-    let block_len = usize::try_from(varint(&mut rest)?).map_err(|_| short())?;
-    let n_miniblocks = usize::try_from(varint(&mut rest)?).map_err(|_| short())?;
-    let n_packed = usize::try_from(varint(&mut rest)?).map_err(|_| short())?;
+    let block_len = usize::try_from(varint(&mut rest)?).map_err(|_too_great| short())?;
+    let n_miniblocks = usize::try_from(varint(&mut rest)?).map_err(|_too_great| short())?;
+    let n_packed = usize::try_from(varint(&mut rest)?).map_err(|_too_great| short())?;
     let mut last = zigzag(varint(&mut rest)?);
     let miniblock_len = block_len.checked_div(n_miniblocks).unwrap_or(0);
     let is_valid = miniblock_len > 0 && miniblock_len.is_multiple_of(32) && n_packed == n_values;
     if !is_valid {
         return Err(damaged("lengths of texts are packed in no known way"));
     }
-    let mut values = Vec::with_capacity(n_values);
+    let mut values = Vec::with_capacity(n_values.min(VALUES_AT_ONCE));
     if n_values > 0 {
         values.push(number(last)?);
     }
@@ -222,9 +225,9 @@ fn delta_packed<T>(
                 break;
             }
             let n_bytes = miniblock_len / 8 * usize::from(width);
-            let (packed, after) = rest.split_at_checked(n_bytes).ok_or_else(short)?;
+            let (_, after) = rest.split_at_checked(n_bytes).ok_or_else(short)?;
+            let mut bits = Bits::new(rest, width.into())?;
             rest = after;
-            let mut bits = Bits::new(packed, width.into())?;
             for _ in 0..n {
                 last = last.wrapping_add(min).wrapping_add(bits.take().cast_signed());
                 values.push(number(last)?);
@@ -238,23 +241,23 @@ fn length(value: i64) -> Result<u32> {
     // Sums are of 32 bits in the file, and wrap around.
     #[expect(clippy::cast_possible_truncation, reason = "it is what the format asks for")]
     let value = value as i32;
-    u32::try_from(value).map_err(|_| damaged("a text has a negative length"))
+    u32::try_from(value).map_err(|_too_great| damaged("a text has a negative length"))
 }
 
 /// Runs of one number, and numbers packed in groups of eight.
 fn hybrid(bytes: &[u8], width: u32, n_values: usize) -> Result<Vec<u32>> {
     let mut rest = bytes;
     let n_key_bytes = width.div_ceil(8) as usize;
-    let mut keys = Vec::with_capacity(n_values);
+    let mut keys = Vec::with_capacity(n_values.min(VALUES_AT_ONCE));
     while keys.len() < n_values {
         let header = varint(&mut rest)?;
-        let n = usize::try_from(header >> 1).map_err(|_| short())?;
+        let n = usize::try_from(header >> 1).map_err(|_too_great| short())?;
         let n_left = n_values - keys.len();
         if header & 1 == 0 {
             let (key, after) = rest.split_at_checked(n_key_bytes).ok_or_else(short)?;
             rest = after;
             let key = key.iter().rev().fold(0, |key, byte| key << 8 | u64::from(*byte));
-            let key = u32::try_from(key).map_err(|_| damaged("a key is too great"))?;
+            let key = u32::try_from(key).map_err(|_too_great| damaged("a key is too great"))?;
             if n == 0 {
                 return Err(damaged("a run of no keys"));
             }
@@ -263,12 +266,12 @@ fn hybrid(bytes: &[u8], width: u32, n_values: usize) -> Result<Vec<u32>> {
             let n_bytes = n.checked_mul(width as usize).ok_or_else(short)?;
             // The last group may be cut short.
             let (packed, after) = rest.split_at_checked(n_bytes).unwrap_or((rest, &[]));
+            let mut bits = Bits::new(rest, width)?;
             rest = after;
             let n_keys = n.saturating_mul(8).min(n_left);
             if n == 0 || packed.len() * 8 < n_keys * width as usize {
                 return Err(short());
             }
-            let mut bits = Bits::new(packed, width)?;
             #[expect(clippy::cast_possible_truncation, reason = "a key has 32 bits at most")]
             keys.extend((0..n_keys).map(|_| bits.take() as u32));
         }
@@ -280,36 +283,41 @@ fn hybrid(bytes: &[u8], width: u32, n_values: usize) -> Result<Vec<u32>> {
 struct Bits<'a> {
     bytes: &'a [u8],
     width: u32,
+    mask: u64,
+    /// With up to seven bits before it, a number lies in one word.
+    is_narrow: bool,
     /// Of the next one, in bits.
     at: usize,
 }
 
 impl<'a> Bits<'a> {
+    /// What follows the numbers may follow in `bytes`, too.
     fn new(bytes: &'a [u8], width: u32) -> Result<Self> {
         if width > 64 {
             return Err(damaged("numbers are packed wider than they are"));
         }
-        Ok(Self { bytes, width, at: 0 })
+        let mask = u64::MAX.checked_shr(64 - width).unwrap_or(0);
+        Ok(Self { bytes, width, mask, is_narrow: width <= 56, at: 0 })
     }
 
     #[inline]
     fn take(&mut self) -> u64 {
-        let (byte, bit) = (self.at / 8, u32::try_from(self.at % 8).unwrap_or(0));
+        let (byte, bit) = (self.at / 8, self.at % 8);
         self.at += self.width as usize;
-        let rest = self.bytes.get(byte..).unwrap_or_default();
-        let word = match rest.first_chunk() {
-            Some(word) => u64::from_le_bytes(*word),
-            None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-        };
-        // With up to seven bits before it, most numbers lie in one word.
-        let rest_bits = 64 - bit;
-        let value = match rest.get(8) {
-            Some(byte) if self.width > rest_bits => {
-                word >> bit | u64::from(*byte).checked_shl(rest_bits).unwrap_or(0)
-            }
-            _ => word >> bit,
-        };
-        value & u64::MAX.checked_shr(64 - self.width).unwrap_or(0)
+        match self.bytes.get(byte..).and_then(<[u8]>::first_chunk) {
+            Some(word) if self.is_narrow => (u64::from_le_bytes(*word) >> bit) & self.mask,
+            _ => self.take_apart(byte, bit),
+        }
+    }
+
+    /// A wide one, or one at the end.
+    #[cold]
+    fn take_apart(&self, byte: usize, bit: usize) -> u64 {
+        let bytes = self.bytes.get(byte..).unwrap_or_default().iter().take(9).rev();
+        let word = bytes.fold(0, |word, byte| word << 8 | u128::from(*byte));
+        #[expect(clippy::cast_possible_truncation, reason = "a number has 64 bits at most")]
+        let value = (word >> bit) as u64;
+        value & self.mask
     }
 }
 
