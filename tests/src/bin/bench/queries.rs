@@ -256,7 +256,7 @@ impl Question {
             Api::Labels { .. } if self.query.is_empty() => {}
             Api::Labels { .. } => params.push(("match[]", self.query.clone())),
             Api::Prometheus | Api::Loki { .. } | Api::LokiInstant => {
-                params.push(("query", self.query.clone()))
+                params.push(("query", self.query.clone()));
             }
         }
         params.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));

@@ -33,10 +33,11 @@ enum Mark {
 
 impl Mark {
     fn text(self, value: usize) -> &'static str {
+        let [digits, mixed, letter] = &*MARKS;
         let of_kind = match self {
-            Self::Digits => &MARKS[0],
-            Self::Mixed => &MARKS[1],
-            Self::Letter => &MARKS[2],
+            Self::Digits => digits,
+            Self::Mixed => mixed,
+            Self::Letter => letter,
         };
         of_kind.get(value).map_or("", String::as_str)
     }
