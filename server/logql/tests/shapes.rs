@@ -111,7 +111,7 @@ fn lines() -> impl Strategy<Value = (String, Vec<Vec<String>>)> {
 }
 
 fn leaf(query: &str) -> RangeLeaf {
-    let Expr::Metric(metric) = parse(query).unwrap() else { panic!("{query}") };
+    let Ok(Expr::Metric(metric)) = parse(query) else { panic!("{query}") };
     let of = |range: RangeAggregation, grouping| RangeLeaf {
         matchers: range.log.matchers,
         stages: range.log.stages,
@@ -140,8 +140,13 @@ fn leaf(query: &str) -> RangeLeaf {
 
 fn collector(leaf: &RangeLeaf) -> RangeCollector {
     let limits = RangeLimits { n_series_max: 1000, n_samples_max: 1000 };
-    let mut collector = RangeCollector::new(leaf, Arc::new(leaf.compile().unwrap()), limits);
-    collector.set_stream(&Labels::from_pairs([("app", "t"), ("level", "x")]).unwrap());
+    let (Ok(pipeline), Ok(labels)) =
+        (leaf.compile(), Labels::from_pairs([("app", "t"), ("level", "x")]))
+    else {
+        panic!("{leaf:?} does not compile")
+    };
+    let mut collector = RangeCollector::new(leaf, Arc::new(pipeline), limits);
+    collector.set_stream(&labels);
     collector
 }
 
