@@ -45,6 +45,13 @@ pub(crate) struct Row {
     metadata_bytes: u32,
 }
 
+impl Row {
+    /// Line and metadata.
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.line_bytes as usize + self.metadata_bytes as usize
+    }
+}
+
 impl Columns {
     /// Returns how many bytes more are allocated now.
     fn push(&mut self, ts: i64, line: &[u8], metadata: &[u8]) -> usize {

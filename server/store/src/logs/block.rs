@@ -62,6 +62,8 @@ struct Pages {
     covering: Option<Range<usize>>,
     /// Rows of the first page that are not of the block.
     n_skipped: usize,
+    /// They are one page, which has the block's rows and no others.
+    are_one: bool,
 }
 
 /// A row group and a column.
@@ -77,10 +79,6 @@ struct HeldReader {
 impl Pages {
     fn next(&mut self) -> Result<Page> {
         self.reader.get_next_page()?.ok_or_else(|| damaged("it lacks rows"))
-    }
-
-    fn are_one(&self) -> bool {
-        self.n_skipped == 0 && self.covering.as_ref().is_some_and(|it| it.len() == 1)
     }
 
     /// All of them were read: the reader is kept for the pages behind.
@@ -137,6 +135,30 @@ impl OpenPart {
         let mut held = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|it| it.of != reader.of);
         held.push(reader);
+    }
+
+    /// A block cut where pages of its lines end: those of very long lines hold few rows.
+    pub(super) fn cut(&self, block: BlockRows) -> Vec<BlockRows> {
+        let metadata = self.footer.metadata.metadata();
+        let group = metadata.offset_index().and_then(|it| it.get(block.row_group));
+        let (start, end) = (block.first_row, block.first_row + block.n_rows);
+        let columns = [column::TEMPLATE].into_iter().chain(column::VALUES);
+        let mut cuts: Vec<usize> = columns
+            .filter_map(|name| group?.get(self.column(name)?))
+            .flat_map(|it| it.page_locations())
+            .filter_map(|it| usize::try_from(it.first_row_index).ok())
+            .filter(|row| start < *row && *row < end)
+            .chain([end])
+            .collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        let mut first_row = start;
+        let piece = |end: usize| {
+            let n_rows = end - first_row;
+            first_row = end;
+            BlockRows { first_row: end - n_rows, n_rows, ..block }
+        };
+        cuts.into_iter().map(piece).collect()
     }
 
     /// The row group's dictionary of a column of texts.
@@ -209,7 +231,7 @@ impl PartBlock {
             self.part.footer.metadata.metadata().file_metadata().schema_descr().column(column);
         let is_wide = descr.physical_type() == Type::INT64;
         let mut pages = self.pages(column)?;
-        let are_one = pages.are_one();
+        let are_one = pages.are_one;
         let (mut all, mut n_left) = (Vec::new(), self.rows.n_rows);
         while n_left > 0 {
             let NumberPage { numbers, n_rows } =
@@ -265,7 +287,16 @@ impl PartBlock {
         let first_row = locations.and_then(|it| it.get(first_page)).map(|it| it.first_row_index);
         let first_row = first_row.and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
         let n_skipped = self.rows.first_row.saturating_sub(first_row);
-        Ok(Pages { reader, of, covering, n_skipped })
+        let start_of = |page: usize| {
+            let row = locations.and_then(|it| it.get(page)).map(|it| it.first_row_index);
+            row.unwrap_or_else(|| group.num_rows())
+        };
+        let end = self.rows.first_row + self.rows.n_rows;
+        let are_one = n_skipped == 0
+            && covering.as_ref().is_some_and(|it| {
+                it.len() == 1 && usize::try_from(start_of(it.end)).is_ok_and(|it| it == end)
+            });
+        Ok(Pages { reader, of, covering, n_skipped, are_one })
     }
 
     /// A column of texts, and which of them each row has.
@@ -273,7 +304,7 @@ impl PartBlock {
         let column = self.part.column(name).ok_or_else(|| damaged("it lacks a column"))?;
         let mut pages = self.pages(column)?;
         let dictionary = || self.part.dictionary(self.rows.row_group, column);
-        if pages.are_one() {
+        if pages.are_one {
             let page = text_page(pages.next()?)?;
             pages.finish(&self.part);
             if page.len() != self.rows.n_rows {
@@ -340,7 +371,7 @@ impl PartBlock {
         let metadata = self.part.footer.metadata.metadata();
         let max_def = metadata.file_metadata().schema_descr().column(at).max_def_level();
         let mut pages = self.pages(at)?;
-        if !pages.are_one() {
+        if !pages.are_one {
             return Ok(None);
         }
         let MapPage { ends, nulls, page } = map_page(pages.next()?, max_def)?;

@@ -9,8 +9,21 @@ use crate::{
     heads::{LogHeadRow, LogHeads, decode_metadata},
 };
 
-/// Rows of a block: what is copied at once.
+/// Rows of a block: what is copied at once, …
 const BLOCK_ROWS: usize = 4096;
+
+/// … and bytes, unless one time has more.
+const BLOCK_BYTES: usize = 8 << 20;
+
+fn n_rows_at_once(rows: &[LogHeadRow]) -> usize {
+    let mut n_bytes = 0;
+    let fits = |row: &&LogHeadRow| {
+        n_bytes += row.n_bytes();
+        n_bytes <= BLOCK_BYTES
+    };
+    let n_fit = rows.iter().take(BLOCK_ROWS).take_while(fits).count();
+    n_fit.max(1).min(rows.len())
+}
 
 /// Entries of one stream.
 #[derive(Debug)]
@@ -26,7 +39,7 @@ impl HeadBlock {
         let rows = heads.rows(id, filter);
         let mut rest = rows.as_slice();
         let mut blocks = Vec::new();
-        while let Some(last) = rest.get(..BLOCK_ROWS.min(rest.len())).and_then(<[_]>::last) {
+        while let Some(last) = rest.get(n_rows_at_once(rest).saturating_sub(1)) {
             let n = rest.partition_point(|it| it.ts <= last.ts);
             let (taken, after) = rest.split_at(n);
             blocks.push(Self { heads: Arc::clone(heads), id, rows: taken.to_vec() });

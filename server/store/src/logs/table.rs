@@ -143,11 +143,11 @@ async fn find(
         wanted.retain(|at| ranges.get(*at).copied().unwrap_or(true));
     }
     let open = Arc::new(OpenPart::new(Arc::clone(&part), Arc::clone(&footer), bytes));
-    let block = |at: usize| {
-        let rows = *footer.blocks.get(at)?;
-        Some(Block::Part { part: Arc::clone(&open), rows, masks: Arc::clone(&masks) })
-    };
-    Ok(Some(Found { blocks: wanted.into_iter().filter_map(block).collect(), n_pages, pin }))
+    let rows = wanted.into_iter().filter_map(|at| footer.blocks.get(at));
+    let block =
+        |rows: BlockRows| Block::Part { part: Arc::clone(&open), rows, masks: Arc::clone(&masks) };
+    let blocks = rows.flat_map(|it| open.cut(*it)).map(block).collect();
+    Ok(Some(Found { blocks, n_pages, pin }))
 }
 
 /// Of each block, whether one of the pages that may hold what is needed is in it. Pages of the

@@ -409,6 +409,29 @@ fn blocks_are_the_pages_that_may_hold_a_text_and_have_the_same_lines() {
     }
 }
 
+#[test]
+fn blocks_of_long_lines_have_few_rows() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let line = |n: usize| format!("line {n} {}", format!("of {} words ", n % 7).repeat(4_000));
+    let mut rows = LogRows::default();
+    let entries = (0..600).map(|n| LogRow {
+        ts: TimestampNs(NOW_MS * 1_000_000 + i64::try_from(n).unwrap()),
+        line: line(n).into(),
+        metadata: vec![("trace".into(), format!("db-trace-{n}").into())],
+    });
+    rows.streams.push((vec![("app".into(), "db".into())], entries.collect()));
+    fixture.runtime.block_on(store.append_logs(&rows)).unwrap();
+    let expected = sorted((0..600).map(line).collect());
+    let (n_blocks, found) = fixture.search_blocks(&store, LineNeed::NOTHING, |_| true);
+    assert!(n_blocks > 2, "in memory: {n_blocks}");
+    assert!(sorted(found) == expected);
+    fixture.runtime.block_on(store.flush()).unwrap();
+    let (n_blocks, found) = fixture.search_blocks(&store, LineNeed::NOTHING, |_| true);
+    assert!(n_blocks > 2, "in a part: {n_blocks}");
+    assert!(sorted(found) == expected);
+}
+
 fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort();
     lines
