@@ -448,15 +448,19 @@ impl Windows {
     /// begins or ends.
     fn same_until(&self, ts_ns: i64) -> i64 {
         let since_start = ts_ns.saturating_add(self.offset_ns).saturating_sub(self.start_ns);
-        // A line leaves no window before it has reached a step, and is in a new one only when
-        // it is `interval` before another step.
-        let to_step = |it: i64| (-it).rem_euclid(self.step_ns);
-        let to_first = to_step(since_start);
-        let to_last = (self.step_ns - 1)
-            - since_start
-                .saturating_add(self.interval_ns)
-                .saturating_sub(1)
-                .rem_euclid(self.step_ns);
+        // It leaves a step's windows when it is behind the step …
+        let to_first = match since_start {
+            ..=0 => since_start.saturating_neg(),
+            _ => (-since_start).rem_euclid(self.step_ns),
+        };
+        // … and is in those of one step more when it is less than `interval` before that.
+        let last_ns = since_start.saturating_add(self.interval_ns).saturating_sub(1);
+        let last_step = i64::try_from(self.grid.n_steps()).unwrap_or(i64::MAX) - 1;
+        let to_last = if last_ns >= 0 && last_ns / self.step_ns >= last_step {
+            i64::MAX
+        } else {
+            self.step_ns - 1 - last_ns.rem_euclid(self.step_ns)
+        };
         ts_ns.saturating_add(to_first.min(to_last))
     }
 }

@@ -219,3 +219,23 @@ fn common_lines_are_known() {
     let text = r#"sum(count_over_time({app="t"} |= "is 1" [1m]))"#;
     assert_eq!(known(text, "{} is {}"), "unknown");
 }
+
+proptest! {
+    #[test]
+    fn lines_that_are_counted_together_count_as_one_by_one(
+        ts in prop::collection::btree_set(-200..400_i64, 0..60),
+        (start, step, n_steps) in (-50..50_i64, 1..90_i64, 1..6_usize),
+        (interval, offset) in (1..200_i64, -50..50_i64),
+    ) {
+        let mut leaf = leaf(r#"sum by (app) (bytes_over_time({app="t"}[1m]))"#);
+        leaf.grid = Grid::with_steps(TimestampMs(start), step, n_steps);
+        (leaf.interval_ns, leaf.offset_ns) = (interval * 700_000, offset * 300_000);
+        let ts: Vec<i64> = ts.into_iter().map(|it| it * 500_000).collect();
+        let (mut one_by_one, mut together) = (collector(&leaf), collector(&leaf));
+        for it in &ts {
+            one_by_one.push(TimestampNs(*it), "four", []).unwrap();
+        }
+        together.push_all(&ts, [], |rows| rows.len() as u64 * 4).unwrap();
+        prop_assert_eq!(shown(one_by_one.finish()), shown(together.finish()));
+    }
+}
