@@ -125,7 +125,7 @@ impl Lines<'_> {
                 let place = (at as u64) << 32 | row as u64;
                 let data = block.data();
                 let line = data.line(row, line);
-                read.add(line, data.metadata(row));
+                read.add(line, data.metadata(row), pipeline);
                 collector.push(ts, place, line, data.metadata(row));
             }
         }

@@ -118,7 +118,7 @@ impl Lines {
         let data = block.data();
         let metadata = || needs_metadata.then(|| data.metadata(row)).into_iter().flatten();
         let line = data.line(row, line);
-        self.read.add(line, metadata());
+        self.read.add(line, metadata(), &self.pipeline);
         self.collector.push(TimestampNs(ts), line, metadata()).map_err(external)
     }
 

@@ -15,7 +15,7 @@ use datafusion::{
     execution::memory_pool::MemoryReservation,
     physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder},
 };
-use skep_logql::QueryError;
+use skep_logql::{Pipeline, QueryError};
 use skep_promql::StorageError;
 use skep_proto::{Labels, LogBlock, LogBlockInfo, LogBlocks, LogColumns};
 
@@ -28,18 +28,21 @@ const SEEN_BYTES: usize = 2 * size_of::<(i64, i64, u64)>();
 /// Lines that had to be put together, because neither time nor template told enough.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Read {
-    n_lines: usize,
+    n_matched: usize,
     line_bytes: usize,
     metadata_bytes: usize,
 }
 
 impl Read {
+    /// Adds a line; whether the texts of line filters are in it is counted.
     pub(super) fn add<'a>(
         &mut self,
         line: &str,
         metadata: impl Iterator<Item = (&'a str, &'a str)>,
+        pipeline: &Pipeline,
     ) {
-        self.n_lines += 1;
+        let is_matched = pipeline.needles().iter().all(|it| it.admits(line.as_bytes()));
+        self.n_matched += usize::from(is_matched);
         self.line_bytes += line.len();
         self.metadata_bytes +=
             metadata.map(|(name, value)| name.len() + value.len()).sum::<usize>();
@@ -115,7 +118,7 @@ impl Walk {
     }
 
     pub(super) fn note_read(&self, read: Read) {
-        self.n_matched.add(read.n_lines);
+        self.n_matched.add(read.n_matched);
         self.line_bytes.add(read.line_bytes);
         self.metadata_bytes.add(read.metadata_bytes);
     }
