@@ -241,7 +241,7 @@ fn large(range: std::ops::Range<i64>) -> anyhow::Result<Vec<(Labels, Vec<LogEntr
 
 async fn count_large(client: &Client) -> anyhow::Result<i64> {
     let end = (START_S + 60).to_string();
-    let params = [("query", r#"count_over_time({job="large"}[1h])"#), ("time", end.as_str())];
+    let params = [("query", r#"sum(count_over_time({job="large"}[1h]))"#), ("time", end.as_str())];
     let data = client.data("/loki/api/v1/query", &params).await?;
     let count = data.pointer("/result/0/value/1").and_then(|it| it.as_str()).context("none")?;
     Ok(count.parse()?)
