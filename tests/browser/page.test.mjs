@@ -136,7 +136,8 @@ step("home shows the journal line, and it opens to its fields", async () => {
     await row.waitFor();
   }
   await row.getByRole("button").click();
-  await row.getByText("systemd-journal", { exact: true }).waitFor();
+  // It is the job, and by that the name of the service.
+  await row.getByText("systemd-journal", { exact: true }).first().waitFor();
   await shoot("home");
 });
 
