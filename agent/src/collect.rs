@@ -51,7 +51,7 @@ impl Collector {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let started = Instant::now();
         let mut out = Exposition::default();
-        let errors = sources::collect_all(sources::SOURCES, &self.context, &mut out);
+        let errors = sources::collect_all(&self.context, &mut out);
         report(&mut state.failing, errors);
         if let Some(ebpf) = &mut state.ebpf {
             ebpf.collect(&mut out);

@@ -29,7 +29,7 @@ use skep_proto::SystemClock;
 use crate::{
     config::{Config, DEFAULT_PATH},
     exposition::Exposition,
-    sources::{Context, Roots, SOURCES, Settings},
+    sources::{Context, Roots, Settings},
     telemetry::LogFormat,
 };
 
@@ -136,7 +136,7 @@ fn collect(arguments: CollectArguments) -> anyhow::Result<ExitCode> {
     settings.textfile.directories.extend(textfile_directory);
     let context = Context::new(roots, settings, Arc::new(SystemClock));
     let mut out = Exposition::default();
-    let errors = sources::collect_all(SOURCES, &context, &mut out);
+    let errors = sources::collect_all(&context, &mut out);
     print(&out.to_text())?;
     for (source, error) in errors {
         let error = format!("{:#}", anyhow::Error::new(error));

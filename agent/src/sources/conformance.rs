@@ -75,7 +75,7 @@ fn collect(dir: &Path) -> String {
     settings.textfile.directories = vec![dir.join("textfile/two_metric_files")];
     let mut out = Exposition::default();
     let context = Context::new(roots, settings, Arc::new(SystemClock));
-    for (name, error) in collect_all(SOURCES, &context, &mut out) {
+    for (name, error) in collect_all(&context, &mut out) {
         println!("{name}: {:#}", anyhow::Error::new(error));
     }
     out.to_text()

@@ -5,11 +5,19 @@ use std::{path::PathBuf, time::Duration};
 use regex::Regex;
 use serde::Deserialize;
 
+use super::{SOURCES, Source};
+
 /// Settings by collector, each under the collector's name: `[collectors.filesystem]`. A key is
 /// node_exporter's flag without the collector's name, `-` written as `_`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
+    /// Collectors to run besides those that run by default.
+    pub(crate) enable: Vec<SourceName>,
+    /// Collectors not to run.
+    pub(crate) disable: Vec<SourceName>,
+    /// Whether only those of `enable` run.
+    pub(crate) disable_defaults: bool,
     pub(crate) arp: DeviceSettings,
     pub(crate) cpu: CpuSettings,
     pub(crate) diskstats: DiskstatsSettings,
@@ -21,6 +29,31 @@ pub(crate) struct Settings {
     pub(crate) stat: StatSettings,
     pub(crate) textfile: TextfileSettings,
     pub(crate) vmstat: VmstatSettings,
+}
+
+impl Settings {
+    pub(crate) fn runs(&self, source: &Source) -> bool {
+        let names = |list: &[SourceName]| list.iter().any(|it| it.0 == source.name);
+        let is_on = source.is_on && !self.disable_defaults;
+        (is_on || names(&self.enable)) && !names(&self.disable)
+    }
+}
+
+/// The name of one of [`SOURCES`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct SourceName(String);
+
+impl TryFrom<String> for SourceName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        if SOURCES.iter().any(|it| it.name == name) {
+            return Ok(Self(name));
+        }
+        let names: Vec<&str> = SOURCES.iter().map(|it| it.name).collect();
+        Err(format!("there is no collector {name:?}; there are {}", names.join(", ")))
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

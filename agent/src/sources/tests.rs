@@ -109,6 +109,24 @@ fn the_guides_example_is_valid() {
 }
 
 #[test]
+fn collectors_are_switched_on_and_off_by_name() {
+    let names = |text| {
+        let settings: Settings = toml::from_str(text).unwrap();
+        SOURCES.iter().filter(|it| settings.runs(it)).map(|it| it.name).collect::<Vec<_>>()
+    };
+    let defaults: Vec<&str> = SOURCES.iter().filter(|it| it.is_on).map(|it| it.name).collect();
+    assert_eq!(names(""), defaults);
+    assert_eq!(names("disable_defaults = true\nenable = [\"vmstat\", \"cpu\"]"), ["cpu", "vmstat"]);
+    let without: Vec<&str> = defaults.into_iter().filter(|it| *it != "cpu").collect();
+    assert_eq!(names("disable = [\"cpu\"]"), without);
+    let error = toml::from_str::<Settings>("enable = [\"cpus\"]").unwrap_err();
+    assert!(
+        error.message().starts_with("there is no collector \"cpus\"; there are arp, "),
+        "{error}"
+    );
+}
+
+#[test]
 fn settings_are_checked_when_they_are_read() {
     let error = |text| toml::from_str::<Settings>(text).unwrap_err().message().to_owned();
     assert!(error("[vmstat]\nfields = \"(\"").contains("unclosed group"));
