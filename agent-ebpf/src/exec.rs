@@ -6,15 +6,17 @@ use aya_ebpf::{
         bpf_get_current_comm, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns,
         bpf_probe_read_kernel_str_bytes, bpf_probe_read_user_str_bytes,
     },
-    macros::{btf_tracepoint, raw_tracepoint},
+    macros::{btf_tracepoint, map, raw_tracepoint},
+    maps::PerCpuHashMap,
     programs::{BtfTracePointContext, RawTracePointContext},
 };
 use skep_abi::{
-    ABSENT, ARGV0_BYTES, EventHeader, ExecEvent, ExitEvent, FILENAME_BYTES, event_kind,
+    ABSENT, ARGV0_BYTES, EventHeader, ExecEvent, ExitEvent, FILENAME_BYTES, GROUP_SLOTS,
+    GroupProcesses, event_kind,
 };
 
 use crate::{
-    events,
+    events, groups,
     task::{self, Memory, Probe, TASK_MM, TASK_PID, TASK_REAL_PARENT, TASK_TGID, offsets},
 };
 
@@ -29,6 +31,11 @@ offsets! {
 /// 1 where `sched_process_exit(task, group_dead)` says whether the whole process ends.
 #[unsafe(no_mangle)]
 static EXIT_GROUP_DEAD_ARG: Global<u32> = Global::new(0);
+
+#[map]
+static GROUP_PROCESSES: PerCpuHashMap<u64, GroupProcesses> =
+    PerCpuHashMap::with_max_entries(GROUP_SLOTS, 0);
+const NONE: GroupProcesses = GroupProcesses { execs: 0, exits: 0 };
 
 /// `PF_KTHREAD` of the kernel: a thread of its own, no process.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -85,8 +92,8 @@ unsafe fn is_leader(task: *const u8) -> bool {
 #[inline(always)]
 unsafe fn exec(task: *const u8, binprm: *const u8) {
     let group = unsafe { task::group::<Probe>(task) };
-    if let Some(counts) = events::counts(group) {
-        events::add_one(unsafe { &raw mut (*counts).execs });
+    if let Some(counts) = groups::counters(&GROUP_PROCESSES, group, &NONE) {
+        unsafe { groups::add(&raw mut (*counts).execs, 1) };
     }
     let Some(mut entry) = events::reserve::<ExecEvent>(event_kind::EXEC) else { return };
     let event = entry.as_mut_ptr();
@@ -110,8 +117,8 @@ unsafe fn exit(task: *const u8) {
         return;
     }
     let group = unsafe { task::group::<Probe>(task) };
-    if let Some(counts) = events::counts(group) {
-        events::add_one(unsafe { &raw mut (*counts).exits });
+    if let Some(counts) = groups::counters(&GROUP_PROCESSES, group, &NONE) {
+        unsafe { groups::add(&raw mut (*counts).exits, 1) };
     }
     let Some(mut entry) = events::reserve::<ExitEvent>(event_kind::EXIT) else { return };
     let event = entry.as_mut_ptr();

@@ -9,6 +9,7 @@
 
 mod events;
 mod exec;
+mod groups;
 mod oom;
 mod sched;
 mod task;

@@ -3,14 +3,15 @@
 use aya_ebpf::{
     EbpfContext as _, Global,
     helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_str_bytes},
-    macros::{btf_tracepoint, tracepoint},
+    macros::{btf_tracepoint, map, tracepoint},
+    maps::HashMap,
     programs::{BtfTracePointContext, TracePointContext},
 };
 use aya_log_ebpf::warn;
-use skep_abi::{ABSENT, COMM_BYTES, OomEvent, event_kind};
+use skep_abi::{ABSENT, COMM_BYTES, GROUP_SLOTS, GroupKills, OomEvent, event_kind};
 
 use crate::{
-    events,
+    events, groups,
     task::{self, Memory, Probe, TASK_MM, TASK_REAL_PARENT, TASK_TGID, offsets},
 };
 
@@ -31,6 +32,10 @@ offsets! {
 #[unsafe(no_mangle)]
 static PAGE_BYTES: Global<u32> = Global::new(4096);
 
+#[map]
+static GROUP_KILLS: HashMap<u64, GroupKills> = HashMap::with_max_entries(GROUP_SLOTS, 0);
+const NONE: GroupKills = GroupKills { oom: 0 };
+
 /// Indices into `mm_struct.rss_stat`, unchanged since Linux 4.5.
 const MM_FILEPAGES: u32 = 0;
 const MM_ANONPAGES: u32 = 1;
@@ -41,8 +46,8 @@ const MM_SHMEMPAGES: u32 = 3;
 pub fn oom_victim(ctx: BtfTracePointContext) -> i32 {
     let (task, uid): (*const u8, u32) = (ctx.arg(0), ctx.arg(1));
     let group = unsafe { task::group::<Probe>(task) };
-    if let Some(counts) = events::counts(group) {
-        events::add_one(unsafe { &raw mut (*counts).oom_kills });
+    if let Some(counts) = groups::counters(&GROUP_KILLS, group, &NONE) {
+        unsafe { groups::add(&raw mut (*counts).oom, 1) };
     }
     let pid: u32 = unsafe { Probe::load(task, TASK_TGID.load()) };
     let Some(mut entry) = events::reserve::<OomEvent>(event_kind::OOM_KILL) else {

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 
-/// Declares offset globals; `agent/src/sources/ebpf/loader.rs` lists where each comes from.
+/// Declares offset globals; the family of the same name in `agent/src/sources/ebpf/` lists where each comes from.
 macro_rules! offsets {
     ($($name:ident),* $(,)?) => { $(
         #[unsafe(no_mangle)]

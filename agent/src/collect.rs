@@ -51,11 +51,13 @@ impl Collector {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let started = Instant::now();
         let mut out = Exposition::default();
-        let errors = sources::collect_all(&self.context, &mut out);
-        report(&mut state.failing, errors);
+        // Before the sources: it walks the tree of control groups for them, too.
         if let Some(ebpf) = &mut state.ebpf {
             ebpf.collect(&mut out);
         }
+        let errors = sources::collect_all(&self.context, &mut out);
+        report(&mut state.failing, errors);
+        self.context.units.lock().unwrap_or_else(PoisonError::into_inner).expose(&mut out);
         self.own.set_collect_duration(started.elapsed());
         self.own.collect(&[("metrics", &self.metrics), ("logs", &self.logs)], &mut out);
         out

@@ -26,7 +26,7 @@ const SPOOL_AGE_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
 /// As in Promtail: far enough for a reboot, near enough that old entries are not refused.
 const JOURNAL_AGE_DEFAULT: Duration = Duration::from_secs(7 * 3600);
 /// Each unit has about 30 series.
-const UNITS_MAX_DEFAULT: usize = 1_000;
+pub(crate) const UNITS_MAX_DEFAULT: usize = 1_000;
 /// The kernel programs have a place for so many control groups.
 const UNITS_MAX_LIMIT: usize = 2_048;
 /// Where distributions keep the roots of public certificate authorities.
@@ -53,7 +53,7 @@ pub(crate) struct Config {
     pub(crate) expose: Option<SocketAddr>,
     pub(crate) is_ebpf_enabled: bool,
     /// How many units kernel programs tell apart; the others are counted together.
-    pub(crate) ebpf_units_max: usize,
+    pub(crate) units_max: usize,
     pub(crate) roots: Roots,
     /// Labels of every sample: `instance`, `job` and the configured ones.
     pub(crate) labels: Vec<(String, String)>,
@@ -169,7 +169,7 @@ impl Config {
             collectors: raw.collectors,
             expose,
             is_ebpf_enabled: raw.ebpf.enabled.unwrap_or(true),
-            ebpf_units_max: units_max(raw.ebpf.units_max)?,
+            units_max: units_max(raw.ebpf.units_max)?,
             roots: Roots {
                 proc: raw.roots.proc.unwrap_or(defaults.proc),
                 sys: raw.roots.sys.unwrap_or(defaults.sys),
@@ -431,7 +431,7 @@ mod tests {
         assert_eq!(config.roots.root, PathBuf::from("/h"));
         assert_eq!(config.collectors.textfile.directories, [PathBuf::from("/x")]);
         assert!(!config.journal.is_enabled && !config.is_ebpf_enabled);
-        assert_eq!(config.ebpf_units_max, 50);
+        assert_eq!(config.units_max, 50);
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
             config.labels,

@@ -108,25 +108,23 @@ impl Family {
 
     /// A classic histogram: `counts` are per bucket (not cumulative), one more than `bounds`; the
     /// last one is `+Inf`.
-    pub(crate) fn histogram<const N: usize>(
+    pub(crate) fn histogram(
         &mut self,
-        labels: [(&'static str, &str); N],
+        labels: &[(Cow<'static, str>, String)],
         bounds: &[f64],
         counts: &[u64],
         sum: f64,
     ) -> &mut Self {
-        let labels: Vec<(Cow<'static, str>, String)> =
-            labels.into_iter().map(|(name, it)| (Cow::Borrowed(name), it.to_owned())).collect();
         let bounds = bounds.iter().copied().chain([f64::INFINITY]);
         let mut total = 0;
         for (bound, count) in bounds.zip(counts) {
             total += count;
-            let mut bucket = labels.clone();
+            let mut bucket = labels.to_vec();
             bucket.push((Cow::Borrowed(BUCKET_LE), Number(bound).to_string()));
             self.suffixed("_bucket", bucket, as_f64(total));
         }
-        self.suffixed("_sum", labels.clone(), sum);
-        self.suffixed("_count", labels, as_f64(total))
+        self.suffixed("_sum", labels.to_vec(), sum);
+        self.suffixed("_count", labels.to_vec(), as_f64(total))
     }
 
     fn write_text(&self, out: &mut String) -> fmt::Result {

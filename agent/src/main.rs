@@ -27,7 +27,7 @@ use clap::{Parser, Subcommand};
 use skep_proto::SystemClock;
 
 use crate::{
-    config::{Config, DEFAULT_PATH},
+    config::{Config, DEFAULT_PATH, UNITS_MAX_DEFAULT},
     exposition::Exposition,
     sources::{Context, Roots, Settings},
     telemetry::LogFormat,
@@ -134,7 +134,7 @@ fn collect(arguments: CollectArguments) -> anyhow::Result<ExitCode> {
         None => Settings::default(),
     };
     settings.textfile.directories.extend(textfile_directory);
-    let context = Context::new(roots, settings, Arc::new(SystemClock));
+    let context = Context::new(roots, settings, Arc::new(SystemClock), UNITS_MAX_DEFAULT);
     let mut out = Exposition::default();
     let errors = sources::collect_all(&context, &mut out);
     print(&out.to_text())?;

@@ -89,11 +89,16 @@ impl Agent {
 
         // Sources.
         let (events_tx, events) = mpsc::channel(EVENTS_MAX);
-        let context =
-            Context::new(config.roots.clone(), config.collectors.clone(), Arc::clone(&clock));
+        let context = Context::new(
+            config.roots.clone(),
+            config.collectors.clone(),
+            Arc::clone(&clock),
+            config.units_max,
+        );
+        let ebpf = Ebpf::start(&ebpf_settings(config, &context), events_tx);
         let collector = Arc::new(Collector::new(
             context,
-            Ebpf::start(&ebpf_settings(config), events_tx),
+            ebpf,
             Arc::clone(&own),
             Arc::clone(&metrics),
             Arc::clone(&logs),
@@ -189,12 +194,12 @@ fn open_spool(
     Ok(Arc::new(spool))
 }
 
-fn ebpf_settings(config: &Config) -> EbpfSettings {
+fn ebpf_settings(config: &Config, context: &Context) -> EbpfSettings {
     EbpfSettings {
         enabled: config.is_ebpf_enabled,
         host: config.host.clone(),
         roots: config.roots.clone(),
-        units_max: config.ebpf_units_max,
+        units: Arc::clone(&context.units),
     }
 }
 

@@ -30,6 +30,7 @@ mod thermal_zone;
 mod time;
 mod udp_queues;
 mod uname;
+pub(crate) mod units;
 mod vmstat;
 
 use std::{
@@ -42,6 +43,7 @@ use skep_proto::{Clock, Labels, LogEntry, MetricKind};
 
 use crate::exposition::Exposition;
 
+use self::units::{SharedUnits, Units};
 pub(crate) use settings::Settings;
 
 /// A source of metrics read anew at each tick.
@@ -102,12 +104,20 @@ pub(crate) struct Context {
     pub(crate) roots: Roots,
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) units: SharedUnits,
     state: State,
 }
 
 impl Context {
-    pub(crate) fn new(roots: Roots, settings: Settings, clock: Arc<dyn Clock>) -> Self {
-        Self { roots, settings, clock, state: State::default() }
+    /// At most `units_max` units are told apart.
+    pub(crate) fn new(
+        roots: Roots,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        units_max: usize,
+    ) -> Self {
+        let units = Units::new(&roots, units_max).shared();
+        Self { roots, settings, clock, units, state: State::default() }
     }
 }
 

@@ -50,13 +50,28 @@ pub struct CpuTurn {
     pub run_delay_ns: u64,
 }
 
-/// Rare events of one control group on one CPU.
+/// Programs and processes of one control group on one CPU.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct GroupEvents {
+pub struct GroupProcesses {
     pub execs: u64,
     pub exits: u64,
-    pub oom_kills: u64,
+}
+
+/// Processes of one control group that the kernel killed.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupKills {
+    pub oom: u64,
+}
+
+/// Key of counters that a control group has several of.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct GroupPart {
+    pub group: u64,
+    /// What the map tells apart: a device, an exit code.
+    pub part: u64,
 }
 
 /// Which record follows an [`EventHeader`].
@@ -65,6 +80,8 @@ pub mod event_kind {
     pub const EXIT: u32 = 2;
     pub const OOM_KILL: u32 = 3;
 }
+/// All of [`event_kind`] are below.
+pub const EVENT_KINDS: u32 = 64;
 
 /// Starts every record of the ring buffer.
 #[repr(C)]
@@ -120,12 +137,19 @@ pub struct OomEvent {
 mod user {
     #![expect(unsafe_code, reason = "aya's marker for plain data is an unsafe trait")]
 
-    use super::{EventHeader, ExecEvent, ExitEvent, GroupEvents, GroupRun, OomEvent};
+    use super::{
+        EventHeader, ExecEvent, ExitEvent, GroupKills, GroupPart, GroupProcesses, GroupRun,
+        OomEvent,
+    };
 
     // SAFETY: `repr(C)` structs of integers without padding: any bytes are a valid value.
     unsafe impl aya::Pod for GroupRun {}
     // SAFETY: as above.
-    unsafe impl aya::Pod for GroupEvents {}
+    unsafe impl aya::Pod for GroupProcesses {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for GroupKills {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for GroupPart {}
     // SAFETY: as above.
     unsafe impl aya::Pod for EventHeader {}
     // SAFETY: as above.

@@ -14,7 +14,7 @@ use std::{
 use skep_proto::SystemClock;
 
 use super::{Context, Roots, SOURCES, Settings, collect_all};
-use crate::exposition::Exposition;
+use crate::{config::UNITS_MAX_DEFAULT, exposition::Exposition};
 
 /// Collectors that ask the live kernel, whatever tree they are shown: their golden holds another
 /// machine's answer.
@@ -74,7 +74,7 @@ fn collect(dir: &Path) -> String {
     let mut settings: Settings = toml::from_str(SETTINGS).unwrap();
     settings.textfile.directories = vec![dir.join("textfile/two_metric_files")];
     let mut out = Exposition::default();
-    let context = Context::new(roots, settings, Arc::new(SystemClock));
+    let context = Context::new(roots, settings, Arc::new(SystemClock), UNITS_MAX_DEFAULT);
     for (name, error) in collect_all(&context, &mut out) {
         println!("{name}: {:#}", anyhow::Error::new(error));
     }

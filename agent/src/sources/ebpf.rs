@@ -2,40 +2,40 @@
 //! hands its events on as log records.
 
 use std::{
-    collections::HashMap,
-    fs, io,
-    os::fd::AsFd as _,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    mem,
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 
-use aya::maps::{Map, MapError, PerCpuHashMap, PerCpuValues, RingBuf};
-use skep_abi::{GROUP_OTHER, GROUP_SLOTS, GroupEvents, event_kind};
+use aya::maps::RingBuf;
+use skep_abi::EVENT_KINDS;
 use skep_proto::{MetricKind, SystemClock};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use self::{
-    cgroups::Groups,
     events::{Limiter, Reader, Stats},
-    loader::{LoadError, Object, PROGRAMS},
-    totals::{Reading, Totals},
+    family::{Collect, CollectError, FAMILIES, programs},
+    loader::{LoadError, Object},
+    maps::Maps,
 };
 use crate::{
     exposition::{Exposition, as_f64},
-    sources::{LogRecord, Roots},
+    sources::{LogRecord, Roots, units::SharedUnits},
 };
 
 mod btf;
-mod cgroups;
+mod by_unit;
 mod events;
 mod exec;
+mod family;
+mod histogram;
 mod loader;
+mod maps;
 mod oom;
 mod raw;
 mod sched;
-mod totals;
+mod task;
 
 #[cfg(test)]
 mod kernel_tests;
@@ -43,13 +43,8 @@ mod kernel_tests;
 /// Built by `cargo xtask`; empty where the agent was built without kernel programs.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ebpf.o"));
 
-const COUNTS_MAP: &str = "GROUP_EVENTS";
 const RING_MAP: &str = "EVENTS";
 const LOST_MAP: &str = "EVENTS_LOST";
-
-/// The label `event` of the kinds of records.
-const EVENT_KINDS: &[(u32, &str)] =
-    &[(event_kind::EXEC, "exec"), (event_kind::EXIT, "exit"), (event_kind::OOM_KILL, "oom")];
 
 /// What the loader must know; valid by construction.
 #[derive(Debug, Clone)]
@@ -58,41 +53,28 @@ pub(crate) struct EbpfSettings {
     /// The label `host` of every event's stream.
     pub(crate) host: String,
     pub(crate) roots: Roots,
-    /// Units that are told apart; the others are counted together.
-    pub(crate) units_max: usize,
+    pub(crate) units: SharedUnits,
 }
 
 /// The loaded programs. Dropping it detaches them.
 #[derive(Debug)]
 pub(crate) struct Ebpf {
-    /// Each program's name, and why it does not run; empty if it does.
-    statuses: Vec<(&'static str, &'static str)>,
+    statuses: Statuses,
     running: Option<Running>,
 }
 
+/// Each program's name, and why it does not run; empty if it does.
+type Statuses = Vec<(&'static str, &'static str)>;
+
 #[derive(Debug)]
 struct Running {
-    kernel: aya::Ebpf,
-    n_cpus: usize,
-    groups: Arc<Mutex<Groups>>,
+    maps: Maps,
+    families: Vec<Box<dyn Collect>>,
+    units: SharedUnits,
     stats: Arc<Stats>,
-    totals: Totals,
     /// What the last collection could not do; said once, not at each tick.
     trouble: Option<String>,
     _readers: Vec<AbortOnDropHandle<()>>,
-}
-
-/// What keeps one collection from being whole.
-#[derive(Debug, thiserror::Error)]
-enum CollectError {
-    #[error("cannot account what runs right now")]
-    Flush(#[source] aya::programs::ProgramError),
-    #[error("cannot read the kernel programs' maps")]
-    Map(#[from] MapError),
-    #[error("cannot read the kernel programs' maps")]
-    Batch(#[source] io::Error),
-    #[error("cannot read the tree of control groups")]
-    Groups(#[source] io::Error),
 }
 
 impl Ebpf {
@@ -109,7 +91,11 @@ impl Ebpf {
         settings: &EbpfSettings,
         events_tx: mpsc::Sender<LogRecord>,
     ) -> Self {
-        let mut object = match Object::load(object) {
+        let root = {
+            let units = settings.units.lock().unwrap_or_else(PoisonError::into_inner);
+            units.groups_root().to_owned()
+        };
+        let object = match Object::load(object, &root) {
             Ok(object) => object,
             Err(error) => {
                 let reason = error.reason();
@@ -122,12 +108,8 @@ impl Ebpf {
                 return Self { statuses: all_programs(reason), running: None };
             }
         };
-        if let Err(error) = add_other(&mut object.kernel) {
-            warn!(%error, "Events of control groups beyond the limit will not be counted.");
-        }
-        let statuses = start_programs(&mut object);
-        match Running::start(object.kernel, settings, events_tx) {
-            Ok(running) => Self { statuses, running: Some(running) },
+        match Running::start(object, settings, events_tx, start_programs) {
+            Ok((running, statuses)) => Self { statuses, running: Some(running) },
             Err(error) => {
                 warn!("{error:#}; going on without kernel programs.");
                 Self { statuses: all_programs("object"), running: None }
@@ -152,22 +134,12 @@ impl Ebpf {
     }
 }
 
-fn all_programs(reason: &'static str) -> Vec<(&'static str, &'static str)> {
-    PROGRAMS.iter().map(|program| (program.name, reason)).collect()
+fn all_programs(reason: &'static str) -> Statuses {
+    programs().map(|program| (program.name, reason)).collect()
 }
 
-/// The entry that counts groups for which there is no room; before any program looks for it.
-fn add_other(kernel: &mut aya::Ebpf) -> Result<(), MapError> {
-    let Some(map) = kernel.map_mut(COUNTS_MAP) else { return Ok(()) };
-    let mut counts: PerCpuHashMap<_, u64, GroupEvents> = map.try_into()?;
-    let n_cpus = aya::util::nr_cpus().map_err(|(_file, error)| MapError::IoError(error))?;
-    let zeroes = vec![GroupEvents::default(); n_cpus];
-    counts.insert(GROUP_OTHER, PerCpuValues::try_from(zeroes).map_err(MapError::IoError)?, 0)
-}
-
-fn start_programs(object: &mut Object) -> Vec<(&'static str, &'static str)> {
-    let statuses: Vec<_> = PROGRAMS
-        .iter()
+fn start_programs(object: &mut Object) -> Statuses {
+    let statuses: Vec<_> = programs()
         .map(|program| match object.start(program) {
             Ok(function) => {
                 debug!(program = program.name, function, "A kernel program runs.");
@@ -191,102 +163,62 @@ fn start_programs(object: &mut Object) -> Vec<(&'static str, &'static str)> {
 }
 
 impl Running {
+    /// The families' maps are made ready before the first program looks at them.
     fn start(
-        mut kernel: aya::Ebpf,
+        mut object: Object,
         settings: &EbpfSettings,
         events_tx: mpsc::Sender<LogRecord>,
-    ) -> anyhow::Result<Self> {
-        let mounts = fs::read_to_string(settings.roots.proc.join("self/mounts"))?;
-        let root = cgroups::find_root(&mounts).map(PathBuf::from).unwrap_or_else(|| {
-            info!("No cgroup2 tree is mounted: what units do cannot be told apart.");
-            settings.roots.sys.join("fs/cgroup")
-        });
-        let groups = Arc::new(Mutex::new(Groups::new(root)));
+        start_programs: impl FnOnce(&mut Object) -> Statuses,
+    ) -> anyhow::Result<(Self, Statuses)> {
+        let starts = FAMILIES.iter().filter_map(|family| family.start);
+        let families = starts.map(|it| it(&mut object.maps)).collect::<Result<_, _>>()?;
+        let statuses = start_programs(&mut object);
+        let mut maps = object.maps;
         let stats = Arc::new(Stats::default());
+        let units = Arc::clone(&settings.units);
         let reader = Reader {
             host: settings.host.clone(),
             proc: settings.roots.proc.clone(),
-            groups: Arc::clone(&groups),
+            units: Arc::clone(&units),
             stats: Arc::clone(&stats),
             events_tx,
             clock: SystemClock,
             limiter: Limiter::new(),
             walked: None,
         };
-        let readers = vec![start_log(&mut kernel)?, start_events(&mut kernel, reader)?];
-        let n_cpus = aya::util::nr_cpus().map_err(|(_file, error)| error)?;
-        let totals = Totals::new(settings.units_max);
-        Ok(Self { kernel, n_cpus, groups, stats, totals, trouble: None, _readers: readers })
+        let _readers = vec![start_log(&mut maps.kernel)?, start_events(&mut maps.kernel, reader)?];
+        Ok((Self { maps, families, units, stats, trouble: None, _readers }, statuses))
     }
 
     fn collect(&mut self, out: &mut Exposition) {
-        let trouble = self.update().err().map(|error| format!("{:#}", anyhow::Error::from(error)));
+        let trouble = self.update().map(|error| format!("{:#}", anyhow::Error::from(error)));
         if let Some(trouble) = trouble.as_ref().filter(|it| Some(*it) != self.trouble.as_ref()) {
-            warn!("{trouble}; units' metrics are not up to date.");
+            warn!("{trouble}; what kernel programs count is not up to date.");
         }
         self.trouble = trouble;
-        sched::expose(&self.totals, out);
-        oom::expose(&self.totals, out);
-        exec::expose(&self.totals, out);
-        out.gauge(
-            "ebpf_units_folded",
-            "Units beyond the limit, counted as unit=\"other\" in the last collection.",
-            as_f64(u64::try_from(self.totals.n_folded()).unwrap_or(u64::MAX)),
-        );
+        for family in &self.families {
+            family.expose(out);
+        }
         self.expose_events(out);
     }
 
     /// Reads the maps, then the tree: a group that a reading names was there at that time or is
-    /// gone by now.
-    fn update(&mut self) -> Result<(), CollectError> {
-        // Without it the figures lag behind, but they are right.
-        let flushed = sched::flush(&self.kernel).map_err(CollectError::Flush);
-        let mut readings = HashMap::new();
-        sched::read(&self.kernel, self.n_cpus, &mut readings)?;
-        self.read_counts(&mut readings)?;
-        let (gone, refreshed) = {
-            let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-            let refreshed = groups.refresh().map_err(CollectError::Groups);
-            (self.totals.update(&readings, &groups), refreshed)
-        };
-        let oom_units: Vec<String> = std::mem::take(
-            &mut *self.stats.oom_units.lock().unwrap_or_else(PoisonError::into_inner),
-        );
-        for unit in oom_units {
-            self.totals.add_oom_kill(&unit);
+    /// gone by now. Returns the first thing that went wrong; the rest is done all the same.
+    fn update(&mut self) -> Option<CollectError> {
+        let Self { maps, families, units, stats, .. } = self;
+        let mut errors = Vec::new();
+        for family in families.iter_mut() {
+            errors.extend(family.read(maps).err());
         }
-        for group in gone {
-            self.free(group)?;
+        let mut units = units.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.extend(units.refresh().map_err(CollectError::Groups).err());
+        let oom_units =
+            mem::take(&mut *stats.oom_units.lock().unwrap_or_else(PoisonError::into_inner));
+        for family in families.iter_mut() {
+            errors.extend(family.attribute(maps, &mut units).err());
+            oom_units.iter().for_each(|unit| family.add_oom_kill(unit, &mut units));
         }
-        refreshed.and(flushed)
-    }
-
-    fn read_counts(&self, readings: &mut HashMap<u64, Reading>) -> Result<(), CollectError> {
-        let Some(Map::PerCpuHashMap(data)) = self.kernel.map(COUNTS_MAP) else { return Ok(()) };
-        let entries_max = usize::try_from(GROUP_SLOTS).unwrap_or(usize::MAX);
-        let entries: Vec<(u64, Vec<GroupEvents>)> =
-            raw::lookup_all(data.fd().as_fd(), entries_max, self.n_cpus)
-                .map_err(CollectError::Batch)?;
-        for (group, counts) in entries {
-            let reading = readings.entry(group).or_default();
-            counts.iter().for_each(|it| reading.add_events(it));
-        }
-        Ok(())
-    }
-
-    fn free(&mut self, group: u64) -> Result<(), CollectError> {
-        sched::free(&self.kernel, group).map_err(CollectError::Flush)?;
-        if let Some(map) = self.kernel.map_mut(COUNTS_MAP) {
-            let mut counts: PerCpuHashMap<_, u64, GroupEvents> = map.try_into()?;
-            // A group that only ever ran has no entry here.
-            match counts.remove(&group) {
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(MapError::SyscallError(error))
-                    if error.io_error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+        errors.into_iter().next()
     }
 
     fn expose_events(&self, out: &mut Exposition) {
@@ -304,10 +236,8 @@ impl Running {
         dropped.point([("reason", "over_rate")], over_rate);
         let queue_full = as_f64(self.stats.queue_full.load(Ordering::Relaxed));
         dropped.point([("reason", "queue_full")], queue_full);
-        let lost = self.kernel.map(LOST_MAP).and_then(|map| {
-            let lost: aya::maps::Array<_, u64> = map.try_into().ok()?;
-            EVENT_KINDS.iter().map(|(kind, _)| lost.get(kind, 0).ok()).sum::<Option<u64>>()
-        });
+        let lost = (0..EVENT_KINDS).map(|kind| self.maps.array_value::<u64>(LOST_MAP, kind));
+        let lost = lost.sum::<Option<u64>>();
         if let Some(lost) = lost {
             dropped.point([("reason", "ring_full")], as_f64(lost));
         }

@@ -7,7 +7,7 @@ use skep_proto::{Clock, TimestampNs};
 use tempfile::TempDir;
 
 use super::{Context, Roots, SOURCES, Settings, SourceError};
-use crate::exposition::Exposition;
+use crate::{config::UNITS_MAX_DEFAULT, exposition::Exposition};
 
 type Collect = fn(&Context, &mut Exposition) -> Result<(), SourceError>;
 
@@ -37,7 +37,8 @@ impl Default for Host {
             udev: root.join("udev"),
             root: root.to_owned(),
         };
-        let context = Context::new(roots, Settings::default(), Arc::new(StoppedClock));
+        let context =
+            Context::new(roots, Settings::default(), Arc::new(StoppedClock), UNITS_MAX_DEFAULT);
         Self { dir, context }
     }
 }

@@ -22,11 +22,14 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{
-    cgroups::{Groups, OTHER, path_of_process, unit_of_path},
-    exec, oom, raw,
+use super::{family, raw};
+use crate::sources::{
+    LogRecord,
+    units::{
+        SharedUnits,
+        groups::{Unit, path_of_process},
+    },
 };
-use crate::sources::LogRecord;
 
 /// Bounds what a fork bomb can put into the log; the counters stay exact. OOM kills are always
 /// told.
@@ -61,7 +64,7 @@ pub(super) struct Stats {
     pub(super) over_rate: AtomicU64,
     pub(super) queue_full: AtomicU64,
     /// Units of OOM kills that the kernel gave no group for, to be counted by the collection.
-    pub(super) oom_units: Mutex<Vec<String>>,
+    pub(super) oom_units: Mutex<Vec<Unit>>,
 }
 
 /// Reads the ring until the receiver is gone; its owner aborts it at the end.
@@ -69,7 +72,7 @@ pub(super) struct Stats {
 pub(super) struct Reader<C> {
     pub(super) host: String,
     pub(super) proc: PathBuf,
-    pub(super) groups: Arc<Mutex<Groups>>,
+    pub(super) units: SharedUnits,
     pub(super) stats: Arc<Stats>,
     pub(super) events_tx: mpsc::Sender<LogRecord>,
     pub(super) clock: C,
@@ -101,24 +104,18 @@ impl<C: Clock> Reader<C> {
     /// Hands on one record; `false` once nobody listens any more.
     fn take(&mut self, item: &[u8], since_boot: Since) -> bool {
         let Some(header) = raw::record::<EventHeader>(item) else { return true };
-        let is_rare = header.kind == event_kind::OOM_KILL;
-        if !is_rare && !self.limiter.allows(Instant::now()) {
+        let Some(kind) = family::event_kind(header.kind) else { return true };
+        if !kind.is_rare && !self.limiter.allows(Instant::now()) {
             self.stats.over_rate.fetch_add(1, Ordering::Relaxed);
             return true;
         }
-        let unit = self.unit(&header);
-        if is_rare && header.group == 0 {
+        let unit = self.unit(&header, kind.is_rare);
+        if header.kind == event_kind::OOM_KILL && header.group == 0 {
             let mut units = self.stats.oom_units.lock().unwrap_or_else(PoisonError::into_inner);
             units.push(unit.clone());
         }
-        let event = match header.kind {
-            event_kind::EXEC => raw::record(item).map(|it| exec::describe_exec(&it)),
-            event_kind::EXIT => raw::record(item).map(|it| exec::describe_exit(&it)),
-            event_kind::OOM_KILL => raw::record(item).map(|it| oom::describe(&it, &unit)),
-            _ => None,
-        };
-        let Some(event) = event else { return true };
-        let record = to_record(event, &self.host, &unit, since_boot.wall(header.boot_ns));
+        let Some(event) = (kind.describe)(item, &unit.name) else { return true };
+        let record = to_record(event, &self.host, &unit.name, since_boot.wall(header.boot_ns));
         match self.events_tx.try_send(record) {
             Ok(()) => self.stats.sent.fetch_add(1, Ordering::Relaxed),
             Err(TrySendError::Full(_)) => self.stats.queue_full.fetch_add(1, Ordering::Relaxed),
@@ -127,30 +124,31 @@ impl<C: Clock> Reader<C> {
         true
     }
 
-    fn unit(&mut self, header: &EventHeader) -> String {
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+    fn unit(&mut self, header: &EventHeader, may_always_walk: bool) -> Unit {
+        let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
+        let groups = units.groups();
         if let Some(unit) = groups.unit(header.group) {
-            return unit.to_string();
+            return unit.clone();
         }
         // One file is cheaper than the whole tree; but the process may be gone by now.
         let file = self.proc.join(header.pid.to_string()).join("cgroup");
         let text = fs::read_to_string(file).unwrap_or_default();
         let path = path_of_process(&text);
         if header.group == 0 {
-            return path.map_or(OTHER, unit_of_path).to_owned();
+            return path.map_or_else(Unit::other, Unit::of_path);
         }
         if let Some(path) = path {
             groups.learn(header.group, path);
         }
-        let may_walk = header.kind == event_kind::OOM_KILL
-            || self.walked.is_none_or(|it| it.elapsed() >= WALK_INTERVAL);
+        let may_walk =
+            may_always_walk || self.walked.is_none_or(|it| it.elapsed() >= WALK_INTERVAL);
         if groups.unit(header.group).is_none() && may_walk {
             self.walked = Some(Instant::now());
             if let Err(error) = groups.find_new() {
                 debug!(%error, "Cannot read the tree of control groups.");
             }
         }
-        groups.unit(header.group).map_or(OTHER, |it| it).to_owned()
+        groups.unit(header.group).cloned().unwrap_or_else(Unit::other)
     }
 }
 

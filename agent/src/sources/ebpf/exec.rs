@@ -2,16 +2,45 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use skep_abi::{ExecEvent, ExitEvent};
+use skep_abi::{ExecEvent, ExitEvent, GroupProcesses, event_kind};
 use skep_proto::MetricKind;
 
 use super::{
     btf::Btf,
+    by_unit::{ByUnit, GroupCounters, counters},
     events::{Event, Level, comm, text},
-    loader::{Candidate, Hook, Offset, Program, needs, offset},
-    totals::Totals,
+    family::{EventKind, Family},
+    loader::{Candidate, Hook, Program, needs, offset},
+    raw,
 };
 use crate::exposition::{Exposition, as_f64};
+
+pub(super) const FAMILY: Family = Family {
+    programs: &[EXEC, EXIT],
+    offsets: &[
+        offset("TASK_FLAGS", "task_struct", &["flags"]),
+        offset("TASK_EXIT_CODE", "task_struct", &["exit_code"]),
+        offset("TASK_START_BOOTTIME", "task_struct", &["start_boottime"]),
+        offset("MM_ARG_START", "mm_struct", &["arg_start"]),
+        offset("BINPRM_FILENAME", "linux_binprm", &["filename"]),
+    ],
+    globals,
+    events: &[
+        EventKind {
+            kind: event_kind::EXEC,
+            is_rare: false,
+            describe: |record, _unit| raw::record(record).map(|it| describe_exec(&it)),
+        },
+        EventKind {
+            kind: event_kind::EXIT,
+            is_rare: false,
+            describe: |record, _unit| raw::record(record).map(|it| describe_exit(&it)),
+        },
+    ],
+    start: Some(|maps| GroupCounters::start("GROUP_PROCESSES", maps, expose)),
+};
+
+counters!(GroupProcesses { execs, exits });
 
 pub(super) const EXEC: Program = Program {
     name: "exec",
@@ -51,21 +80,13 @@ pub(super) const EXIT: Program = Program {
 const EXIT_NEEDS: &[&str] =
     needs!["TASK_PID", "TASK_TGID", "TASK_REAL_PARENT", "TASK_FLAGS", "TASK_EXIT_CODE"];
 
-pub(super) const OFFSETS: &[Offset] = &[
-    offset("TASK_FLAGS", "task_struct", &["flags"]),
-    offset("TASK_EXIT_CODE", "task_struct", &["exit_code"]),
-    offset("TASK_START_BOOTTIME", "task_struct", &["start_boottime"]),
-    offset("MM_ARG_START", "mm_struct", &["arg_start"]),
-    offset("BINPRM_FILENAME", "linux_binprm", &["filename"]),
-];
-
-pub(super) fn globals(btf: &Btf<'_>) -> [(&'static str, u32); 1] {
+fn globals(btf: &Btf<'_>) -> Vec<(&'static str, u32)> {
     let has_group_dead = btf.tracepoint_args("sched_process_exit").is_some_and(|it| it >= 2);
-    [("EXIT_GROUP_DEAD_ARG", u32::from(has_group_dead))]
+    vec![("EXIT_GROUP_DEAD_ARG", u32::from(has_group_dead))]
 }
 
 /// The log entry of a started program.
-pub(super) fn describe_exec(event: &ExecEvent) -> Event {
+fn describe_exec(event: &ExecEvent) -> Event {
     let header = &event.header;
     let (filename, argv0) = (text(&event.filename), text(&event.argv0));
     let line = format!(
@@ -84,7 +105,7 @@ pub(super) fn describe_exec(event: &ExecEvent) -> Event {
 }
 
 /// The log entry of an ended process.
-pub(super) fn describe_exit(event: &ExitEvent) -> Event {
+fn describe_exit(event: &ExitEvent) -> Event {
     let header = &event.header;
     // As `waitpid` says it: a signal in the low 7 bits, else an exit code in the byte above.
     let (signal, exit_code) = (event.status & 0x7f, event.status >> 8 & 0xff);
@@ -110,29 +131,29 @@ pub(super) fn describe_exit(event: &ExitEvent) -> Event {
 }
 
 /// `unit_process_execs_total` and `unit_process_exits_total` of every unit.
-pub(super) fn expose(totals: &Totals, out: &mut Exposition) {
+fn expose(by_unit: &ByUnit<u64, GroupProcesses>, out: &mut Exposition) {
     let execs = out.family(
         "unit_process_execs_total",
         "Programs that processes of a unit started.",
         MetricKind::Counter,
     );
-    for (unit, total) in totals.units() {
-        execs.point([("unit", unit)], as_f64(total.events.execs));
+    for (unit, (), total) in by_unit.totals() {
+        execs.labelled(unit.labels([]), as_f64(total.execs));
     }
     let exits = out.family(
         "unit_process_exits_total",
         "Processes of a unit that ended.",
         MetricKind::Counter,
     );
-    for (unit, total) in totals.units() {
-        exits.point([("unit", unit)], as_f64(total.events.exits));
+    for (unit, (), total) in by_unit.totals() {
+        exits.labelled(unit.labels([]), as_f64(total.exits));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use skep_abi::{ARGV0_BYTES, EventHeader, FILENAME_BYTES, event_kind};
+    use skep_abi::{ARGV0_BYTES, EventHeader, FILENAME_BYTES};
 
     use super::*;
 

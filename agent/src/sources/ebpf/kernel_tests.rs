@@ -3,8 +3,9 @@
 //! Needs root and an agent built with an eBPF object; else each test says that it is skipped.
 
 use std::{
+    collections::HashMap,
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -18,6 +19,7 @@ use skep_proto::Clock as _;
 use tokio::time::{Instant, sleep};
 
 use super::{loader::Candidate, *};
+use crate::sources::units::{Units, groups};
 
 /// Generous: the machine may be busy with other things.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -35,7 +37,13 @@ fn is_possible(test: &str) -> bool {
 }
 
 fn settings() -> EbpfSettings {
-    EbpfSettings { enabled: true, host: "h1".to_owned(), roots: Roots::default(), units_max: 1_000 }
+    let roots = Roots::default();
+    let units = Units::new(&roots, 1_000).shared();
+    EbpfSettings { enabled: true, host: "h1".to_owned(), roots, units }
+}
+
+fn load() -> Object {
+    Object::load(OBJECT, &cgroup2()).unwrap()
 }
 
 /// The programs, and what came out of them.
@@ -52,12 +60,14 @@ impl Kernel {
 
     /// As `start`, with one function of the object only, and [`sched::FLUSH`].
     fn with_only(candidate: &Candidate) -> Self {
-        let mut object = Object::load(OBJECT).unwrap();
-        object.attach(candidate).unwrap();
-        object.start(&sched::FLUSH).unwrap();
         let (events_tx, events_rx) = mpsc::channel(QUEUE);
-        let running = Running::start(object.kernel, &settings(), events_tx).unwrap();
-        Self { ebpf: Ebpf { statuses: Vec::new(), running: Some(running) }, events_rx }
+        let start = |object: &mut Object| {
+            object.attach(candidate).unwrap();
+            object.start(&sched::FLUSH).unwrap();
+            Statuses::new()
+        };
+        let (running, statuses) = Running::start(load(), &settings(), events_tx, start).unwrap();
+        Self { ebpf: Ebpf { statuses, running: Some(running) }, events_rx }
     }
 
     fn collect(&mut self) -> String {
@@ -77,10 +87,9 @@ impl Kernel {
     /// Whether the kernel holds counters of a group.
     fn is_counting(&self, group: u64) -> bool {
         let running = self.ebpf.running.as_ref().unwrap();
-        let mut readings = HashMap::new();
-        sched::read(&running.kernel, running.n_cpus, &mut readings).unwrap();
-        running.read_counts(&mut readings).unwrap();
-        readings.contains_key(&group)
+        let mut processes = HashMap::<u64, skep_abi::GroupProcesses>::new();
+        running.maps.counters("GROUP_PROCESSES", &mut processes).unwrap();
+        processes.contains_key(&group) || sched::read(&running.maps).unwrap().contains_key(&group)
     }
 
     /// Waits for a log entry of a unit.
@@ -180,7 +189,7 @@ impl Drop for TestGroup {
 
 fn cgroup2() -> PathBuf {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    cgroups::find_root(&mounts).expect("a cgroup2 tree").to_owned()
+    groups::find_root(&mounts, Path::new("/sys")).expect("a cgroup2 tree")
 }
 
 /// A process in a [`TestGroup`].
@@ -242,8 +251,8 @@ fn every_candidate_of_every_program_is_taken_by_this_kernel() {
     if !is_possible("loading each program") {
         return;
     }
-    for candidate in PROGRAMS.iter().flat_map(|it| it.candidates) {
-        let mut object = Object::load(OBJECT).unwrap();
+    for candidate in programs().flat_map(|it| it.candidates) {
+        let mut object = load();
         let result = object.attach(candidate);
         assert!(result.is_ok(), "{}: {:?}", candidate.function, result);
     }
@@ -255,7 +264,7 @@ async fn all_programs_report_that_they_run() {
         return;
     }
     let text = Kernel::start().collect();
-    for program in PROGRAMS {
+    for program in programs() {
         let line = format!("ebpf_program_loaded{{program=\"{}\",reason=\"\"}} 1\n", program.name);
         assert!(text.contains(&line), "{line} is not in\n{text}");
     }
@@ -411,8 +420,8 @@ fn a_switch_costs_little() {
     if !is_possible("the cost of a switch") {
         return;
     }
-    let both = Object::load(OBJECT).unwrap();
-    let cpu_only = Object::load_for(OBJECT, |globals| {
+    let both = load();
+    let cpu_only = Object::load_for(OBJECT, &cgroup2(), |globals| {
         let run_delay = globals.iter_mut().find(|(name, _)| *name == "TASK_RUN_DELAY").unwrap();
         run_delay.1 = skep_abi::ABSENT;
     });
@@ -432,7 +441,7 @@ fn net_cost(mut object: Object) -> f64 {
     ping_pong(50_000);
     drop(stats);
     let cost = |function| {
-        let program = object.kernel.program(function).and_then(|it| AyaProgram::info(it).ok());
+        let program = object.maps.kernel.program(function).and_then(|it| AyaProgram::info(it).ok());
         let info = program.expect("it runs");
         let n_runs = info.run_count();
         assert!(n_runs > 1000, "{function} ran {n_runs} times");

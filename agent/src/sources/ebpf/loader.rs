@@ -1,18 +1,26 @@
 //! Which programs there are, what each needs from the kernel, and how they get into it: each by
 //! itself, so that one that a kernel refuses takes nothing else along.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use aya::{
     EbpfLoader,
-    programs::{BtfTracePoint, Program as AyaProgram, ProgramError, RawTracePoint, TracePoint},
+    programs::{
+        BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Iter,
+        Program as AyaProgram, ProgramError, RawTracePoint, TracePoint,
+    },
 };
 use skep_abi::ABSENT;
 use tracing::debug;
 
 use super::{
     btf::{Btf, BtfError},
-    exec, oom, raw, sched,
+    family::{FAMILIES, programs},
+    maps::Maps,
+    raw,
 };
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -27,9 +35,6 @@ pub(super) struct Program {
     pub(super) gives: &'static str,
     pub(super) candidates: &'static [Candidate],
 }
-
-pub(super) const PROGRAMS: &[Program] =
-    &[sched::SWITCH, sched::FLUSH, oom::VICTIM, exec::EXEC, exec::EXIT];
 
 /// A function of the object and where it goes.
 #[derive(Debug)]
@@ -53,6 +58,12 @@ pub(super) enum Hook {
         category: &'static str,
         name: &'static str,
     },
+    /// At the root of the cgroup2 tree, so for every group.
+    #[expect(dead_code, reason = "for the families to come")]
+    CgroupSkb(CgroupSkbAttachType),
+    /// Run by [`super::maps::Maps::iterate`], over what is named: `task`, `tcp`, …
+    #[expect(dead_code, reason = "for the families to come")]
+    Iter(&'static str),
     /// Run by the agent itself, attached nowhere.
     OnDemand,
 }
@@ -74,19 +85,7 @@ pub(super) const fn offset(
     Offset { global, of, path }
 }
 
-/// Offsets that more than one program uses.
-const OFFSETS: &[Offset] = &[
-    offset("TASK_PID", "task_struct", &["pid"]),
-    offset("TASK_TGID", "task_struct", &["tgid"]),
-    offset("TASK_REAL_PARENT", "task_struct", &["real_parent"]),
-    offset("TASK_MM", "task_struct", &["mm"]),
-    offset("TASK_CGROUPS", "task_struct", &["cgroups"]),
-    offset("CSS_SET_DFL_CGRP", "css_set", &["dfl_cgrp"]),
-    offset("CGROUP_KN", "cgroup", &["kn"]),
-    offset("KERNFS_NODE_ID", "kernfs_node", &["id"]),
-];
-
-/// What [`super::sched`], [`super::oom`] and [`super::exec`] need to find a task's group.
+/// What programs need to find a task's group.
 macro_rules! needs {
     ($($more:literal),* $(,)?) => {
         &["TASK_CGROUPS", "CSS_SET_DFL_CGRP", "CGROUP_KN", "KERNFS_NODE_ID", $($more),*]
@@ -115,6 +114,8 @@ pub(super) enum LoadError {
     NotPermitted(#[source] aya::EbpfError),
     #[error("the eBPF object does not load")]
     Object(#[source] aya::EbpfError),
+    #[error("cannot tell how many CPUs there may be")]
+    Cpus(#[source] io::Error),
 }
 
 /// Why one program does not run.
@@ -128,6 +129,8 @@ pub(super) enum ProgramFailure {
     Function(&'static str),
     #[error("tracefs is not mounted; run `mount -t tracefs tracefs /sys/kernel/tracing` as root")]
     Tracefs(#[source] io::Error),
+    #[error("cannot open the cgroup2 tree {}", path.display())]
+    Cgroup2 { path: PathBuf, source: io::Error },
     #[error("the kernel refuses it: {0}")]
     Refused(#[source] io::Error),
     #[error("it cannot be attached")]
@@ -141,7 +144,7 @@ impl LoadError {
             Self::NoObject => "no_object",
             Self::NoBtf(_) | Self::Btf(_) | Self::AyaBtf(_) => "no_btf",
             Self::NotPermitted(_) => "not_permitted",
-            Self::Object(_) => "object",
+            Self::Object(_) | Self::Cpus(_) => "object",
         }
     }
 }
@@ -153,6 +156,7 @@ impl ProgramFailure {
             Self::Field(_) | Self::Arguments { .. } => "kernel_lacks_field",
             Self::Function(_) => "object",
             Self::Tracefs(_) => "no_tracefs",
+            Self::Cgroup2 { .. } => "no_cgroup2",
             Self::Refused(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 "not_permitted"
             }
@@ -177,10 +181,12 @@ impl From<ProgramError> for ProgramFailure {
 /// The object in the kernel: its maps are there, no program is yet.
 #[derive(Debug)]
 pub(super) struct Object {
-    pub(super) kernel: aya::Ebpf,
+    pub(super) maps: Maps,
     globals: Vec<(&'static str, u32)>,
     tracepoint_args: Vec<(&'static str, Option<u32>)>,
     btf: aya::Btf,
+    /// Where the cgroup2 tree is.
+    groups_root: PathBuf,
 }
 
 impl Object {
@@ -188,8 +194,8 @@ impl Object {
     ///
     /// # Errors
     /// No program can run here, and why.
-    pub(super) fn load(object: &[u8]) -> Result<Self, LoadError> {
-        Self::load_for(object, |_globals| {})
+    pub(super) fn load(object: &[u8], groups_root: &Path) -> Result<Self, LoadError> {
+        Self::load_for(object, groups_root, |_globals| {})
     }
 
     /// As `load`, for a kernel that is said to be different.
@@ -198,6 +204,7 @@ impl Object {
     /// As [`Object::load`].
     pub(super) fn load_for(
         object: &[u8],
+        groups_root: &Path,
         change: impl FnOnce(&mut Vec<(&'static str, u32)>),
     ) -> Result<Self, LoadError> {
         if object.is_empty() {
@@ -207,8 +214,7 @@ impl Object {
         let btf = Btf::parse(&bytes)?;
         let mut globals = globals(&btf);
         change(&mut globals);
-        let tracepoint_args = PROGRAMS
-            .iter()
+        let tracepoint_args = programs()
             .flat_map(|program| program.candidates)
             .filter_map(|candidate| match candidate.hook {
                 Hook::BtfTracepoint { name, .. } => Some((name, btf.tracepoint_args(name))),
@@ -228,7 +234,9 @@ impl Object {
                 LoadError::Object(error)
             }
         })?;
-        Ok(Self { kernel, globals, tracepoint_args, btf: aya_btf })
+        let groups_root = groups_root.to_owned();
+        let maps = Maps::new(kernel).map_err(LoadError::Cpus)?;
+        Ok(Self { maps, globals, tracepoint_args, btf: aya_btf, groups_root })
     }
 
     /// Loads and attaches the first candidate that works.
@@ -269,12 +277,17 @@ impl Object {
         }
         let function = candidate.function;
         let program =
-            self.kernel.program_mut(function).ok_or(ProgramFailure::Function(function))?;
-        attach(program, &candidate.hook, &self.btf)
+            self.maps.kernel.program_mut(function).ok_or(ProgramFailure::Function(function))?;
+        attach(program, &candidate.hook, &self.btf, &self.groups_root)
     }
 }
 
-fn attach(program: &mut AyaProgram, hook: &Hook, btf: &aya::Btf) -> Result<(), ProgramFailure> {
+fn attach(
+    program: &mut AyaProgram,
+    hook: &Hook,
+    btf: &aya::Btf,
+    groups_root: &Path,
+) -> Result<(), ProgramFailure> {
     match *hook {
         Hook::BtfTracepoint { name, .. } => {
             let program: &mut BtfTracePoint = program.try_into()?;
@@ -290,6 +303,20 @@ fn attach(program: &mut AyaProgram, hook: &Hook, btf: &aya::Btf) -> Result<(), P
             let program: &mut TracePoint = program.try_into()?;
             program.load()?;
             program.attach(category, name)?;
+        }
+        Hook::CgroupSkb(direction) => {
+            let program: &mut CgroupSkb = program.try_into()?;
+            program.load()?;
+            let group = fs::File::open(groups_root).map_err(|source| ProgramFailure::Cgroup2 {
+                path: groups_root.to_owned(),
+                source,
+            })?;
+            // Links never replace each other: the kernel wants to hear nothing about it.
+            program.attach(group, direction, CgroupAttachMode::Single)?;
+        }
+        Hook::Iter(over) => {
+            let program: &mut Iter = program.try_into()?;
+            program.load(over, btf)?;
         }
         Hook::OnDemand => {
             let program: &mut RawTracePoint = program.try_into()?;
@@ -308,12 +335,12 @@ fn ensure_tracefs() -> Result<(), ProgramFailure> {
 
 /// Every global of the object with its value on this kernel.
 fn globals(btf: &Btf<'_>) -> Vec<(&'static str, u32)> {
-    let tables = [OFFSETS, sched::OFFSETS, oom::OFFSETS, exec::OFFSETS];
-    let offsets = tables
-        .into_iter()
-        .flatten()
-        .map(|it| (it.global, btf.offset(it.of, it.path).unwrap_or(ABSENT)));
-    offsets.chain(oom::globals(btf)).chain(exec::globals(btf)).collect()
+    let value = |it: &Offset| (it.global, btf.offset(it.of, it.path).unwrap_or(ABSENT));
+    let of_family = |family: &super::family::Family| {
+        let offsets: Vec<_> = family.offsets.iter().map(value).collect();
+        offsets.into_iter().chain((family.globals)(btf))
+    };
+    FAMILIES.iter().flat_map(|family| of_family(family)).collect()
 }
 
 /// Whether EPERM or EACCES lies below an error.

@@ -1,15 +1,49 @@
 //! Processes that the kernel killed for their memory.
 
-use skep_abi::{ABSENT, OomEvent};
+use std::collections::HashMap;
+
+use skep_abi::{ABSENT, GroupKills, OomEvent, event_kind};
+use skep_proto::MetricKind;
 
 use super::{
     btf::Btf,
+    by_unit::{ByUnit, GroupKey as _, counters},
     events::{Event, Level, comm, text},
-    loader::{Candidate, Hook, Offset, Program, needs, offset},
+    family::{Collect, CollectError, EventKind, Family},
+    loader::{Candidate, Hook, Program, needs, offset},
+    maps::Maps,
     raw,
-    totals::Totals,
 };
-use crate::exposition::{Exposition, as_f64};
+use crate::{
+    exposition::{Exposition, as_f64},
+    sources::units::{Units, groups::Unit},
+};
+
+pub(super) const FAMILY: Family = Family {
+    programs: &[VICTIM],
+    offsets: &[
+        offset("TASK_COMM", "task_struct", &["comm"]),
+        offset("VICTIM_PID", RECORD, &["pid"]),
+        offset("VICTIM_COMM_LOC", RECORD, &["__data_loc_comm"]),
+        offset("VICTIM_ANON_KB", RECORD, &["anon_rss"]),
+        offset("VICTIM_FILE_KB", RECORD, &["file_rss"]),
+        offset("VICTIM_SHMEM_KB", RECORD, &["shmem_rss"]),
+        offset("VICTIM_UID", RECORD, &["uid"]),
+    ],
+    globals,
+    events: &[EventKind {
+        kind: event_kind::OOM_KILL,
+        is_rare: true,
+        describe: |record, unit| raw::record(record).map(|it| describe(&it, unit)),
+    }],
+    start: Some(|maps| {
+        maps.insert_zero::<u64, GroupKills>(KILLS_MAP, u64::other())?;
+        Ok(Box::new(Kills::default()))
+    }),
+};
+
+const KILLS_MAP: &str = "GROUP_KILLS";
+const RECORD: &str = "trace_event_raw_mark_victim";
 
 pub(super) const VICTIM: Program = Program {
     name: "oom",
@@ -29,21 +63,9 @@ pub(super) const VICTIM: Program = Program {
     ],
 };
 
-const RECORD: &str = "trace_event_raw_mark_victim";
-
-pub(super) const OFFSETS: &[Offset] = &[
-    offset("TASK_COMM", "task_struct", &["comm"]),
-    offset("VICTIM_PID", RECORD, &["pid"]),
-    offset("VICTIM_COMM_LOC", RECORD, &["__data_loc_comm"]),
-    offset("VICTIM_ANON_KB", RECORD, &["anon_rss"]),
-    offset("VICTIM_FILE_KB", RECORD, &["file_rss"]),
-    offset("VICTIM_SHMEM_KB", RECORD, &["shmem_rss"]),
-    offset("VICTIM_UID", RECORD, &["uid"]),
-];
-
 /// Where a process' page counters are: an array of `percpu_counter` since 6.2, before that a
 /// struct around an array of integers.
-pub(super) fn globals(btf: &Btf<'_>) -> [(&'static str, u32); 3] {
+fn globals(btf: &Btf<'_>) -> Vec<(&'static str, u32)> {
     let as_struct = btf.offset("mm_struct", &["rss_stat", "count"]).map(|it| (it, 8));
     let as_counters = || {
         let array = btf.offset("mm_struct", &["rss_stat"])?;
@@ -51,11 +73,11 @@ pub(super) fn globals(btf: &Btf<'_>) -> [(&'static str, u32); 3] {
         Some((array + count, btf.size("percpu_counter")?))
     };
     let (first, stride) = as_struct.or_else(as_counters).unwrap_or((ABSENT, 0));
-    [("MM_RSS", first), ("MM_RSS_STRIDE", stride), ("PAGE_BYTES", raw::page_bytes())]
+    vec![("MM_RSS", first), ("MM_RSS_STRIDE", stride), ("PAGE_BYTES", raw::page_bytes())]
 }
 
 /// The log entry of a kill.
-pub(super) fn describe(event: &OomEvent, unit: &str) -> Event {
+fn describe(event: &OomEvent, unit: &str) -> Event {
     let header = &event.header;
     let comm = comm(header);
     let mut metadata = vec![("comm", comm.clone()), ("pid", header.pid.to_string())];
@@ -70,22 +92,53 @@ pub(super) fn describe(event: &OomEvent, unit: &str) -> Event {
     Event { name: "oom", level: Level::Error, line: text(line.as_bytes()), metadata }
 }
 
-/// `unit_oom_kills_total` of every unit, also where it is 0: an increase from nothing is none.
-pub(super) fn expose(totals: &Totals, out: &mut Exposition) {
-    let kills = out.family(
-        "unit_oom_kills_total",
-        "Processes of a unit that the kernel killed for their memory.",
-        skep_proto::MetricKind::Counter,
-    );
-    for (unit, total) in totals.units() {
-        kills.point([("unit", unit)], as_f64(total.events.oom_kills));
+counters!(GroupKills { oom });
+
+/// Kills by the group of the victim, also of those whose group the kernel did not say.
+#[derive(Debug, Default)]
+struct Kills {
+    readings: HashMap<u64, GroupKills>,
+    by_unit: ByUnit<u64, GroupKills>,
+}
+
+impl Collect for Kills {
+    fn read(&mut self, maps: &Maps) -> Result<(), CollectError> {
+        self.readings.clear();
+        maps.counters(KILLS_MAP, &mut self.readings)
+    }
+
+    fn attribute(&mut self, maps: &mut Maps, units: &mut Units) -> Result<(), CollectError> {
+        for group in self.by_unit.update(&self.readings, units) {
+            maps.remove(KILLS_MAP, &group)?;
+        }
+        // Told also where it is 0: an increase from nothing is none.
+        for unit in units.admitted() {
+            self.by_unit.total_mut(unit.clone(), ());
+        }
+        Ok(())
+    }
+
+    fn add_oom_kill(&mut self, unit: &Unit, units: &mut Units) {
+        self.by_unit.total_mut(units.admit(unit.clone()), ()).oom += 1;
+    }
+
+    /// `unit_oom_kills_total` of every unit.
+    fn expose(&self, out: &mut Exposition) {
+        let kills = out.family(
+            "unit_oom_kills_total",
+            "Processes of a unit that the kernel killed for their memory.",
+            MetricKind::Counter,
+        );
+        for (unit, (), total) in self.by_unit.totals() {
+            kills.labelled(unit.labels([]), as_f64(total.oom));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use skep_abi::{EventHeader, event_kind};
+    use skep_abi::EventHeader;
 
     use super::*;
 

@@ -4,7 +4,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, BorrowedFd},
+    os::fd::{AsFd as _, AsRawFd as _},
 };
 
 use aya::{
@@ -15,6 +15,8 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 /// `BPF_MAP_LOOKUP_BATCH` of `enum bpf_cmd`.
 const LOOKUP_BATCH: libc::c_int = 24;
+/// `BPF_MAP_DELETE_ELEM`.
+const DELETE_ELEM: libc::c_int = 3;
 
 /// The part of `union bpf_attr` for batches.
 #[repr(C)]
@@ -30,22 +32,40 @@ struct BatchAttr {
     flags: u64,
 }
 
-/// A whole per-CPU map in a few system calls: ten times cheaper than one call an entry. Each key
-/// comes with one value a CPU.
+/// The part of `union bpf_attr` for one element.
+#[repr(C)]
+struct ElementAttr {
+    map_fd: u32,
+    reserved: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// Entries read by one call: bounds the buffer where there are many CPUs.
+const BATCH_ENTRIES: usize = 256;
+
+/// Hands out every entry of a map in a few system calls: ten times cheaper than one call an entry.
+/// Each key comes with `n_values` values, one a CPU for per-CPU maps.
 ///
 /// # Errors
-/// The kernel's refusal: per-CPU arrays have no batches before 5.13.
-pub(super) fn lookup_all<K: Pod + Default, V: Pod + Default>(
-    map: BorrowedFd<'_>,
-    entries_max: usize,
-    n_cpus: usize,
-) -> io::Result<Vec<(K, Vec<V>)>> {
+/// Another size of keys or values than the map's, or the kernel's refusal: per-CPU arrays have no
+/// batches before 5.13.
+pub(super) fn for_each_entry<K: Pod + Default, V: Pod + Default>(
+    map: &MapData,
+    n_values: usize,
+    mut take: impl FnMut(K, &[V]),
+) -> io::Result<()> {
     // The kernel rounds a per-CPU value up to 8 bytes, so others would not lie where we look.
     const { assert!(size_of::<V>().is_multiple_of(8)) };
-    let mut keys = vec![K::default(); entries_max];
-    let mut values = vec![V::default(); entries_max * n_cpus];
+    let info = map.info().map_err(io::Error::other)?;
+    let sizes = [info.key_size(), info.value_size()].map(usize::try_from);
+    if sizes != [Ok(size_of::<K>()), Ok(size_of::<V>())] || n_values == 0 {
+        return Err(io::Error::other("its entries have another size in the object"));
+    }
+    let mut keys = vec![K::default(); BATCH_ENTRIES];
+    let mut values = vec![V::default(); BATCH_ENTRIES * n_values];
     let (mut position, mut next_position) = (0_u64, 0_u64);
-    let mut entries = Vec::new();
     let mut is_first = true;
     loop {
         let mut attr = BatchAttr {
@@ -53,12 +73,13 @@ pub(super) fn lookup_all<K: Pod + Default, V: Pod + Default>(
             out_batch: &raw mut next_position as u64,
             keys: keys.as_mut_ptr() as u64,
             values: values.as_mut_ptr() as u64,
-            count: u32::try_from(entries_max).unwrap_or(u32::MAX),
-            map_fd: u32::try_from(map.as_raw_fd()).unwrap_or(u32::MAX),
+            count: u32::try_from(BATCH_ENTRIES).unwrap_or(u32::MAX),
+            map_fd: u32::try_from(map.fd().as_fd().as_raw_fd()).unwrap_or(u32::MAX),
             ..BatchAttr::default()
         };
         // SAFETY: `attr` and what it points to outlive the call, and have room for `count` keys
-        // and `count` times `n_cpus` values; any bytes are valid ones, since both are `Pod`.
+        // and `count` times `n_values` values of the sizes that the map has; any bytes are valid
+        // ones, since both are `Pod`.
         let result = unsafe {
             libc::syscall(libc::SYS_bpf, LOOKUP_BATCH, &raw mut attr, size_of::<BatchAttr>())
         };
@@ -68,13 +89,36 @@ pub(super) fn lookup_all<K: Pod + Default, V: Pod + Default>(
             return Err(error);
         }
         let n_read = usize::try_from(attr.count).unwrap_or(0);
-        let read = keys.iter().zip(values.chunks_exact(n_cpus.max(1))).take(n_read);
-        entries.extend(read.map(|(key, values)| (*key, values.to_vec())));
+        for (key, values) in keys.iter().zip(values.chunks_exact(n_values)).take(n_read) {
+            take(*key, values);
+        }
         if is_last {
-            return Ok(entries);
+            return Ok(());
         }
         (position, is_first) = (next_position, false);
     }
+}
+
+/// Removes an entry of a hash map.
+///
+/// # Errors
+/// Another size of key than the map's, or the kernel's refusal, as for an entry that is not there.
+pub(super) fn delete<K: Pod>(map: &MapData, key: &K) -> io::Result<()> {
+    let info = map.info().map_err(io::Error::other)?;
+    if usize::try_from(info.key_size()) != Ok(size_of::<K>()) {
+        return Err(io::Error::other("its keys have another size in the object"));
+    }
+    let attr = ElementAttr {
+        map_fd: u32::try_from(map.fd().as_fd().as_raw_fd()).unwrap_or(u32::MAX),
+        reserved: 0,
+        key: std::ptr::from_ref(key) as u64,
+        value: 0,
+        flags: 0,
+    };
+    // SAFETY: `attr` and the key outlive the call, and the key has the size that the map has.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, DELETE_ELEM, &raw const attr, size_of_val(&attr)) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The record that starts a ring buffer's item; `None` if the item is shorter.

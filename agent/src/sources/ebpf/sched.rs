@@ -1,21 +1,35 @@
 //! On-CPU time and run-queue wait per unit.
 
-use std::{collections::HashMap, os::fd::AsFd as _};
+use std::collections::HashMap;
 
 use aya::{
-    maps::{Map, MapError, PerCpuArray},
     programs::{ProgramError, RawTracePoint, RawTracePointRunOptions, TestRun as _},
     util::online_cpus,
 };
-use skep_abi::{GROUP_SLOTS, GroupRun, WAIT_BUCKETS, WAIT_SHIFT};
+use skep_abi::{GroupRun, WAIT_BUCKETS, WAIT_SHIFT};
 use skep_proto::MetricKind;
 
 use super::{
-    loader::{Candidate, Hook, Offset, Program, needs, offset},
-    raw,
-    totals::{Reading, Totals},
+    by_unit::{ByUnit, Counters, Wrapping as _},
+    family::{Collect, CollectError, Family},
+    histogram::{NS_PER_SECOND, bounds_seconds},
+    loader::{Candidate, Hook, Program, needs, offset},
+    maps::Maps,
 };
-use crate::exposition::{Exposition, as_f64};
+use crate::{
+    exposition::{Exposition, as_f64},
+    sources::units::Units,
+};
+
+pub(super) const FAMILY: Family = Family {
+    programs: &[SWITCH, FLUSH],
+    offsets: &[
+        offset("TASK_SUM_EXEC", "task_struct", &["se", "sum_exec_runtime"]),
+        offset("TASK_RUN_DELAY", "task_struct", &["sched_info", "run_delay"]),
+    ],
+    start: Some(|_maps| Ok(Box::new(Runs::default()))),
+    ..Family::EMPTY
+};
 
 pub(super) const SWITCH: Program = Program {
     name: "sched",
@@ -56,26 +70,67 @@ const FLUSH_FUNCTION: &str = "sched_flush";
 
 const NEEDS: &[&str] = needs!["TASK_PID", "TASK_SUM_EXEC"];
 
-pub(super) const OFFSETS: &[Offset] = &[
-    offset("TASK_SUM_EXEC", "task_struct", &["se", "sum_exec_runtime"]),
-    offset("TASK_RUN_DELAY", "task_struct", &["sched_info", "run_delay"]),
-];
-
 const RUNS_MAP: &str = "GROUP_RUNS";
-const NS_PER_SECOND: f64 = 1e9;
 
-/// Accounts what runs on each CPU right now, so that the maps are up to date.
-pub(super) fn flush(kernel: &aya::Ebpf) -> Result<(), ProgramError> {
-    run_on_all_cpus(kernel, 0)
+/// What the scheduler did for every group.
+#[derive(Debug, Default)]
+struct Runs {
+    readings: HashMap<u64, GroupRun>,
+    by_unit: ByUnit<u64, GroupRun>,
 }
 
-/// Frees the slots of a group that is gone.
-pub(super) fn free(kernel: &aya::Ebpf, group: u64) -> Result<(), ProgramError> {
-    run_on_all_cpus(kernel, group)
+#[derive(Debug, Clone, Default)]
+pub(super) struct RunTotal {
+    cpu_ns: u64,
+    wait_ns: u64,
+    waits: [u64; WAIT_BUCKETS],
 }
 
-fn run_on_all_cpus(kernel: &aya::Ebpf, group: u64) -> Result<(), ProgramError> {
-    let Some(program) = kernel.program(FLUSH_FUNCTION) else { return Ok(()) };
+impl Counters for GroupRun {
+    type Total = RunTotal;
+
+    fn plus(&mut self, other: &Self) {
+        self.cpu_ns.wrapping_plus(&other.cpu_ns);
+        self.wait_ns.wrapping_plus(&other.wait_ns);
+        for (sum, count) in self.waits.iter_mut().zip(other.waits) {
+            *sum = sum.wrapping_add(count);
+        }
+    }
+
+    fn add_since(&self, last: &Self, total: &mut RunTotal) {
+        total.cpu_ns += self.cpu_ns.wrapping_sub(last.cpu_ns);
+        total.wait_ns += self.wait_ns.wrapping_sub(last.wait_ns);
+        let waits = self.waits.iter().zip(&last.waits);
+        for (total, (now, last)) in total.waits.iter_mut().zip(waits) {
+            *total += u64::from(now.wrapping_sub(*last));
+        }
+    }
+}
+
+impl Collect for Runs {
+    fn read(&mut self, maps: &Maps) -> Result<(), CollectError> {
+        // Without it the figures lag behind, but they are right.
+        let flushed = run_on_all_cpus(maps, 0).map_err(CollectError::Flush);
+        self.readings = read(maps)?;
+        flushed
+    }
+
+    fn attribute(&mut self, maps: &mut Maps, units: &mut Units) -> Result<(), CollectError> {
+        for group in self.by_unit.update(&self.readings, units) {
+            run_on_all_cpus(maps, group).map_err(CollectError::Flush)?;
+        }
+        Ok(())
+    }
+
+    fn expose(&self, out: &mut Exposition) {
+        expose(&self.by_unit, out);
+    }
+}
+
+/// Runs [`FLUSH`]: accounts what runs on each CPU right now, or frees the slots of a group that
+/// is gone.
+fn run_on_all_cpus(maps: &Maps, group: u64) -> Result<(), ProgramError> {
+    let Some(program) = maps.kernel.program(FLUSH_FUNCTION) else { return Ok(()) };
     let program: &RawTracePoint = program.try_into()?;
     let cpus = online_cpus().map_err(|(_what, error)| ProgramError::IOError(error))?;
     for cpu in cpus {
@@ -89,66 +144,36 @@ fn run_on_all_cpus(kernel: &aya::Ebpf, group: u64) -> Result<(), ProgramError> {
     Ok(())
 }
 
-/// Adds what the maps say to each group's reading.
-pub(super) fn read(
-    kernel: &aya::Ebpf,
-    n_cpus: usize,
-    readings: &mut HashMap<u64, Reading>,
-) -> Result<(), MapError> {
-    let Some(map @ Map::PerCpuArray(data)) = kernel.map(RUNS_MAP) else { return Ok(()) };
-    let n_slots = usize::try_from(GROUP_SLOTS).unwrap_or(0) + 1;
-    let runs: Vec<GroupRun> = match raw::lookup_all::<u32, _>(data.fd().as_fd(), n_slots, n_cpus) {
-        Ok(entries) => entries.into_iter().flat_map(|(_, runs)| runs).collect(),
-        // Before Linux 5.13: one call an entry.
-        Err(_) => {
-            let array: PerCpuArray<_, GroupRun> = map.try_into()?;
-            let values = (0..=GROUP_SLOTS).map(|slot| array.get(&slot, 0));
-            values.collect::<Result<Vec<_>, _>>()?.iter().flat_map(|it| it.to_vec()).collect()
-        }
-    };
-    for run in runs.iter().filter(|it| it.group != 0) {
-        readings.entry(run.group).or_default().add_run(run);
+/// What the maps say of each group, summed over the CPUs.
+pub(super) fn read(maps: &Maps) -> Result<HashMap<u64, GroupRun>, CollectError> {
+    let mut readings = HashMap::<u64, GroupRun>::new();
+    for run in maps.per_cpu_array::<GroupRun>(RUNS_MAP)?.iter().filter(|it| it.group != 0) {
+        readings.entry(run.group).or_default().plus(run);
     }
-    Ok(())
+    Ok(readings)
 }
 
 /// `unit_cpu_seconds_total` and `unit_run_queue_wait_seconds` of every unit that ran.
-pub(super) fn expose(totals: &Totals, out: &mut Exposition) {
+fn expose(by_unit: &ByUnit<u64, GroupRun>, out: &mut Exposition) {
     let seconds = out.family(
         "unit_cpu_seconds_total",
         "Time that threads of a unit were on a CPU, as the scheduler counts it.",
         MetricKind::Counter,
     );
-    for (unit, total) in totals.units() {
-        seconds.point([("unit", unit)], as_f64(total.cpu_ns) / NS_PER_SECOND);
+    for (unit, (), total) in by_unit.totals() {
+        seconds.labelled(unit.labels([]), as_f64(total.cpu_ns) / NS_PER_SECOND);
     }
-    let bounds = wait_bounds();
+    let bounds = bounds_seconds(WAIT_SHIFT, WAIT_BUCKETS);
     let waits = out.family(
         "unit_run_queue_wait_seconds",
         "How long threads of a unit could have run but had to wait for a CPU, once a turn, counted \
          when the turn ends.",
         MetricKind::Histogram,
     );
-    for (unit, total) in totals.units().filter(|(_, it)| it.waits.iter().any(|it| *it > 0)) {
-        let sum = as_f64(total.wait_ns) / NS_PER_SECOND;
-        waits.histogram([("unit", unit)], &bounds, &total.waits, sum);
-    }
-}
-
-/// Upper bounds of all buckets but the last, in seconds.
-fn wait_bounds() -> Vec<f64> {
-    (WAIT_SHIFT..).take(WAIT_BUCKETS - 1).map(|bits| as_f64(1 << bits) / NS_PER_SECOND).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wait_buckets_double_from_a_microsecond_to_a_second() {
-        let bounds = wait_bounds();
-        assert_eq!(bounds.first(), Some(&1.024e-6));
-        assert_eq!(bounds.last(), Some(&1.073_741_824));
-        assert!(bounds.windows(2).all(|pair| pair[1] == 2.0 * pair[0]));
+    for (unit, (), total) in by_unit.totals() {
+        if total.waits.iter().any(|it| *it > 0) {
+            let sum = as_f64(total.wait_ns) / NS_PER_SECOND;
+            waits.histogram(&unit.labels([]), &bounds, &total.waits, sum);
+        }
     }
 }
