@@ -1,16 +1,22 @@
 //! What the agent collects: one file a source, one line a source in [`SOURCES`].
 
 mod arp;
+mod bonding;
 mod conntrack;
 mod cpu;
 mod cpufreq;
 mod diskstats;
 mod dmi;
+mod dmmultipath;
 pub(crate) mod ebpf;
+mod edac;
 mod entropy;
+mod fibrechannel;
 mod filefd;
 mod filesystem;
 mod hwmon;
+mod infiniband;
+mod ipvs;
 pub(crate) mod journal;
 mod kernel_hung;
 mod loadavg;
@@ -18,13 +24,21 @@ mod meminfo;
 mod netclass;
 mod netdev;
 mod netstat;
+mod nfs;
+mod nfsd;
+mod nvme;
 mod os;
+mod powersupplyclass;
 mod pressure;
+mod rapl;
+mod rpc_stats;
 mod schedstat;
 mod settings;
 mod sockstat;
 mod softnet;
 mod stat;
+mod sysfs;
+mod tapestats;
 mod textfile;
 mod thermal_zone;
 mod time;
@@ -32,6 +46,8 @@ mod udp_queues;
 mod uname;
 pub(crate) mod units;
 mod vmstat;
+mod watchdog;
+mod xfs;
 
 use std::{
     fs, io,
@@ -60,33 +76,47 @@ type Collect = fn(&Context, &mut Exposition) -> Result<(), SourceError>;
 /// Every source of metrics, in the order of the collection.
 pub(crate) const SOURCES: &[Source] = &[
     on("arp", arp::collect),
+    on("bonding", bonding::collect),
     on("conntrack", conntrack::collect),
     on("cpu", cpu::collect),
     on("cpufreq", cpufreq::collect),
     on("diskstats", diskstats::collect),
     on("dmi", dmi::collect),
+    on("dmmultipath", dmmultipath::collect),
+    on("edac", edac::collect),
     on("entropy", entropy::collect),
+    on("fibrechannel", fibrechannel::collect),
     on("filefd", filefd::collect),
     on("filesystem", filesystem::collect),
     on("hwmon", hwmon::collect),
+    on("infiniband", infiniband::collect),
+    on("ipvs", ipvs::collect),
     on("kernel_hung", kernel_hung::collect),
     on("loadavg", loadavg::collect),
     on("meminfo", meminfo::collect),
     on("netclass", netclass::collect),
     on("netdev", netdev::collect),
     on("netstat", netstat::collect),
+    on("nfs", nfs::collect),
+    on("nfsd", nfsd::collect),
+    on("nvme", nvme::collect),
     on("os", os::collect),
+    on("powersupplyclass", powersupplyclass::collect),
     on("pressure", pressure::collect),
+    on("rapl", rapl::collect),
     on("schedstat", schedstat::collect),
     on("sockstat", sockstat::collect),
     on("softnet", softnet::collect),
     on("stat", stat::collect),
+    on("tapestats", tapestats::collect),
     on("textfile", textfile::collect),
     on("thermal_zone", thermal_zone::collect),
     on("time", time::collect),
     on("udp_queues", udp_queues::collect),
     on("uname", uname::collect),
     on("vmstat", vmstat::collect),
+    on("watchdog", watchdog::collect),
+    on("xfs", xfs::collect),
 ];
 
 const fn on(name: &'static str, collect: Collect) -> Source {
@@ -170,6 +200,8 @@ pub(crate) enum SourceError {
     Missing { file: &'static str, what: &'static str },
     #[error("{file}: {what} is not a number: {text:?}")]
     Number { file: &'static str, what: &'static str, text: String },
+    #[error("{}: not a number: {text:?}", path.display())]
+    Value { path: PathBuf, text: String },
     /// Not a fault: the collector just yields nothing.
     #[error("this host has no {what}")]
     NoData { what: &'static str },

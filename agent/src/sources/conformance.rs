@@ -78,7 +78,8 @@ fn collect(dir: &Path) -> String {
     for (name, error) in collect_all(&context, &mut out) {
         println!("{name}: {:#}", anyhow::Error::new(error));
     }
-    out.to_text()
+    // Where the golden's fixtures lay.
+    out.to_text().replace(&format!("{}/", dir.display()), "collector/fixtures/")
 }
 
 /// Names of families by collector.

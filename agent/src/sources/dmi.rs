@@ -4,7 +4,7 @@ use std::{borrow::Cow, fs};
 
 use skep_proto::MetricKind;
 
-use super::{Context, SourceError};
+use super::{Context, SourceError, sysfs};
 use crate::exposition::Exposition;
 
 /// Files whose names are labels; some are readable by root only and then left out.
@@ -37,7 +37,7 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
     for file in FILES {
         if let Ok(bytes) = fs::read(dir.join(file)) {
             let label = if file == "sys_vendor" { "system_vendor" } else { file };
-            labels.push((Cow::Borrowed(label), valid_utf8(bytes.trim_ascii())));
+            labels.push((Cow::Borrowed(label), sysfs::valid_utf8(bytes.trim_ascii())));
         }
     }
     if labels.is_empty() {
@@ -50,21 +50,6 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
     )
     .labelled(labels, 1.0);
     Ok(())
-}
-
-/// Vendors write anything. As in Go, a run of bad bytes becomes one replacement character.
-fn valid_utf8(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    let mut is_bad = false;
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        is_bad &= chunk.valid().is_empty();
-        if !chunk.invalid().is_empty() {
-            text.extend((!is_bad).then_some(char::REPLACEMENT_CHARACTER));
-            is_bad = true;
-        }
-    }
-    text
 }
 
 #[cfg(test)]
