@@ -1,6 +1,6 @@
 //! `skep-agent check`: what of a valid configuration works on this host, one line a finding.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use skep_proto::{loki_push, remote_write};
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) is_well: bool,
-    subject: &'static str,
+    subject: Cow<'static, str>,
     text: String,
 }
 
@@ -31,14 +31,28 @@ pub(crate) async fn check(config: &Config) -> Vec<Finding> {
             read(&config.roots.proc.join("stat")).map(drop).map_err(Into::into),
         ),
     ];
-    if config.journal.is_enabled {
-        let subject = config.journal.directory.as_ref().map_or_else(
-            || "the host's own".to_owned(),
-            |directory| directory.display().to_string(),
-        );
-        let readable = can_read_journal(config.journal.directory.as_deref());
-        findings.push(Finding::of("journal", subject, readable));
+    findings.extend(journal(config));
+    findings.extend(server(config).await);
+    findings
+}
+
+/// Whether the journal can be read, if it is to be.
+pub(crate) fn journal(config: &Config) -> Option<Finding> {
+    if !config.journal.is_enabled {
+        return None;
     }
+    let subject = config
+        .journal
+        .directory
+        .as_ref()
+        .map_or_else(|| "the host's own".to_owned(), |directory| directory.display().to_string());
+    let readable = can_read_journal(config.journal.directory.as_deref());
+    Some(Finding::of("journal", subject, readable))
+}
+
+/// Whether the server takes an empty request of each kind.
+pub(crate) async fn server(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
     let client = match Client::new(&config.server) {
         Ok(client) => client,
         Err(error) => {
@@ -64,12 +78,26 @@ pub(crate) async fn check(config: &Config) -> Vec<Finding> {
 
 impl Finding {
     fn of(subject: &'static str, value: impl fmt::Display, result: anyhow::Result<()>) -> Self {
-        let is_well = result.is_ok();
-        let text = match result {
-            Ok(()) => value.to_string(),
-            Err(error) => format!("{value}: {error:#}"),
-        };
-        Self { is_well, subject, text }
+        match result {
+            Ok(()) => Self::well(subject, value),
+            Err(error) => Self::bad(subject, format_args!("{value}: {error:#}")),
+        }
+    }
+
+    pub(crate) fn well(subject: impl Into<Cow<'static, str>>, text: impl fmt::Display) -> Self {
+        Self { is_well: true, subject: subject.into(), text: text.to_string() }
+    }
+
+    pub(crate) fn bad(subject: impl Into<Cow<'static, str>>, text: impl fmt::Display) -> Self {
+        Self { is_well: false, subject: subject.into(), text: text.to_string() }
+    }
+
+    pub(crate) fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 }
 

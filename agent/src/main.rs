@@ -3,6 +3,7 @@
 mod check;
 mod collect;
 mod config;
+mod doctor;
 mod expose;
 mod exposition;
 mod log_batch;
@@ -68,6 +69,12 @@ enum Command {
         #[arg(long, default_value = DEFAULT_PATH)]
         config: PathBuf,
     },
+    /// Say what this host lets the agent see: kernel programs, permissions, journal, spool, server.
+    Doctor {
+        /// The configuration file.
+        #[arg(long, default_value = DEFAULT_PATH)]
+        config: PathBuf,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -119,11 +126,20 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Check { config } => {
             let config = Config::read(&config)?;
             let findings = runtime()?.block_on(check::check(&config));
-            let is_well = findings.iter().all(|it| it.is_well);
             print(&findings.iter().map(ToString::to_string).collect::<String>())?;
-            Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(verdict(&findings))
+        }
+        Command::Doctor { config } => {
+            let config = Config::read(&config);
+            let findings = runtime()?.block_on(doctor::examine(config.as_ref()));
+            print(&doctor::table(&findings))?;
+            Ok(verdict(&findings))
         }
     }
+}
+
+fn verdict(findings: &[check::Finding]) -> ExitCode {
+    if findings.iter().all(|it| it.is_well) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn collect(arguments: CollectArguments) -> anyhow::Result<ExitCode> {

@@ -19,6 +19,7 @@ mod sim;
 mod test;
 #[cfg(test)]
 mod tidy;
+mod vmtest;
 mod web;
 
 /// Builds, runs and tests Skep.
@@ -47,6 +48,8 @@ enum Verb {
     Conformance(conformance::Args),
     /// Search for seeds that break the log, the store or the spool; or kill the server under load.
     Sim(sim::Args),
+    /// Boot other kernels under qemu and run the agent's kernel tests there.
+    Vmtest(vmtest::Args),
     #[command(hide = true)]
     JournalLines { unit: String, stdout_socket: std::path::PathBuf },
     /// Say what this machine can do, and what to do about the rest.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::run(&args),
         Verb::Conformance(args) => conformance::run(&args),
         Verb::Sim(args) => sim::run(&args),
+        Verb::Vmtest(args) => vmtest::run(&args),
         Verb::JournalLines { unit, stdout_socket } => run::journal_lines(&unit, &stdout_socket),
         Verb::Doctor => {
             doctor::run();

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{build, ebpf, paths, setup, shell, web};
+use crate::{build, ebpf, paths, setup, shell, vmtest, web};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -49,6 +49,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 cargo(&["test", "--locked", "--test", "*", "--", "--test-threads=2"])
             }),
         ));
+    }
+    if let Some(object) = object.as_ref().filter(|_| !args.unit && cfg!(target_arch = "x86_64")) {
+        // Whether it takes each program; `cargo xtask vmtest` runs all of the kernel tests.
+        let boot = || vmtest::test("6.1", &vmtest::payload(object)?, "every_candidate");
+        steps.push(("kernel 6.1", Box::new(boot)));
     }
     let mut times = Vec::new();
     for (name, step) in steps {

@@ -35,7 +35,10 @@ mod maps;
 mod oom;
 mod raw;
 mod sched;
+mod survey;
 mod task;
+
+pub(crate) use self::survey::{ProgramState, survey};
 
 #[cfg(test)]
 mod kernel_tests;
