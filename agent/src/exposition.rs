@@ -1,6 +1,6 @@
 //! One collection's result: metric families, as text for `/metrics` or as series for the wire.
 
-use std::{borrow::Cow, fmt, fmt::Write as _};
+use std::{borrow::Cow, collections::HashMap, fmt, fmt::Write as _};
 
 use skep_proto::{
     Labels, LabelsBuilder, MetricKind, Sample, TimestampMs,
@@ -12,6 +12,7 @@ use skep_proto::{
 #[derive(Debug, Default)]
 pub(crate) struct Exposition {
     families: Vec<Family>,
+    by_name: HashMap<Cow<'static, str>, usize>,
 }
 
 /// All points of one metric.
@@ -39,10 +40,14 @@ impl Exposition {
         kind: MetricKind,
     ) -> &mut Family {
         let name = name.into();
-        let family_idx = self.families.iter().position(|it| it.name == name).unwrap_or_else(|| {
-            self.families.push(Family { name, help: help.into(), kind, points: Vec::new() });
-            self.families.len() - 1
-        });
+        let family_idx = match self.by_name.get(&name) {
+            Some(family_idx) => *family_idx,
+            None => {
+                self.by_name.insert(name.clone(), self.families.len());
+                self.families.push(Family { name, help: help.into(), kind, points: Vec::new() });
+                self.families.len() - 1
+            }
+        };
         self.families.get_mut(family_idx).expect("found or pushed above")
     }
 

@@ -13,6 +13,7 @@ mod edac;
 mod entropy;
 mod fibrechannel;
 mod filefd;
+mod files;
 mod filesystem;
 mod hwmon;
 mod infiniband;
@@ -60,6 +61,7 @@ use skep_proto::{Clock, Labels, LogEntry, MetricKind};
 use crate::exposition::Exposition;
 
 use self::units::{SharedUnits, Units};
+pub(crate) use files::Folder;
 pub(crate) use settings::Settings;
 
 /// A source of metrics read anew at each tick.
@@ -210,7 +212,8 @@ pub(crate) enum SourceError {
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, SourceError> {
-    fs::read_to_string(path).map_err(|source| SourceError::Read { path: path.to_owned(), source })
+    let text = files::open(path).and_then(|file| files::read_text(&file, files::TEXT_BYTES));
+    text.map_err(|source| SourceError::Read { path: path.to_owned(), source })
 }
 
 /// A number of a file, where `what` names it in the error.
@@ -229,7 +232,7 @@ pub(crate) fn number(
 
 /// A one-line file that need not be there.
 pub(crate) fn read_trimmed(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok().map(|it| it.trim().to_owned())
+    files::trimmed(&files::open(path).ok()?)
 }
 
 /// Names in a folder, sorted; none where it cannot be read. Names that are not UTF-8 are left out:

@@ -33,6 +33,20 @@ impl Agent {
         journal: Option<&Path>,
         settings: &str,
     ) -> anyhow::Result<Self> {
+        Self::start_every("1s", dir, server, journal, settings).await
+    }
+
+    /// As [`Agent::start`], with a collection each `interval`.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub async fn start_every(
+        interval: &str,
+        dir: &Path,
+        server: &Server,
+        journal: Option<&Path>,
+        settings: &str,
+    ) -> anyhow::Result<Self> {
         let journal = match journal {
             Some(directory) => format!("directory = {:?}", directory.display().to_string()),
             None => "enabled = false".to_owned(),
@@ -42,7 +56,7 @@ impl Agent {
         let text = format!(
             "host = {host:?}\n\
              data_dir = {data:?}\n\
-             interval = \"1s\"\n\
+             interval = {interval:?}\n\
              [server]\n\
              url = {url:?}\n\
              token_file = {token:?}\n\
@@ -76,6 +90,10 @@ impl Agent {
     /// It did not end well.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         self.process.stop(DOWN_WITHIN).await
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     pub fn log(&self) -> String {

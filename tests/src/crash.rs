@@ -2,6 +2,7 @@
 //! or twice afterwards.
 
 mod check;
+pub mod journal;
 mod load;
 mod marks;
 

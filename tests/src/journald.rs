@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{io::AsyncWriteExt as _, process::Command};
+use tokio::{io::AsyncWriteExt as _, net::UnixStream, process::Command};
 
 use crate::{Deadline, Process};
 
@@ -76,8 +76,7 @@ impl Journald {
     /// # Errors
     /// The socket does not take them.
     pub async fn log(&self, unit: &str, lines: &[String]) -> anyhow::Result<()> {
-        let ident = unit.trim_end_matches(".service");
-        let mut text = format!("{ident}\n{unit}\n6\n1\n0\n0\n0\n");
+        let mut text = stream_header(unit);
         for line in lines {
             text.push_str(line);
             text.push('\n');
@@ -96,7 +95,24 @@ impl Journald {
         Ok(())
     }
 
+    /// The standard output of a unit, for lines written by and by. One unit a process.
+    ///
+    /// # Errors
+    /// The socket does not take it.
+    pub async fn stream(&self, unit: &str) -> anyhow::Result<UnixStream> {
+        let mut stream = UnixStream::connect(self.socket("stdout")).await?;
+        stream.write_all(stream_header(unit).as_bytes()).await?;
+        Ok(stream)
+    }
+
     fn socket(&self, name: &str) -> PathBuf {
         format!("/proc/{}/root/run/systemd/journal/{name}", self.process.pid()).into()
     }
+}
+
+/// What systemd says of a unit before its first line: identifier, unit, priority, whether lines
+/// may begin with one, and whether they go anywhere else.
+fn stream_header(unit: &str) -> String {
+    let ident = unit.trim_end_matches(".service");
+    format!("{ident}\n{unit}\n6\n1\n0\n0\n0\n")
 }

@@ -22,6 +22,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.suite.first().is_some_and(|it| it == "logs") && shell::which("rg").is_none() {
         setup::package("ripgrep")?;
     }
+    let exporter = "prometheus-node-exporter";
+    if args.suite.first().is_some_and(|it| it == "agent") && shell::which(exporter).is_none() {
+        setup::package(exporter)?;
+    }
     let built = build::binaries(true)?;
     let help = vec!["--help".to_owned()];
     let mut cargo = shell::cargo();

@@ -66,6 +66,9 @@ pub(crate) struct Args {
     /// Instead of all that: kill the real server this often under each of the two loads.
     #[arg(long, value_name = "KILLS")]
     crash: Option<usize>,
+    /// Or: kill agent and server this often while a journald takes 2,000 lines a second.
+    #[arg(long, value_name = "KILLS")]
+    crash_journal: Option<usize>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "runs for as long as a person said")]
@@ -73,6 +76,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(kills) = args.crash {
         let seed = args.seed.to_string();
         return crash(&["--kills", &kills.to_string(), "--seed", &seed]);
+    }
+    if let Some(kills) = args.crash_journal {
+        let seed = args.seed.to_string();
+        let kills = kills.to_string();
+        return crash(&["--load", "journal", "--kills", &kills, "--seed", &seed]);
     }
     let started = Instant::now();
     let built = build_tests()?;

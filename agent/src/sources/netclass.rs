@@ -1,10 +1,8 @@
 //! Properties of network devices, from `/sys/class/net`.
 
-use std::path::Path;
-
 use skep_proto::MetricKind;
 
-use super::{Context, SourceError, read_trimmed, sorted_dir};
+use super::{Context, Folder, SourceError, sorted_dir};
 use crate::exposition::{Exposition, Family, as_f64};
 
 /// `IFF_UP` of the device's flags.
@@ -84,19 +82,18 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
     let settings = &context.settings.netclass;
     let dir = context.roots.sys.join("class/net");
     for device in sorted_dir(&dir) {
-        let device_dir = dir.join(&device);
-        let is_ignored = settings.ignored_devices.as_ref().is_some_and(|it| it.matches(&device));
-        if is_ignored || !device_dir.is_dir() {
+        if settings.ignored_devices.as_ref().is_some_and(|it| it.matches(&device)) {
             continue;
         }
-        info(out, &device, &device_dir);
+        let Some(folder) = Folder::open(&dir.join(&device)) else { continue };
+        info(out, &device, &folder);
         for (file, field, kind, help) in FIELDS {
-            let value = read_trimmed(&device_dir.join(file)).and_then(|it| parse(&it));
+            let value = folder.trimmed(file).and_then(|it| parse(&it));
             if let Some(value) = value {
                 family(out, field, help, kind).point([("device", &device)], as_f64(value));
             }
         }
-        let megabits = read_trimmed(&device_dir.join("speed")).and_then(|it| it.parse().ok());
+        let megabits = folder.trimmed("speed").and_then(|it| it.parse().ok());
         if let Some(megabits) =
             megabits.filter(|it: &f64| *it >= 0.0 || !settings.ignore_invalid_speed)
         {
@@ -118,8 +115,8 @@ fn family<'e>(
     out.family(format!("node_network_{field}"), help, kind)
 }
 
-fn info(out: &mut Exposition, device: &str, dir: &Path) {
-    let text = |file: &str| read_trimmed(&dir.join(file)).unwrap_or_default();
+fn info(out: &mut Exposition, device: &str, folder: &Folder) {
+    let text = |file: &str| folder.trimmed(file).unwrap_or_default();
     let operstate = text("operstate");
     out.family(
         "node_network_up",

@@ -6,7 +6,13 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::Parser;
-use skep_tests::crash::{self, Kind, Plan, Report};
+use skep_tests::{
+    Journald,
+    crash::{
+        self, Kind, Plan, Report,
+        journal::{self, JournalPlan},
+    },
+};
 
 #[derive(Parser)]
 struct Args {
@@ -18,19 +24,26 @@ struct Args {
     seed: u64,
     #[arg(long, default_value_t = 4)]
     connections: u32,
-    /// `samples`, `lines` or `both`, one after the other.
+    /// `samples`, `lines` or `both`, one after the other; or `journal`: the agent is killed, too,
+    /// while a real journald takes lines.
     #[arg(long, default_value = "both")]
     load: String,
+    /// With `--load journal`.
+    #[arg(long, default_value_t = 2_000)]
+    lines_per_second: usize,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if args.load == "journal" {
+        return journal(&args).await;
+    }
     let kinds: &[Kind] = match args.load.as_str() {
         "samples" => &[Kind::Samples],
         "lines" => &[Kind::Lines],
         "both" => &[Kind::Samples, Kind::Lines],
-        other => anyhow::bail!("--load {other:?} is none of samples, lines, both"),
+        other => anyhow::bail!("--load {other:?} is none of samples, lines, both, journal"),
     };
     let mut is_good = true;
     for &kind in kinds {
@@ -53,6 +66,29 @@ async fn main() -> anyhow::Result<()> {
         print(plan, &result?);
     }
     ensure!(is_good, "acknowledged rows were lost, doubled or changed");
+    Ok(())
+}
+
+async fn journal(args: &Args) -> anyhow::Result<()> {
+    if let Some(why) = Journald::unavailable() {
+        anyhow::bail!("{why}");
+    }
+    let dir = tempfile::tempdir()?;
+    let (n_kills, lines_per_second) = (args.kills, args.lines_per_second);
+    let plan = JournalPlan { n_kills, lines_per_second, seed: args.seed };
+    let report = journal::run(dir.path(), plan, |n| eprintln!("{n}/{n_kills} kills")).await?;
+    println!(
+        "journal: {} kills of the agent, {} of the server, seed {}, {lines_per_second} lines/s",
+        report.n_agent_kills, report.n_server_kills, args.seed
+    );
+    println!("  logged                 {}", report.n_logged);
+    println!("  lost                   {}", report.n_lost);
+    println!("  doubled                {}", report.n_doubled);
+    println!("  identical lines        {} of {}", report.n_twins_found, report.n_twins_logged);
+    if !report.is_good() {
+        eprintln!("the data folder is kept: {}", dir.keep().display());
+        anyhow::bail!("lines were lost or doubled");
+    }
     Ok(())
 }
 

@@ -1,8 +1,9 @@
-//! `skep-bench`: figures of the real server under a deterministic load, per CPU-second of the server,
-//! bytes and memory. They are printed, never asserted: machines are noisy.
+//! `skep-bench`: figures of the real server and agent under a deterministic load, per CPU-second of
+//! theirs, bytes and memory. They are printed, never asserted: machines are noisy.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod agent;
 mod cap;
 mod dashboard;
 mod footprint;
@@ -27,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Suite {
+    /// The agent: a collection beside node_exporter, journal entries, an idle host.
+    Agent(agent::Args),
     /// Load samples over HTTP, settle, ask; CPU, bytes and memory of each.
     Store(store::Args),
     /// The same of log lines, beside ripgrep over the same lines in a file.
@@ -46,6 +49,7 @@ enum Suite {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().suite {
+        Suite::Agent(args) => agent::run(&args).await,
         Suite::Store(args) => store::run(&args).await,
         Suite::Logs(args) => logs::run(&args).await,
         Suite::Footprint(args) => footprint::run(&args).await,
