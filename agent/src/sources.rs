@@ -2,12 +2,17 @@
 
 mod arp;
 mod bonding;
+mod buddyinfo;
+mod cgroups;
 mod conntrack;
 mod cpu;
+mod cpu_vulnerabilities;
 mod cpufreq;
 mod diskstats;
 mod dmi;
 mod dmmultipath;
+mod drbd;
+mod drm;
 pub(crate) mod ebpf;
 mod edac;
 mod entropy;
@@ -17,29 +22,42 @@ mod files;
 mod filesystem;
 mod hwmon;
 mod infiniband;
+mod interrupts;
 mod ipvs;
 pub(crate) mod journal;
 mod kernel_hung;
+mod ksmd;
+mod lnstat;
 mod loadavg;
 mod meminfo;
+mod meminfo_numa;
+mod mountstats;
 mod netclass;
 mod netdev;
+mod netlink;
 mod netstat;
 mod nfs;
 mod nfsd;
 mod nvme;
+mod nvmesubsystem;
 mod os;
 mod powersupplyclass;
 mod pressure;
+mod processes;
 mod rapl;
 mod rpc_stats;
 mod schedstat;
 mod settings;
+mod slabinfo;
 mod sockstat;
+mod softirqs;
 mod softnet;
 mod stat;
+mod swap;
+mod sysctl;
 mod sysfs;
 mod tapestats;
+mod tcpstat;
 mod textfile;
 mod thermal_zone;
 mod time;
@@ -48,7 +66,9 @@ mod uname;
 pub(crate) mod units;
 mod vmstat;
 mod watchdog;
+mod xfrm;
 mod xfs;
+mod zoneinfo;
 
 use std::{
     fs, io,
@@ -79,12 +99,17 @@ type Collect = fn(&Context, &mut Exposition) -> Result<(), SourceError>;
 pub(crate) const SOURCES: &[Source] = &[
     on("arp", arp::collect),
     on("bonding", bonding::collect),
+    off("buddyinfo", buddyinfo::collect),
+    off("cgroups", cgroups::collect),
     on("conntrack", conntrack::collect),
     on("cpu", cpu::collect),
+    off("cpu_vulnerabilities", cpu_vulnerabilities::collect),
     on("cpufreq", cpufreq::collect),
     on("diskstats", diskstats::collect),
     on("dmi", dmi::collect),
     on("dmmultipath", dmmultipath::collect),
+    off("drbd", drbd::collect),
+    off("drm", drm::collect),
     on("edac", edac::collect),
     on("entropy", entropy::collect),
     on("fibrechannel", fibrechannel::collect),
@@ -92,25 +117,37 @@ pub(crate) const SOURCES: &[Source] = &[
     on("filesystem", filesystem::collect),
     on("hwmon", hwmon::collect),
     on("infiniband", infiniband::collect),
+    off("interrupts", interrupts::collect),
     on("ipvs", ipvs::collect),
     on("kernel_hung", kernel_hung::collect),
+    off("ksmd", ksmd::collect),
+    off("lnstat", lnstat::collect),
     on("loadavg", loadavg::collect),
     on("meminfo", meminfo::collect),
+    off("meminfo_numa", meminfo_numa::collect),
+    off("mountstats", mountstats::collect),
     on("netclass", netclass::collect),
     on("netdev", netdev::collect),
     on("netstat", netstat::collect),
     on("nfs", nfs::collect),
     on("nfsd", nfsd::collect),
     on("nvme", nvme::collect),
+    off("nvmesubsystem", nvmesubsystem::collect),
     on("os", os::collect),
     on("powersupplyclass", powersupplyclass::collect),
     on("pressure", pressure::collect),
+    off("processes", processes::collect),
     on("rapl", rapl::collect),
     on("schedstat", schedstat::collect),
+    off("slabinfo", slabinfo::collect),
     on("sockstat", sockstat::collect),
+    off("softirqs", softirqs::collect),
     on("softnet", softnet::collect),
     on("stat", stat::collect),
+    off("swap", swap::collect),
+    off("sysctl", sysctl::collect),
     on("tapestats", tapestats::collect),
+    off("tcpstat", tcpstat::collect),
     on("textfile", textfile::collect),
     on("thermal_zone", thermal_zone::collect),
     on("time", time::collect),
@@ -118,14 +155,15 @@ pub(crate) const SOURCES: &[Source] = &[
     on("uname", uname::collect),
     on("vmstat", vmstat::collect),
     on("watchdog", watchdog::collect),
+    off("xfrm", xfrm::collect),
     on("xfs", xfs::collect),
+    off("zoneinfo", zoneinfo::collect),
 ];
 
 const fn on(name: &'static str, collect: Collect) -> Source {
     Source { name, is_on: true, collect }
 }
 
-#[expect(dead_code, reason = "for the collectors to come")]
 const fn off(name: &'static str, collect: Collect) -> Source {
     Source { name, is_on: false, collect }
 }

@@ -23,13 +23,16 @@ pub(crate) struct Settings {
     pub(crate) diskstats: DiskstatsSettings,
     pub(crate) filesystem: FilesystemSettings,
     pub(crate) hwmon: HwmonSettings,
+    pub(crate) interrupts: super::interrupts::Settings,
     pub(crate) ipvs: super::ipvs::IpvsSettings,
     pub(crate) netclass: NetclassSettings,
     pub(crate) netdev: DeviceSettings,
     pub(crate) netstat: NetstatSettings,
     pub(crate) powersupplyclass: super::powersupplyclass::PowerSupplySettings,
     pub(crate) rapl: super::rapl::RaplSettings,
+    pub(crate) slabinfo: super::slabinfo::Settings,
     pub(crate) stat: StatSettings,
+    pub(crate) sysctl: super::sysctl::Settings,
     pub(crate) tapestats: super::tapestats::TapestatsSettings,
     pub(crate) textfile: TextfileSettings,
     pub(crate) vmstat: VmstatSettings,
@@ -237,7 +240,7 @@ impl Pattern {
         self.0.is_match(text)
     }
 
-    fn known(pattern: &str) -> Self {
+    pub(super) fn known(pattern: &str) -> Self {
         Self(Regex::new(pattern).expect("a test builds all defaults"))
     }
 }
@@ -250,7 +253,8 @@ impl TryFrom<String> for Pattern {
     }
 }
 
-fn takes(name: &str, exclude: Option<&Pattern>, include: Option<&Pattern>) -> bool {
+/// Whether a filter of both kinds lets a name through; `include` decides alone where it is set.
+pub(super) fn takes(name: &str, exclude: Option<&Pattern>, include: Option<&Pattern>) -> bool {
     match (include, exclude) {
         (Some(include), _) => include.matches(name),
         (None, Some(exclude)) => !exclude.matches(name),

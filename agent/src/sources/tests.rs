@@ -48,6 +48,10 @@ impl Host {
         &mut self.context.settings
     }
 
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
     pub(super) fn path(&self, file: &str) -> std::path::PathBuf {
         self.dir.path().join(file)
     }

@@ -1,23 +1,17 @@
-//! One dump of all links over rtnetlink, read by hand: a request of 32 bytes, answers of nested
-//! records (<https://docs.kernel.org/userspace-api/netlink/intro.html>).
+//! One dump of all links over rtnetlink.
 
 use std::io;
 
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::protocols::NETLINK_ROUTE;
+
+use crate::sources::netlink::{Ask, Netlink, attributes, text};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-/// `NLM_F_REQUEST | NLM_F_DUMP`.
-const FLAGS: u16 = 0x301;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_STATS64: u16 = 23;
-/// Bytes of `struct nlmsghdr` and of `struct ifinfomsg`.
-const HEADER_BYTES: usize = 16;
+/// Bytes of `struct ifinfomsg`.
 const IFINFO_BYTES: usize = 16;
-/// Datagrams of one dump: 32 KiB each, so about 400,000 devices.
-const DATAGRAMS_MAX: usize = 20_000;
 
 /// `struct rtnl_link_stats64`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,78 +45,29 @@ pub(super) struct LinkStats {
 
 /// Every device of this network namespace with its counters, in the kernel's order.
 pub(super) fn dump() -> io::Result<Vec<(String, LinkStats)>> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    socket.send(&request(), 0)?;
     let mut links = Vec::new();
-    for _ in 0..DATAGRAMS_MAX {
-        let (datagram, _) = socket.recv_from_full()?;
-        if read_datagram(&datagram, &mut links)? == Progress::Done {
-            return Ok(links);
-        }
+    Netlink::open(NETLINK_ROUTE)?.ask(
+        Ask::Dump,
+        RTM_GETLINK,
+        &[0; IFINFO_BYTES],
+        |kind, body| {
+            links.extend(read_message(kind, body));
+        },
+    )?;
+    Ok(links)
+}
+
+fn read_message(kind: u16, body: &[u8]) -> Option<(String, LinkStats)> {
+    if kind != RTM_NEWLINK {
+        return None;
     }
-    Err(io::Error::new(io::ErrorKind::InvalidData, "the list of links does not end"))
-}
-
-fn request() -> [u8; HEADER_BYTES + IFINFO_BYTES] {
-    let mut request = [0; HEADER_BYTES + IFINFO_BYTES];
-    let (len, rest) = request.split_at_mut(4);
-    len.copy_from_slice(&(32_u32).to_ne_bytes());
-    let (kind, rest) = rest.split_at_mut(2);
-    kind.copy_from_slice(&RTM_GETLINK.to_ne_bytes());
-    let (flags, _) = rest.split_at_mut(2);
-    flags.copy_from_slice(&FLAGS.to_ne_bytes());
-    request
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Progress {
-    More,
-    Done,
-}
-
-fn read_datagram(
-    mut datagram: &[u8],
-    links: &mut Vec<(String, LinkStats)>,
-) -> io::Result<Progress> {
-    while let Some((header, _)) = datagram.split_first_chunk::<HEADER_BYTES>() {
-        let [l0, l1, l2, l3, k0, k1, ..] = *header;
-        let len = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
-        let body = datagram.get(HEADER_BYTES..len).ok_or_else(truncated)?;
-        match u16::from_ne_bytes([k0, k1]) {
-            NLMSG_DONE => return Ok(Progress::Done),
-            NLMSG_ERROR => {
-                let (code, _) = body.split_first_chunk::<4>().ok_or_else(truncated)?;
-                let errno = i32::from_ne_bytes(*code).saturating_neg();
-                return Err(io::Error::from_raw_os_error(errno));
-            }
-            RTM_NEWLINK => {
-                let attributes = body.get(IFINFO_BYTES..).ok_or_else(truncated)?;
-                links.extend(read_link(attributes));
-            }
-            _ => {}
-        }
-        datagram = datagram.get(len.next_multiple_of(4)..).unwrap_or_default();
-    }
-    Ok(Progress::More)
-}
-
-/// None where a link has no name or no counters.
-fn read_link(mut attributes: &[u8]) -> Option<(String, LinkStats)> {
     let (mut name, mut stats) = (None, None);
-    while let Some(([l0, l1, k0, k1], _)) = attributes.split_first_chunk::<4>() {
-        let len = usize::from(u16::from_ne_bytes([*l0, *l1]));
-        let value = attributes.get(4..len)?;
-        match u16::from_ne_bytes([*k0, *k1]) {
-            IFLA_IFNAME => {
-                let text = value.split(|it| *it == 0).next().unwrap_or_default();
-                name = Some(String::from_utf8_lossy(text).into_owned());
-            }
+    for (kind, value) in attributes(body.get(IFINFO_BYTES..)?) {
+        match kind {
+            IFLA_IFNAME => name = Some(text(value)),
             IFLA_STATS64 => stats = LinkStats::parse(value),
             _ => {}
         }
-        attributes = attributes.get(len.next_multiple_of(4)..).unwrap_or_default();
     }
     name.zip(stats)
 }
@@ -162,33 +107,10 @@ impl LinkStats {
     }
 }
 
-fn truncated() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "netlink message is cut off")
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
-        let len = u32::try_from(HEADER_BYTES + body.len()).unwrap();
-        let mut message = len.to_ne_bytes().to_vec();
-        message.extend_from_slice(&kind.to_ne_bytes());
-        message.resize(HEADER_BYTES, 0);
-        message.extend_from_slice(body);
-        message.resize(message.len().next_multiple_of(4), 0);
-        message
-    }
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let len = u16::try_from(4 + value.len()).unwrap();
-        let mut attribute = [len.to_ne_bytes(), kind.to_ne_bytes()].concat();
-        attribute.extend_from_slice(value);
-        attribute.resize(attribute.len().next_multiple_of(4), 0);
-        attribute
-    }
+    use crate::sources::netlink::attribute;
 
     fn link(name: &str, n_counters: u64) -> Vec<u8> {
         let counters: Vec<u8> = (1..=n_counters).flat_map(u64::to_ne_bytes).collect();
@@ -196,45 +118,21 @@ mod tests {
         body.extend(attribute(IFLA_IFNAME, format!("{name}\0").as_bytes()));
         body.extend(attribute(99, &[1]));
         body.extend(attribute(IFLA_STATS64, &counters));
-        message(RTM_NEWLINK, &body)
+        body
     }
 
     #[test]
-    fn links_are_read_until_the_dump_is_done() {
-        let mut links = Vec::new();
-        let one = [link("eth0", 25), link("lo", 23)].concat();
-        assert_eq!(read_datagram(&one, &mut links).unwrap(), Progress::More);
-        let two = [link("short", 22), message(NLMSG_DONE, &[0; 4])].concat();
-        assert_eq!(read_datagram(&two, &mut links).unwrap(), Progress::Done);
-        let names: Vec<&str> = links.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["eth0", "lo"]);
-        assert_eq!((links[0].1.rx_packets, links[0].1.rx_nohandler), (1, 24));
-        assert_eq!(links[1].1.rx_nohandler, 0);
+    fn links_are_read_with_the_counters_their_kernel_has() {
+        let (name, stats) = read_message(RTM_NEWLINK, &link("eth0", 25)).unwrap();
+        assert_eq!((&*name, stats.rx_packets, stats.rx_nohandler), ("eth0", 1, 24));
+        let (name, stats) = read_message(RTM_NEWLINK, &link("lo", 23)).unwrap();
+        assert_eq!((&*name, stats.rx_packets, stats.rx_nohandler), ("lo", 1, 0));
     }
 
     #[test]
-    fn the_kernels_error_is_passed_on() {
-        let error = message(NLMSG_ERROR, &(-1_i32).to_ne_bytes());
-        let error = read_datagram(&error, &mut Vec::new()).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(1));
-    }
-
-    proptest! {
-        #[test]
-        fn damage_never_panics(
-            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-            cut in any::<prop::sample::Index>(),
-        ) {
-            let mut datagram = link("eth0", 24);
-            for (at, byte) in flips {
-                let at = at.index(datagram.len());
-                datagram[at] = byte;
-            }
-            let end = cut.index(datagram.len() + 1);
-            let mut links = Vec::new();
-            if read_datagram(&datagram[..end], &mut links).is_ok() {
-                prop_assert!(links.len() <= 1);
-            }
-        }
+    fn messages_that_are_cut_off_or_no_link_tell_nothing() {
+        assert_eq!(read_message(RTM_NEWLINK, &link("short", 22)), None);
+        assert_eq!(read_message(RTM_NEWLINK, &[0; 3]), None);
+        assert_eq!(read_message(17, &link("eth0", 24)), None);
     }
 }
