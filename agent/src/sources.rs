@@ -1,7 +1,10 @@
 //! What the agent collects: one file a source, one line a source in [`SOURCES`].
 
 mod arp;
+mod bcache;
+mod bcachefs;
 mod bonding;
+mod btrfs;
 mod buddyinfo;
 mod cgroups;
 mod conntrack;
@@ -29,6 +32,7 @@ mod kernel_hung;
 mod ksmd;
 mod lnstat;
 mod loadavg;
+mod mdadm;
 mod meminfo;
 mod meminfo_numa;
 mod mountstats;
@@ -47,6 +51,7 @@ mod processes;
 mod rapl;
 mod rpc_stats;
 mod schedstat;
+mod selinux;
 mod settings;
 mod slabinfo;
 mod sockstat;
@@ -54,6 +59,7 @@ mod softirqs;
 mod softnet;
 mod stat;
 mod swap;
+mod syscalls;
 mod sysctl;
 mod sysfs;
 mod tapestats;
@@ -61,6 +67,7 @@ mod tcpstat;
 mod textfile;
 mod thermal_zone;
 mod time;
+mod timex;
 mod udp_queues;
 mod uname;
 pub(crate) mod units;
@@ -68,6 +75,7 @@ mod vmstat;
 mod watchdog;
 mod xfrm;
 mod xfs;
+mod zfs;
 mod zoneinfo;
 
 use std::{
@@ -98,7 +106,10 @@ type Collect = fn(&Context, &mut Exposition) -> Result<(), SourceError>;
 /// Every source of metrics, in the order of the collection.
 pub(crate) const SOURCES: &[Source] = &[
     on("arp", arp::collect),
+    on("bcache", bcache::collect),
+    on("bcachefs", bcachefs::collect),
     on("bonding", bonding::collect),
+    on("btrfs", btrfs::collect),
     off("buddyinfo", buddyinfo::collect),
     off("cgroups", cgroups::collect),
     on("conntrack", conntrack::collect),
@@ -123,6 +134,7 @@ pub(crate) const SOURCES: &[Source] = &[
     off("ksmd", ksmd::collect),
     off("lnstat", lnstat::collect),
     on("loadavg", loadavg::collect),
+    on("mdadm", mdadm::collect),
     on("meminfo", meminfo::collect),
     off("meminfo_numa", meminfo_numa::collect),
     off("mountstats", mountstats::collect),
@@ -139,6 +151,7 @@ pub(crate) const SOURCES: &[Source] = &[
     off("processes", processes::collect),
     on("rapl", rapl::collect),
     on("schedstat", schedstat::collect),
+    on("selinux", selinux::collect),
     off("slabinfo", slabinfo::collect),
     on("sockstat", sockstat::collect),
     off("softirqs", softirqs::collect),
@@ -151,12 +164,14 @@ pub(crate) const SOURCES: &[Source] = &[
     on("textfile", textfile::collect),
     on("thermal_zone", thermal_zone::collect),
     on("time", time::collect),
+    on("timex", timex::collect),
     on("udp_queues", udp_queues::collect),
     on("uname", uname::collect),
     on("vmstat", vmstat::collect),
     on("watchdog", watchdog::collect),
     off("xfrm", xfrm::collect),
     on("xfs", xfs::collect),
+    on("zfs", zfs::collect),
     off("zoneinfo", zoneinfo::collect),
 ];
 
@@ -315,5 +330,7 @@ pub(crate) fn collect_all(
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod live;
 #[cfg(test)]
 mod tests;

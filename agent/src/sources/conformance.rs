@@ -24,6 +24,8 @@ const LIVE: [&str; 2] = ["uname", "filesystem"];
 const SETTINGS: &str = r#"
     [arp]
     device_exclude = "nope"
+    [bcache]
+    priority_stats = true
     [cpu]
     info = true
     info_bugs_include = "^(cpu_meltdown|spectre_.*|mds)$"
@@ -109,9 +111,9 @@ fn is_skipped(family: &str) -> bool {
 }
 
 /// A family's type and its values by sorted labels.
-type Family = (String, BTreeMap<BTreeSet<String>, f64>);
+pub(super) type Family = (String, BTreeMap<BTreeSet<String>, f64>);
 
-fn parse(text: &str) -> BTreeMap<String, Family> {
+pub(super) fn parse(text: &str) -> BTreeMap<String, Family> {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     for line in text.lines() {
         if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|it| it.split_once(' ')) {

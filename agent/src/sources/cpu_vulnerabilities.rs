@@ -82,7 +82,7 @@ mod tests {
         );
         host.bytes("sys/devices/system/cpu/vulnerabilities/mds", &[0xff]);
         host.check(collect, &expect![[r#"
-            error: cannot read /sys/devices/system/cpu/vulnerabilities/mds: stream did not contain valid UTF-8
+            error: cannot read /sys/devices/system/cpu/vulnerabilities/mds: invalid utf-8 sequence of 1 bytes from index 0
         "#]]);
     }
 }

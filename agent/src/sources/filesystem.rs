@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use skep_proto::MetricKind;
 
-pub(super) use self::statfs::Mounts;
+pub(super) use self::{mounts::parse as parse_mount, statfs::Mounts};
 use self::{
     mounts::{Mount, parse},
     statfs::Usage,

@@ -19,6 +19,7 @@ pub(crate) struct Settings {
     /// Whether only those of `enable` run.
     pub(crate) disable_defaults: bool,
     pub(crate) arp: DeviceSettings,
+    pub(crate) bcache: super::bcache::BcacheSettings,
     pub(crate) cpu: CpuSettings,
     pub(crate) diskstats: DiskstatsSettings,
     pub(crate) filesystem: FilesystemSettings,

@@ -3,10 +3,10 @@
 use std::{borrow::Cow, path::Path};
 
 #[derive(Debug)]
-pub(super) struct Mount<'a> {
-    pub(super) device: Cow<'a, str>,
-    pub(super) mount_point: Cow<'a, str>,
-    pub(super) fs_type: &'a str,
+pub(in crate::sources) struct Mount<'a> {
+    pub(in crate::sources) device: Cow<'a, str>,
+    pub(in crate::sources) mount_point: Cow<'a, str>,
+    pub(in crate::sources) fs_type: &'a str,
     pub(super) major: &'a str,
     pub(super) minor: &'a str,
     /// By the mount's own options or by those of the file system.
@@ -15,7 +15,7 @@ pub(super) struct Mount<'a> {
 
 /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`: optional
 /// fields stand before the lone `-`.
-pub(super) fn parse(line: &str) -> Option<Mount<'_>> {
+pub(in crate::sources) fn parse(line: &str) -> Option<Mount<'_>> {
     let mut fields = line.split_ascii_whitespace().skip(2);
     let (major, minor) = fields.next()?.split_once(':')?;
     let mount_point = unescape(fields.nth(1)?);
@@ -31,7 +31,7 @@ pub(super) fn parse(line: &str) -> Option<Mount<'_>> {
 impl Mount<'_> {
     /// Where the host's root is itself a mount (in a container), mount points are told as the
     /// host sees them.
-    pub(super) fn strip_root(&mut self, root: &Path) {
+    pub(in crate::sources) fn strip_root(&mut self, root: &Path) {
         if let Ok(stripped) = Path::new(&*self.mount_point).strip_prefix(root) {
             self.mount_point = Cow::Owned(format!("/{}", stripped.display()));
         }
