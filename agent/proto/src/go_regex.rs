@@ -1,8 +1,12 @@
 //! Regular expressions as Go writes them, to those of Rust: the few places where the two differ.
 
+mod explain;
+
 use std::fmt::Write as _;
 
 use regex::{Regex, RegexBuilder};
+
+pub use explain::{compile_or_say, explain};
 
 /// Bounds what one pattern may cost to compile and to hold; Go has no such limit but its engine
 /// does (1,000 repetitions).

@@ -3,19 +3,26 @@
 //!
 //! No tokio, no arrow, no I/O: bytes and values only.
 
+mod color;
 mod escape;
 mod exemplar;
 mod fingerprint;
 pub mod frame;
 pub mod go_regex;
+pub mod go_template;
+mod go_text;
+pub mod go_time;
+pub mod go_units;
 mod histogram;
 mod index;
 mod keyed_rows;
 mod labels;
 mod log_blocks;
+pub mod logfmt;
 pub mod loki_push;
 mod matcher;
 pub mod names;
+pub mod relabel;
 pub mod remote_read;
 pub mod remote_write;
 mod rows;
@@ -23,8 +30,10 @@ mod sample;
 pub mod snappy;
 mod time;
 
+pub use color::decolorized;
 pub use exemplar::{EXEMPLAR_CHARS_MAX, Exemplar};
 pub use fingerprint::{Fingerprint, HashSecret, KnownSeries, SeriesRef};
+pub use go_text::{quote, unquote};
 pub use histogram::{CUSTOM_BUCKETS_SCHEMA, HistogramSample, NativeHistogram, ResetHint, Span};
 pub use index::{LabelIndex, SeriesId, StreamId};
 pub use keyed_rows::{ExemplarRows, HistogramRows, KeyedRow, KeyedRows};

@@ -1,6 +1,6 @@
 //! What a query may not say although the grammar lets it, in Loki's words.
 
-use skep_proto::{MatchOp, Matcher, MatcherError};
+use skep_proto::{MatchOp, Matcher, MatcherError, go_regex};
 
 use crate::{
     ast::{
@@ -8,7 +8,6 @@ use crate::{
         LogExpr, MetricExpr, RangeAggregation, RangeOp, Stage, VectorOp,
     },
     error::ParseError,
-    go_regex,
     pipeline::pattern::Pattern,
     print,
 };
@@ -114,12 +113,12 @@ pub(crate) fn line_filter(filter: &LineFilter) -> Result<(), ParseError> {
 
 /// A pattern over lines: not anchored, `.` stops at a newline.
 pub(crate) fn line_regex(pattern: &str) -> Result<regex::Regex, ParseError> {
-    go_regex::compile(pattern).map_err(ParseError::new)
+    go_regex::compile_or_say(pattern).map_err(ParseError::new)
 }
 
 pub(crate) fn regexp(pattern: String) -> Result<Stage, ParseError> {
     const PREFIX: &str = "invalid regexp parser: ";
-    let regex = go_regex::compile(&pattern)
+    let regex = go_regex::compile_or_say(&pattern)
         .map_err(|message| ParseError::new(format!("{PREFIX}{message}")))?;
     let mut names: Vec<&str> = regex.capture_names().flatten().collect();
     if names.is_empty() {
@@ -259,7 +258,7 @@ pub(crate) fn vector_param(
 }
 
 pub(crate) fn label_replace(args: &LabelReplaceArgs) -> Result<(), ParseError> {
-    match skep_proto::go_regex::compile(&format!("^(?:{})$", args.regex)) {
+    match go_regex::compile(&format!("^(?:{})$", args.regex)) {
         Ok(_) => Ok(()),
         Err(error) => {
             let what = go_regex::explain(&args.regex, &format!("{})$", args.regex), &error);

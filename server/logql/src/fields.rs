@@ -8,6 +8,7 @@ use std::{
 
 use skep_proto::{
     Labels,
+    go_units::{parse_bytes, parse_go_duration},
     names::{LOG_ERROR, LOG_ERROR_DETAILS},
 };
 
@@ -16,7 +17,6 @@ use crate::{
     error::QueryError,
     leaf::EntryLabels,
     pipeline::{Category, Line, LineLabels, Pipeline, json_paths, sanitized},
-    units::{parse_bytes, parse_go_duration},
 };
 
 /// Labels that pipelines set for themselves; nobody filters by them.

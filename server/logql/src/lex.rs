@@ -5,10 +5,11 @@
 
 use std::ops::Range;
 
+use skep_proto::{go_units as units, unquote};
+
 use crate::{
     ast::{RangeOp, VectorOp},
     error::ParseError,
-    units,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -396,47 +397,4 @@ fn is_bytes_char(c: char) -> bool {
 
 fn parse_duration(text: &str) -> Option<i64> {
     units::parse_go_duration(text).or_else(|| units::parse_prometheus_duration(text).ok())
-}
-
-/// Undoes the escapes of a Go string literal.
-pub(crate) fn unquote(inner: &str) -> Option<String> {
-    if !inner.contains('\\') {
-        return Some(inner.to_owned());
-    }
-    let mut out: Vec<u8> = Vec::with_capacity(inner.len());
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            push_char(&mut out, c);
-            continue;
-        }
-        match chars.next()? {
-            'a' => out.push(7),
-            'b' => out.push(8),
-            't' => out.push(b'\t'),
-            'n' => out.push(b'\n'),
-            'v' => out.push(11),
-            'f' => out.push(12),
-            'r' => out.push(b'\r'),
-            c @ ('\\' | '"') => push_char(&mut out, c),
-            'x' => out.push(u8::try_from(digits(&mut chars, 2, 16, 0)?).ok()?),
-            c @ '0'..='7' => {
-                out.push(u8::try_from(digits(&mut chars, 2, 8, c.to_digit(8)?)?).ok()?);
-            }
-            'u' => push_char(&mut out, char::from_u32(digits(&mut chars, 4, 16, 0)?)?),
-            'U' => push_char(&mut out, char::from_u32(digits(&mut chars, 8, 16, 0)?)?),
-            _ => return None,
-        }
-    }
-    String::from_utf8(out).ok()
-}
-
-fn push_char(out: &mut Vec<u8>, c: char) {
-    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-}
-
-fn digits(chars: &mut std::str::Chars<'_>, n: usize, radix: u32, first: u32) -> Option<u32> {
-    (0..n).try_fold(first, |value, _| {
-        value.checked_mul(radix)?.checked_add(chars.next()?.to_digit(radix)?)
-    })
 }

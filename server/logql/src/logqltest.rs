@@ -28,14 +28,14 @@
 mod memory;
 
 use skep_promql::{Grid, is_absent};
-use skep_proto::{Labels, TimestampMs, TimestampNs};
+use skep_proto::{Labels, TimestampMs, TimestampNs, go_units as units};
 
 pub use self::memory::MemoryStorage;
 use crate::{
     ast::Expr,
     eval::{EvalOptions, Value, eval},
     leaf::Direction,
-    parse, units,
+    parse,
 };
 
 /// Series one `eval` may answer with.
@@ -244,7 +244,7 @@ fn words(text: &str) -> String {
 
 fn label_text<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let pairs: Vec<String> =
-        pairs.map(|(name, value)| format!("{name}={}", crate::print::quote(value))).collect();
+        pairs.map(|(name, value)| format!("{name}={}", skep_proto::quote(value))).collect();
     format!("{{{}}}", pairs.join(", "))
 }
 

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use skep_promql::Grouping;
+use skep_proto::{
+    go_units::{go_duration, go_float, humanize_bytes, prometheus_duration},
+    quote,
+};
 
-use crate::{
-    ast::{
-        Binary, Expr, Extraction, GroupSide, LabelFilter, LabelFormatValue, LabelPick,
-        LabelReplace, LineFilter, LogExpr, MetricExpr, RangeAggregation, Stage, Unwrap, Variants,
-        VectorAggregation,
-    },
-    units::{go_duration, go_float, humanize_bytes, prometheus_duration},
+use crate::ast::{
+    Binary, Expr, Extraction, GroupSide, LabelFilter, LabelFormatValue, LabelPick, LabelReplace,
+    LineFilter, LogExpr, MetricExpr, RangeAggregation, Stage, Unwrap, Variants, VectorAggregation,
 };
 
 /// Longer nodes are split over lines.
@@ -427,32 +427,4 @@ fn label_replace_text(replace: &LabelReplace) -> String {
         quote(&args.src),
         quote(&args.regex)
     )
-}
-
-/// Go's `strconv.Quote`.
-pub(crate) fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{b}' => out.push_str("\\v"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '\r' => out.push_str("\\r"),
-            c if c < ' ' || c == '\u{7f}' => {
-                write!(out, "\\x{:02x}", u32::from(c)).unwrap_or_default();
-            }
-            '\u{80}'..='\u{a0}' | '\u{ad}' | '\u{feff}' => {
-                write!(out, "\\u{:04x}", u32::from(c)).unwrap_or_default();
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

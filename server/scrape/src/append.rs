@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use skep_proto::{Labels, LabelsBuilder, is_label_name, is_metric_name, names::METRIC_NAME};
+use skep_proto::{
+    Labels, LabelsBuilder, is_label_name, is_metric_name, names::METRIC_NAME, relabel,
+};
 use skep_receive::exposition::{
     Fault, LabelVec, Line, Lines, Names, SampleLine, Syntax, read_series,
 };
@@ -11,7 +13,6 @@ use crate::{
     batch::Batch,
     cache::{Cache, Series},
     config::Job,
-    relabel,
 };
 
 const EXPORTED_PREFIX: &str = "exported_";

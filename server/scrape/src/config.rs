@@ -24,8 +24,8 @@ pub use job::Job;
 pub(crate) use values::Span;
 pub(crate) use yaml::read as read_yaml;
 
-use crate::relabel::RuleError;
 use global::Global;
+use skep_proto::relabel::RuleError;
 
 /// All that is scraped.
 #[derive(Debug, Clone, PartialEq, Default)]

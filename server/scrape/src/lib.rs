@@ -14,7 +14,6 @@ mod fetch;
 mod pool;
 mod protocol;
 mod registry;
-pub mod relabel;
 mod report;
 mod schedule;
 mod scrape;

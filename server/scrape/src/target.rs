@@ -4,12 +4,9 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use skep_proto::{Labels, LabelsBuilder};
+use skep_proto::{Labels, LabelsBuilder, relabel};
 
-use crate::{
-    config::{Group, Job, Span},
-    relabel,
-};
+use crate::config::{Group, Job, Span};
 
 const ADDRESS: &str = "__address__";
 const INTERVAL: &str = "__scrape_interval__";

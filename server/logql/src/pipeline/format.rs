@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
+use skep_proto::go_template::Template;
+
 use super::{Line, RunStage, labels::Category};
 use crate::{
     ast::{LabelFormat, LabelFormatValue, Stage},
     error::{ParseError, QueryError},
     print,
-    template::Template,
 };
 
 /// The `__error__` of a line on which a template failed.

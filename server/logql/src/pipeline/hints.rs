@@ -3,12 +3,9 @@
 //! This is visible: a parser that has all it needs does not see what is wrong with the rest of a
 //! line, exactly as in Loki.
 
-use skep_proto::names::LOG_ERROR;
+use skep_proto::{go_template::Template, names::LOG_ERROR};
 
-use crate::{
-    ast::{Grouping, LabelFilter, LabelFormatValue, Stage, Unwrap},
-    template::Template,
-};
+use crate::ast::{Grouping, LabelFilter, LabelFormatValue, Stage, Unwrap};
 
 const DUPLICATE_SUFFIX: &str = "_extracted";
 

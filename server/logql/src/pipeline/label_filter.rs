@@ -1,6 +1,9 @@
 //! `| status >= 500 and size < 1MB or host = "a"`.
 
-use skep_proto::names::{LOG_ERROR, LOG_ERROR_DETAILS};
+use skep_proto::{
+    go_units as units,
+    names::{LOG_ERROR, LOG_ERROR_DETAILS},
+};
 
 use super::{
     Line, RunStage,
@@ -11,7 +14,6 @@ use super::{
 use crate::{
     ast::{CompareOp, LabelFilter},
     error::QueryError,
-    units,
 };
 
 /// The `__error__` of a label that is no number, duration or size.

@@ -4,6 +4,7 @@ use std::{collections::HashMap, ops::Range};
 
 use skep_proto::{
     Labels,
+    go_template::Fields,
     names::{LOG_ERROR, LOG_ERROR_DETAILS},
 };
 
@@ -344,6 +345,19 @@ pub(crate) fn sanitize_into(out: &mut String, key: &str, is_first: bool) {
         out.push('_');
     }
     out.extend(key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }));
+}
+
+impl Fields for LineLabels {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.get(name)
+    }
+
+    fn pairs(&self) -> Vec<(&str, &str)> {
+        let mut pairs: Vec<(&str, &str)> =
+            self.iter().map(|(_, name, value)| (name, value)).collect();
+        pairs.sort_unstable();
+        pairs
+    }
 }
 
 #[cfg(test)]

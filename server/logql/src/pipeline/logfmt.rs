@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
+use skep_proto::logfmt::Decoder;
+
 use super::{Line, RunStage, labels::sanitize_into};
-use crate::{
-    ast::{Extraction, LogfmtFlags},
-    lex::unquote,
-};
+use crate::ast::{Extraction, LogfmtFlags};
 
 /// The `__error__` of a line that is no logfmt; only `--strict` sets it.
 const LOGFMT_ERROR: &str = "LogfmtParserErr";
@@ -30,7 +29,7 @@ impl RunStage for LogfmtStage {
         if labels.hints().no_labels() {
             return true;
         }
-        let mut decoder = Decoder { line: &line.text, at: 0 };
+        let mut decoder = Decoder::new(&line.text);
         let mut scratch = labels.take_scratch();
         let name = &mut scratch.name;
         loop {
@@ -66,85 +65,6 @@ impl RunStage for LogfmtStage {
             }
         }
         true
-    }
-}
-
-struct Decoder<'l> {
-    line: &'l str,
-    at: usize,
-}
-
-impl<'l> Decoder<'l> {
-    /// The next key and its value. After an error the rest of the word is skipped.
-    fn next_pair(&mut self) -> Option<Result<(&'l str, Cow<'l, str>), String>> {
-        let bytes = self.line.as_bytes();
-        let rest = bytes.get(self.at..)?;
-        self.at += rest.iter().position(|it| *it > b' ')?;
-        let start = self.at;
-        let rest = bytes.get(start..)?;
-        let n_key = rest.iter().position(|it| matches!(it, b'=' | b'"') || *it <= b' ');
-        self.at = start + n_key.unwrap_or(rest.len());
-        let key = self.line.get(start..self.at)?;
-        match bytes.get(self.at) {
-            Some(b'=') if key.is_empty() => return Some(Err(self.unexpected('='))),
-            Some(b'=') => self.at += 1,
-            Some(b'"') => return Some(Err(self.unexpected('"'))),
-            _ => return Some(Ok((key, Cow::Borrowed("")))),
-        }
-        if key.contains('\u{fffd}') {
-            return Some(Err(self.error("invalid key")));
-        }
-        Some(match bytes.get(self.at) {
-            Some(b'"') => self.quoted().map(|value| (key, value)),
-            _ => self.plain().map(|value| (key, value)),
-        })
-    }
-
-    fn plain(&mut self) -> Result<Cow<'l, str>, String> {
-        let start = self.at;
-        let rest = self.line.as_bytes().get(start..).unwrap_or_default();
-        let end = rest.iter().position(|it| matches!(it, b'=' | b'"') || *it <= b' ');
-        self.at = start + end.unwrap_or(rest.len());
-        match end.and_then(|it| rest.get(it)) {
-            Some(b'=') => Err(self.unexpected('=')),
-            Some(b'"') => Err(self.unexpected('"')),
-            _ => Ok(Cow::Borrowed(self.line.get(start..self.at).unwrap_or_default())),
-        }
-    }
-
-    fn quoted(&mut self) -> Result<Cow<'l, str>, String> {
-        let bytes = self.line.as_bytes();
-        let start = self.at + 1;
-        let mut at = start;
-        loop {
-            let found = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default());
-            let Some(found) = found else {
-                self.at = bytes.len();
-                return Err(self.error("unterminated quoted value"));
-            };
-            at += found;
-            if bytes.get(at) == Some(&b'"') {
-                break;
-            }
-            at += 2;
-        }
-        self.at = at + 1;
-        let raw = self.line.get(start..at).unwrap_or_default();
-        if !raw.contains('\\') {
-            return Ok(Cow::Borrowed(raw));
-        }
-        unquote(raw).map(Cow::Owned).ok_or_else(|| self.error("invalid quoted value"))
-    }
-
-    fn unexpected(&mut self, c: char) -> String {
-        let error = self.error(&format!("unexpected '{c}'"));
-        let rest = self.line.as_bytes().get(self.at..).unwrap_or_default();
-        self.at += rest.iter().position(|it| *it <= b' ').unwrap_or(rest.len());
-        error
-    }
-
-    fn error(&self, what: &str) -> String {
-        format!("logfmt syntax error at pos {} : {what}", self.at + 1)
     }
 }
 

@@ -1,10 +1,11 @@
 //! `| unwrap duration(took)`: a label's value becomes the sample.
 
+use skep_proto::go_units as units;
+
 use super::{Line, RunStage, label_filter::LabelFilterStage};
 use crate::{
     ast::{Conversion, Unwrap},
     error::QueryError,
-    units,
 };
 
 /// The `__error__` of a label that is no number.

@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
+use skep_proto::relabel::{RawRule, Rule};
+
 use super::{Discovery, Fault, FieldError, HttpConfig, discovery, global::Global, raw::RawJob};
-use crate::{
-    protocol::Protocol,
-    relabel::{RawRule, Rule},
-};
+use crate::protocol::Protocol;
 
 /// Valid settings of a job.
 #[derive(Debug, Clone, PartialEq)]

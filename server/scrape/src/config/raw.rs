@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, de::IgnoredAny};
+use skep_proto::relabel::RawRule;
 
 use super::{
     discovery::{RawFileSd, RawGroup, RawHttpSd},
     http::http_fields,
     values::{Size, Span},
 };
-use crate::relabel::RawRule;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

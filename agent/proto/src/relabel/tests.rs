@@ -1,9 +1,8 @@
 //! What Prometheus documents about each action.
 
-use expect_test::{Expect, expect};
-use skep_proto::LabelsBuilder;
-
 use super::*;
+use crate::LabelsBuilder;
+use expect_test::{Expect, expect};
 
 fn rules(yaml: &str) -> Result<Vec<Rule>, String> {
     let raw: Vec<RawRule> = serde_saphyr::from_str(yaml).map_err(|it| it.to_string())?;

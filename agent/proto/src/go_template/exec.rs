@@ -8,7 +8,7 @@ use super::{
     node::{Arg, ArgKind, Branch, Command, Node, Number, Pipe},
     value::Type,
 };
-use crate::print::quote;
+use crate::go_text::quote;
 
 /// Bounds the text one template may make of a line.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
@@ -214,7 +214,7 @@ where
                 }
             }
             Value::Labels(labels) => {
-                for (name, text) in super::value::sorted(labels) {
+                for (name, text) in labels.pairs() {
                     n_rounds += 1;
                     if self.round(branch, Value::text(name), Value::text(text))? == Flow::Break {
                         break;
@@ -373,9 +373,13 @@ where
             Value::Nil => {
                 return self.error(format!("nil pointer evaluating interface {{}}.{name}"));
             }
-            Value::Labels(labels) => Value::text(labels.get(name).unwrap_or_default()),
+            Value::Labels(labels) => match labels.get(name) {
+                Some(text) => Value::text(text),
+                None if labels.is_empty_where_missing() => Value::text(""),
+                None => Value::None,
+            },
             Value::Map(map) => map.get(name).cloned().unwrap_or(Value::Nil),
-            Value::Time(time) => match time.field(name) {
+            Value::Time(time) => match super::value::time_field(time, name) {
                 Some(value) => value,
                 None => return self.no_field(value, name),
             },

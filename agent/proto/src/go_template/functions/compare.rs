@@ -107,7 +107,7 @@ pub(super) fn len(args: &[Value<'_>]) -> Result<i64, String> {
         Some(Value::Text(text)) => text.len(),
         Some(Value::List(list)) => list.len(),
         Some(Value::Map(map)) => map.len(),
-        Some(Value::Labels(labels)) => labels.iter().count(),
+        Some(Value::Labels(labels)) => labels.pairs().len(),
         Some(other) => return Err(format!("len of type {}", other.type_name())),
     };
     Ok(i64::try_from(n).unwrap_or(i64::MAX))

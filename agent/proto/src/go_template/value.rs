@@ -2,8 +2,10 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, sync::Arc};
 
-use super::time::Time;
-use crate::{pipeline::LineLabels, units};
+use chrono::{Datelike as _, Timelike as _};
+
+use super::Fields;
+use crate::{go_time::Time, go_units as units};
 
 /// What a template computes with. Texts of the line and of labels are borrowed.
 #[derive(Debug, Clone)]
@@ -24,7 +26,7 @@ pub(super) enum Value<'v> {
     List(Arc<[Value<'static>]>),
     Map(Arc<BTreeMap<String, Value<'static>>>),
     /// `.` outside of blocks: the labels.
-    Labels(&'v LineLabels),
+    Labels(&'v dyn Fields),
 }
 
 /// What a function takes.
@@ -90,7 +92,7 @@ impl<'v> Value<'v> {
             Self::Time(_) => true,
             Self::List(list) => !list.is_empty(),
             Self::Map(map) => !map.is_empty(),
-            Self::Labels(labels) => labels.iter().next().is_some(),
+            Self::Labels(labels) => !labels.pairs().is_empty(),
         }
     }
 
@@ -129,7 +131,7 @@ impl<'v> Value<'v> {
             }
             Self::Labels(labels) => {
                 out.push_str("map[");
-                for (i, (name, value)) in sorted(labels).into_iter().enumerate() {
+                for (i, (name, value)) in labels.pairs().into_iter().enumerate() {
                     let blank = if i > 0 { " " } else { "" };
                     write!(out, "{blank}{name}:{value}").unwrap_or_default();
                 }
@@ -145,14 +147,6 @@ impl<'v> Value<'v> {
     }
 }
 
-/// The labels a template sees, by name.
-pub(super) fn sorted(labels: &LineLabels) -> Vec<(&str, &str)> {
-    let mut pairs: Vec<(&str, &str)> =
-        labels.iter().map(|(_, name, value)| (name, value)).collect();
-    pairs.sort_unstable();
-    pairs
-}
-
 /// A decoded JSON document; Go reads every number as a float.
 pub(super) fn from_json(json: serde_json::Value) -> Value<'static> {
     match json {
@@ -166,4 +160,30 @@ pub(super) fn from_json(json: serde_json::Value) -> Value<'static> {
             Value::Map(Arc::new(pairs.collect()))
         }
     }
+}
+
+/// The values of methods without arguments, which templates may call.
+pub(super) fn time_field(time: &Time, name: &str) -> Option<Value<'static>> {
+    use Value::{Bool, Int, Int64, Text, Time};
+    let local = time.local();
+    let int = |it: u32| Int(it.into());
+    Some(match name {
+        "Unix" => Int64(time.unix_s()),
+        "UnixMilli" => Int64(time.unix_ms()),
+        "UnixMicro" => Int64(time.unix_us()),
+        "UnixNano" => Int64(time.to_ns()),
+        "Year" => Int(local.year().into()),
+        "Month" => Text(time.format("January").into()),
+        "Day" => int(local.day()),
+        "Hour" => int(local.hour()),
+        "Minute" => int(local.minute()),
+        "Second" => int(local.second()),
+        "Nanosecond" => int(time.nanos()),
+        "YearDay" => int(local.ordinal()),
+        "Weekday" => Text(time.format("Monday").into()),
+        "IsZero" => Bool(time.is_zero()),
+        "UTC" | "Local" => Time(time.in_zone(crate::go_time::Zone::Utc)),
+        "String" => Text(time.to_string().into()),
+        _ => return None,
+    })
 }

@@ -2,16 +2,17 @@
 
 use regex::Regex;
 use regex_syntax::ast::{ErrorKind, parse::Parser as RegexParser};
-use skep_proto::go_regex::{self, PatternError};
+
+use super::PatternError;
 
 /// # Errors
 /// Go's message for a bad pattern.
-pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
-    go_regex::compile(pattern).map_err(|error| explain(pattern, pattern, &error))
+pub fn compile_or_say(pattern: &str) -> Result<Regex, String> {
+    super::compile(pattern).map_err(|error| explain(pattern, pattern, &error))
 }
 
 /// `shown` is what Go saw of the pattern.
-pub(crate) fn explain(pattern: &str, shown: &str, error: &PatternError) -> String {
+pub fn explain(pattern: &str, shown: &str, error: &PatternError) -> String {
     let error = match error {
         PatternError::Go(error) => return error.to_string(),
         PatternError::Rust(error) => error,

@@ -3,7 +3,7 @@
 mod number;
 
 use super::Value;
-use crate::print::quote;
+use crate::go_text::quote;
 
 /// Bounds what one verb may pad to.
 const WIDTH_MAX: usize = 4_096;

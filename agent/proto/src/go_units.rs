@@ -10,7 +10,7 @@ const NS_H: i128 = 60 * NS_M;
 const NS_D: i128 = 24 * NS_H;
 
 /// Reads `1h30m`, `1.5s`, `-250ms` into nanoseconds, as Go's `time.ParseDuration` does.
-pub(crate) fn parse_go_duration(text: &str) -> Option<i64> {
+pub fn parse_go_duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.as_bytes().first()? {
         b'-' => (true, text.get(1..)?),
         b'+' => (false, text.get(1..)?),
@@ -67,7 +67,7 @@ fn split_while(text: &str, keep: impl Fn(char) -> bool) -> (&str, &str) {
 ///
 /// # Errors
 /// The text Prometheus would print.
-pub(crate) fn parse_prometheus_duration(text: &str) -> Result<i64, String> {
+pub fn parse_prometheus_duration(text: &str) -> Result<i64, String> {
     const UNITS: [(&str, i128); 7] = [
         ("y", 365 * NS_D),
         ("w", 7 * NS_D),
@@ -115,7 +115,7 @@ fn not_a_duration(text: &str) -> String {
 }
 
 /// `1m30s`, `5d`, `2w`: Prometheus' `model.Duration`, which knows no unit below a millisecond.
-pub(crate) fn prometheus_duration(ns: i64) -> String {
+pub fn prometheus_duration(ns: i64) -> String {
     let mut ms = ns / 1_000_000;
     if ms == 0 {
         return "0s".to_owned();
@@ -150,7 +150,7 @@ pub(crate) fn prometheus_duration(ns: i64) -> String {
 }
 
 /// `1m30s`, `250ms`, `5m0s`: Go's `time.Duration`.
-pub(crate) fn go_duration(ns: i64) -> String {
+pub fn go_duration(ns: i64) -> String {
     if ns == 0 {
         return "0s".to_owned();
     }
@@ -184,7 +184,7 @@ fn decimal(value: u64, unit: u64) -> String {
 }
 
 /// Reads `5KiB`, `1.5 MB`, `20` into bytes, as `humanize.ParseBytes` does.
-pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
+pub fn parse_bytes(text: &str) -> Option<u64> {
     let (amount, unit) = split_while(text, |c| c.is_ascii_digit() || c == '.' || c == ',');
     let amount: f64 = amount.replace(',', "").parse().ok()?;
     let factor = match unit.trim().to_ascii_lowercase().as_str() {
@@ -212,7 +212,7 @@ pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
 }
 
 /// `5.1kB`: `humanize.Bytes` without its blanks.
-pub(crate) fn humanize_bytes(bytes: u64) -> String {
+pub fn humanize_bytes(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 10 {
         return format!("{bytes}B");
@@ -226,7 +226,7 @@ pub(crate) fn humanize_bytes(bytes: u64) -> String {
 }
 
 /// Go's `%v` of a float: the shortest text, with an exponent below 1e-4 and from 1e21 on.
-pub(crate) fn go_float(value: f64) -> String {
+pub fn go_float(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
@@ -248,7 +248,7 @@ pub(crate) fn go_float(value: f64) -> String {
 
 /// Go's `%v` of a float: the shortest text, with an exponent below 1e-4 and from 1e6 on where that
 /// is not the shorter one.
-pub(crate) fn go_float_g(value: f64) -> String {
+pub fn go_float_g(value: f64) -> String {
     let magnitude = value.abs();
     if value.is_finite() && magnitude >= 1e6 {
         let text = format!("{value:e}");
@@ -263,7 +263,7 @@ pub(crate) fn go_float_g(value: f64) -> String {
 }
 
 /// Go's `strconv.ParseFloat`.
-pub(crate) fn go_parse_float(text: &str) -> Result<f64, String> {
+pub fn go_parse_float(text: &str) -> Result<f64, String> {
     if let Some(whole) = small_number(text) {
         return Ok(f64::from(whole));
     }
@@ -289,7 +289,7 @@ fn small_number(text: &str) -> Option<u32> {
 }
 
 /// Go's `time.ParseDuration`, with its error.
-pub(crate) fn go_duration_or_error(text: &str) -> Result<i64, String> {
+pub fn go_duration_or_error(text: &str) -> Result<i64, String> {
     if let Some(ns) = parse_go_duration(text) {
         return Ok(ns);
     }
@@ -306,7 +306,7 @@ pub(crate) fn go_duration_or_error(text: &str) -> Result<i64, String> {
 }
 
 /// `humanize.ParseBytes`, with its error.
-pub(crate) fn bytes_or_error(text: &str) -> Result<u64, String> {
+pub fn bytes_or_error(text: &str) -> Result<u64, String> {
     if let Some(bytes) = parse_bytes(text) {
         return Ok(bytes);
     }

@@ -58,7 +58,7 @@ pub(super) fn urldecode(text: &str) -> Result<String, String> {
                     .and_then(|it| u8::from_str_radix(it, 16).ok());
                 let Some(value) = value else {
                     let shown = bytes.get(at - 1..(at + 2).min(bytes.len())).unwrap_or_default();
-                    let shown = crate::print::quote(&String::from_utf8_lossy(shown));
+                    let shown = crate::go_text::quote(&String::from_utf8_lossy(shown));
                     return Err(format!("invalid URL escape {shown}"));
                 };
                 out.push(value);

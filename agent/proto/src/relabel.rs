@@ -6,9 +6,10 @@ mod rule;
 
 use md5::{Digest as _, Md5};
 use regex::Regex;
-use skep_proto::{LabelsBuilder, is_label_name};
 
-pub(crate) use rule::{RawRule, RuleError};
+use crate::{LabelsBuilder, is_label_name};
+
+pub use rule::{RawRule, RuleError};
 
 /// A rule that can be carried out.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,9 +1,19 @@
 //! Templates against what Go and Loki make of them.
 
-use skep_proto::Labels;
+use std::collections::BTreeMap;
 
 use super::*;
-use crate::pipeline::Category;
+
+/// The labels of a line.
+impl Fields for BTreeMap<&str, &str> {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.get(name).copied()
+    }
+
+    fn pairs(&self) -> Vec<(&str, &str)> {
+        self.iter().map(|(name, value)| (*name, *value)).collect()
+    }
+}
 
 /// Runs a template over the line `level=error msg="two words"` of the stream `{app="web"}`.
 fn run(text: &str) -> String {
@@ -11,11 +21,13 @@ fn run(text: &str) -> String {
         Ok(template) => template,
         Err(message) => return format!("refused: {message}"),
     };
-    let mut labels = LineLabels::default();
-    labels.set_stream(&Labels::from_pairs([("app", "web")]).unwrap());
-    for (name, value) in [("level", "error"), ("msg", "two words"), ("n", "42"), ("empty", "")] {
-        labels.set(Category::Parsed, name, value);
-    }
+    let labels = BTreeMap::from([
+        ("app", "web"),
+        ("level", "error"),
+        ("msg", "two words"),
+        ("n", "42"),
+        ("empty", ""),
+    ]);
     let line = r#"{"a":{"b":[1,2.5,"x",null,true]},"c":"d"}"#;
     match template.run(1_717_372_835_000_849_739, line, &labels) {
         Ok(text) => text,

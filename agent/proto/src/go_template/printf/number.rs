@@ -1,7 +1,7 @@
 //! Numbers by Go's verbs: signs, zeros, digits and exponents.
 
 use super::Spec;
-use crate::units;
+use crate::go_units as units;
 
 /// None where the verb is none of whole numbers.
 pub(super) fn int(verb: char, value: i64, spec: Spec) -> Option<String> {
@@ -51,7 +51,7 @@ fn character(verb: char, value: i64) -> String {
         (_, '\'') => r"'\''".to_owned(),
         (_, '"') => "'\"'".to_owned(),
         (_, c) => {
-            let quoted = crate::print::quote(&c.to_string());
+            let quoted = crate::go_text::quote(&c.to_string());
             format!("'{}'", quoted.trim_matches('"'))
         }
     }

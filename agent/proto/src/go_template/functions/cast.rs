@@ -1,7 +1,7 @@
 //! Any value to a number, as forgiving as Go's `cast`: what is no number counts as 0.
 
 use super::Value;
-use crate::units;
+use crate::go_units as units;
 
 pub(super) fn to_int(value: Option<&Value<'_>>) -> i64 {
     match value {

@@ -5,8 +5,8 @@ mod layout;
 use std::fmt;
 
 use chrono::{
-    DateTime, Datelike as _, FixedOffset, LocalResult, NaiveDate, NaiveDateTime, Offset as _,
-    TimeDelta, TimeZone as _, Timelike as _, Utc,
+    DateTime, FixedOffset, LocalResult, NaiveDate, NaiveDateTime, Offset as _, TimeDelta,
+    TimeZone as _, Utc,
 };
 use chrono_tz::Tz;
 
@@ -14,13 +14,13 @@ use chrono_tz::Tz;
 const ZERO_S: i64 = -62_135_596_800;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Time {
+pub struct Time {
     utc: DateTime<Utc>,
     zone: Zone,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Zone {
+pub enum Zone {
     Utc,
     Named(Tz),
     /// Seconds east of Greenwich, and a name that may be empty.
@@ -28,22 +28,22 @@ pub(super) enum Zone {
 }
 
 impl Time {
-    pub(super) fn zero() -> Self {
+    pub fn zero() -> Self {
         Self::unix(ZERO_S, 0)
     }
 
     /// A moment outside of what a calendar can show becomes the zero time.
-    pub(super) fn unix(seconds: i64, nanos: u32) -> Self {
+    pub fn unix(seconds: i64, nanos: u32) -> Self {
         let utc = DateTime::from_timestamp(seconds, nanos).unwrap_or_default();
         Self { utc, zone: Zone::Utc }
     }
 
-    pub(super) fn unix_ns(ns: i64) -> Self {
+    pub fn unix_ns(ns: i64) -> Self {
         Self { utc: DateTime::from_timestamp_nanos(ns), zone: Zone::Utc }
     }
 
     /// Local time in a zone; an hour that a clock change skips is taken as if it had not.
-    pub(super) fn from_local(local: NaiveDateTime, zone: Zone) -> Self {
+    pub fn from_local(local: NaiveDateTime, zone: Zone) -> Self {
         let utc = match &zone {
             Zone::Utc => local.and_utc(),
             Zone::Fixed(seconds, _) => shifted(local, -*seconds).and_utc(),
@@ -58,33 +58,37 @@ impl Time {
         Self { utc, zone }
     }
 
-    pub(super) fn is_zero(&self) -> bool {
+    pub fn is_zero(&self) -> bool {
         self.unix_s() == ZERO_S && self.nanos() == 0
     }
 
-    pub(super) fn unix_s(&self) -> i64 {
+    pub fn unix_s(&self) -> i64 {
         self.utc.timestamp()
     }
 
-    pub(super) fn unix_ms(&self) -> i64 {
+    pub fn unix_us(&self) -> i64 {
+        self.utc.timestamp_micros()
+    }
+
+    pub fn unix_ms(&self) -> i64 {
         self.utc.timestamp_millis()
     }
 
     /// Wraps around, as Go's does, where nanoseconds do not fit.
-    pub(super) fn to_ns(&self) -> i64 {
+    pub fn to_ns(&self) -> i64 {
         self.unix_s().wrapping_mul(1_000_000_000).wrapping_add(i64::from(self.nanos()))
     }
 
-    pub(super) fn nanos(&self) -> u32 {
+    pub fn nanos(&self) -> u32 {
         self.utc.timestamp_subsec_nanos()
     }
 
-    pub(super) fn in_zone(&self, zone: Zone) -> Self {
+    pub fn in_zone(&self, zone: Zone) -> Self {
         Self { utc: self.utc, zone }
     }
 
     /// What a clock on the wall of the zone shows.
-    pub(super) fn local(&self) -> NaiveDateTime {
+    pub fn local(&self) -> NaiveDateTime {
         self.utc
             .naive_utc()
             .checked_add_signed(TimeDelta::seconds(self.offset_s().into()))
@@ -92,7 +96,7 @@ impl Time {
     }
 
     /// Seconds east of Greenwich.
-    pub(super) fn offset_s(&self) -> i32 {
+    pub fn offset_s(&self) -> i32 {
         match &self.zone {
             Zone::Utc => 0,
             Zone::Fixed(seconds, _) => *seconds,
@@ -107,7 +111,7 @@ impl Time {
     }
 
     /// `UTC`, `CET`, or `+0130` where a zone has no name.
-    pub(super) fn zone_name(&self) -> String {
+    pub fn zone_name(&self) -> String {
         let name = match &self.zone {
             Zone::Utc => "UTC".to_owned(),
             Zone::Fixed(_, name) => name.clone(),
@@ -116,48 +120,32 @@ impl Time {
         if name.is_empty() { offset_text(self.offset_s(), "", false) } else { name }
     }
 
-    pub(super) fn format(&self, layout: &str) -> String {
+    pub fn format(&self, layout: &str) -> String {
         layout::format(self, layout)
     }
 
     /// Reads a text by a layout; the zero time where it does not fit.
-    pub(super) fn parse(layout: &str, text: &str, zone: &Zone) -> Self {
-        layout::parse(layout, text, zone).unwrap_or_else(Self::zero)
+    pub fn parse(layout: &str, text: &str, zone: &Zone) -> Self {
+        Self::try_parse(layout, text, zone).unwrap_or_else(Self::zero)
     }
 
-    /// The values of methods without arguments, which templates may call.
-    pub(super) fn field(&self, name: &str) -> Option<super::Value<'static>> {
-        use super::Value::{Bool, Int, Int64, Text, Time};
-        let local = self.local();
-        let int = |it: u32| Int(it.into());
-        Some(match name {
-            "Unix" => Int64(self.unix_s()),
-            "UnixMilli" => Int64(self.unix_ms()),
-            "UnixMicro" => Int64(self.utc.timestamp_micros()),
-            "UnixNano" => Int64(self.to_ns()),
-            "Year" => Int(local.year().into()),
-            "Month" => Text(self.format("January").into()),
-            "Day" => int(local.day()),
-            "Hour" => int(local.hour()),
-            "Minute" => int(local.minute()),
-            "Second" => int(local.second()),
-            "Nanosecond" => int(self.nanos()),
-            "YearDay" => int(local.ordinal()),
-            "Weekday" => Text(self.format("Monday").into()),
-            "IsZero" => Bool(self.is_zero()),
-            "UTC" | "Local" => Time(self.in_zone(Zone::Utc)),
-            "String" => Text(self.to_string().into()),
-            _ => return None,
-        })
+    /// Reads a text by a layout; parts that the layout lacks are those of year 0.
+    pub fn try_parse(layout: &str, text: &str, zone: &Zone) -> Option<Self> {
+        layout::parse(layout, text, zone)
     }
 }
 
 impl Zone {
     /// A zone by its name in the IANA database; an unknown one counts as UTC.
-    pub(super) fn named(name: &str) -> Self {
+    pub fn named(name: &str) -> Self {
+        Self::find(name).unwrap_or(Self::Utc)
+    }
+
+    /// A zone by its name in the IANA database.
+    pub fn find(name: &str) -> Option<Self> {
         match name {
-            "" | "UTC" | "Local" => Self::Utc,
-            name => name.parse().map_or(Self::Utc, Self::Named),
+            "" | "UTC" | "Local" => Some(Self::Utc),
+            name => name.parse().ok().map(Self::Named),
         }
     }
 }

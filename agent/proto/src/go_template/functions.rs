@@ -14,13 +14,17 @@ use std::{
 use regex::Regex;
 
 use self::cast::{to_float, to_int};
+use super::Fields;
 use super::{
     Value,
     printf::{print, printf, println},
-    time::{Time, Zone},
     value::{Type, from_json},
 };
-use crate::{go_regex, pipeline::LineLabels, units};
+use crate::{
+    go_regex,
+    go_time::{Time, Zone},
+    go_units as units,
+};
 
 /// What one call may repeat or pad to.
 const N_REPEAT_MAX: i64 = 65_536;
@@ -32,7 +36,7 @@ const N_REGEXES_MAX: usize = 32;
 pub(super) struct Context<'v> {
     pub(super) ts_ns: i64,
     pub(super) line: &'v str,
-    pub(super) labels: &'v LineLabels,
+    pub(super) labels: &'v dyn Fields,
     /// When the query was compiled.
     pub(super) now_ns: i64,
     pub(super) regexes: &'v Regexes,
@@ -48,7 +52,7 @@ impl Regexes {
         if let Some(regex) = regexes.get(pattern) {
             return Ok(regex.clone());
         }
-        let regex = go_regex::compile(pattern)?;
+        let regex = go_regex::compile_or_say(pattern)?;
         if regexes.len() < N_REGEXES_MAX {
             regexes.insert(pattern.to_owned(), regex.clone());
         }

@@ -116,7 +116,7 @@ pub(super) fn unix_to_time(text: &str) -> Result<Time, String> {
     let value: i64 = match text.parse() {
         Ok(value) => value,
         Err(_no_number) => {
-            let shown = crate::print::quote(text);
+            let shown = crate::go_text::quote(text);
             return refuse(&format!("strconv.ParseInt: parsing {shown}: invalid syntax"));
         }
     };

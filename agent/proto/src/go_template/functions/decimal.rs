@@ -26,7 +26,7 @@ impl Decimal {
         if !value.is_finite() {
             return Err(format!(
                 "Cannot create a Decimal from {}",
-                crate::units::go_float_g(value)
+                crate::go_units::go_float_g(value)
             ));
         }
         let text = format!("{value:e}");

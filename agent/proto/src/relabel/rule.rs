@@ -1,13 +1,14 @@
 //! A relabelling rule as it is written, and what makes it valid.
 
-use serde::Deserialize;
-use skep_proto::is_label_name;
+use serde::{Deserialize, Serialize};
 
 use super::{Action, Anchored, Rule};
+use crate::is_label_name;
 
-#[derive(Debug, Clone, Deserialize)]
+/// What a file may say of one rule.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct RawRule {
+pub struct RawRule {
     source_labels: Vec<String>,
     separator: String,
     regex: String,
@@ -59,9 +60,11 @@ pub enum RuleError {
 }
 
 impl RawRule {
+    /// Makes it valid; `is_legacy` allows only names of the classic kind.
+    ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub(crate) fn rule(self, is_legacy: bool) -> Result<Rule, RuleError> {
+    pub fn rule(self, is_legacy: bool) -> Result<Rule, RuleError> {
         let action = self.parsed_action()?;
         self.check_fields(action)?;
         self.check_labels(action, is_legacy)?;

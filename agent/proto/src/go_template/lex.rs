@@ -1,6 +1,6 @@
 //! Template text to tokens, as Go's `text/template` cuts it.
 
-use crate::print::quote;
+use crate::go_text::quote;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {

@@ -7,7 +7,7 @@ use super::{
     lex::{Kind, Token, lex},
     node::{Arg, ArgKind, Branch, Command, Node, Number, Pipe},
 };
-use crate::lex::unquote;
+use crate::go_text::unquote;
 
 /// Bounds the stack that nested blocks and parentheses take.
 const DEPTH_MAX: usize = 64;
@@ -436,7 +436,7 @@ impl Parser<'_> {
                 Ok(Some(Arg { at, kind: ArgKind::Chain(Box::new(arg), names) }))
             }
             _ => {
-                let term = crate::print::quote(&arg.to_string());
+                let term = crate::go_text::quote(&arg.to_string());
                 Err(self.error(format!("unexpected . after term {term}")))
             }
         }
@@ -448,7 +448,7 @@ impl Parser<'_> {
             Kind::Identifier => match functions::find(&token.text) {
                 Some(function) => ArgKind::Function(function),
                 None => {
-                    let name = crate::print::quote(&token.text);
+                    let name = crate::go_text::quote(&token.text);
                     return Err(self.error(format!("function {name} not defined")));
                 }
             },
@@ -456,7 +456,7 @@ impl Parser<'_> {
             Kind::Nil => ArgKind::Nil,
             Kind::Variable => {
                 if !self.variables.contains(&token.text) {
-                    let name = crate::print::quote(&token.text);
+                    let name = crate::go_text::quote(&token.text);
                     return Err(self.error(format!("undefined variable {name}")));
                 }
                 ArgKind::Variable(vec![token.text])
@@ -526,5 +526,5 @@ fn number(token: &Token) -> Result<Number, String> {
 }
 
 fn bad_number(text: &str) -> String {
-    format!("illegal number syntax: {}", crate::print::quote(text))
+    format!("illegal number syntax: {}", crate::go_text::quote(text))
 }

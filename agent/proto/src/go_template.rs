@@ -1,5 +1,5 @@
-//! Go's text templates, as `line_format` and `label_format` use them: a tree parsed once, run for
-//! each line.
+//! Go's text templates, as LogQL's `line_format` and the agent's `template` stage use them: a tree
+//! parsed once, run for each line.
 //!
 //! Text is cut into tokens ([`lex`]), tokens become nodes ([`parse`], [`node`]), nodes are run
 //! ([`exec`]) over values ([`value`]) by functions, each a line of [`functions::FUNCTIONS`].
@@ -10,20 +10,32 @@ mod lex;
 mod node;
 mod parse;
 mod printf;
-mod time;
 mod value;
-
-use skep_proto::{Clock as _, SystemClock};
 
 use self::{
     functions::{Context, Regexes},
     parse::Parsed,
     value::Value,
 };
-use crate::pipeline::LineLabels;
+use crate::{Clock as _, SystemClock};
 
+/// The named texts that a template sees as `.`.
+pub trait Fields: std::fmt::Debug + Sync {
+    fn get(&self, name: &str) -> Option<&str>;
+
+    /// All of them, sorted by name.
+    fn pairs(&self) -> Vec<(&str, &str)>;
+
+    /// Whether a name that is not there stands for an empty text (Go's `map[string]string`) or for
+    /// nothing, printed as `<no value>` (`map[string]interface {}`).
+    fn is_empty_where_missing(&self) -> bool {
+        true
+    }
+}
+
+/// A template that can be run.
 #[derive(Debug)]
-pub(crate) struct Template {
+pub struct Template {
     name: &'static str,
     text: String,
     parsed: Parsed,
@@ -33,9 +45,11 @@ pub(crate) struct Template {
 }
 
 impl Template {
+    /// `name` stands in errors.
+    ///
     /// # Errors
     /// What is wrong with the text, in Go's words.
-    pub(crate) fn parse(text: &str, name: &'static str) -> Result<Self, String> {
+    pub fn parse(text: &str, name: &'static str) -> Result<Self, String> {
         Ok(Self {
             name,
             text: text.to_owned(),
@@ -45,20 +59,17 @@ impl Template {
         })
     }
 
+    /// The text it makes of a line.
+    ///
     /// # Errors
     /// What failed and where, in Go's words.
-    pub(crate) fn run(
-        &self,
-        ts_ns: i64,
-        line: &str,
-        labels: &LineLabels,
-    ) -> Result<String, String> {
+    pub fn run(&self, ts_ns: i64, line: &str, labels: &dyn Fields) -> Result<String, String> {
         let context = Context { ts_ns, line, labels, now_ns: self.now_ns, regexes: &self.regexes };
         exec::Exec::new(self.name, &self.text, &self.parsed.defined, context).run(&self.parsed.root)
     }
 
     /// The names of the labels it looks at.
-    pub(crate) fn fields(&self) -> Vec<&str> {
+    pub fn fields(&self) -> Vec<&str> {
         let mut names = Vec::new();
         node::fields(&self.parsed.root, &mut names);
         names
