@@ -11,6 +11,7 @@ mod conntrack;
 mod cpu;
 mod cpu_vulnerabilities;
 mod cpufreq;
+mod dbus;
 mod diskstats;
 mod dmi;
 mod dmmultipath;
@@ -32,6 +33,7 @@ mod kernel_hung;
 mod ksmd;
 mod lnstat;
 mod loadavg;
+mod logind;
 mod mdadm;
 mod meminfo;
 mod meminfo_numa;
@@ -62,6 +64,7 @@ mod swap;
 mod syscalls;
 mod sysctl;
 mod sysfs;
+mod systemd;
 mod tapestats;
 mod tcpstat;
 mod textfile;
@@ -134,6 +137,7 @@ pub(crate) const SOURCES: &[Source] = &[
     off("ksmd", ksmd::collect),
     off("lnstat", lnstat::collect),
     on("loadavg", loadavg::collect),
+    off("logind", logind::collect),
     on("mdadm", mdadm::collect),
     on("meminfo", meminfo::collect),
     off("meminfo_numa", meminfo_numa::collect),
@@ -159,6 +163,7 @@ pub(crate) const SOURCES: &[Source] = &[
     on("stat", stat::collect),
     off("swap", swap::collect),
     off("sysctl", sysctl::collect),
+    off("systemd", systemd::collect),
     on("tapestats", tapestats::collect),
     off("tcpstat", tcpstat::collect),
     on("textfile", textfile::collect),
@@ -262,6 +267,8 @@ pub(crate) enum SourceError {
     NoData { what: &'static str },
     #[error("cannot ask the kernel for {what}")]
     Kernel { what: &'static str, source: io::Error },
+    #[error("cannot ask {peer} through {}", socket.display())]
+    Peer { peer: &'static str, socket: PathBuf, source: io::Error },
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, SourceError> {

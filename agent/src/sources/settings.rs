@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) slabinfo: super::slabinfo::Settings,
     pub(crate) stat: StatSettings,
     pub(crate) sysctl: super::sysctl::Settings,
+    pub(crate) systemd: super::systemd::Settings,
     pub(crate) tapestats: super::tapestats::TapestatsSettings,
     pub(crate) textfile: TextfileSettings,
     pub(crate) vmstat: VmstatSettings,
