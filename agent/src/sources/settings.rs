@@ -242,6 +242,11 @@ impl Pattern {
         self.0.is_match(text)
     }
 
+    #[cfg(test)]
+    pub(super) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
     pub(super) fn known(pattern: &str) -> Self {
         Self(Regex::new(pattern).expect("a test builds all defaults"))
     }
