@@ -7,10 +7,19 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod disk;
+mod dns;
+mod drops;
+mod durations;
 mod events;
 mod exec;
 mod groups;
+mod irq;
+mod networks;
 mod oom;
+mod packet;
+mod peers;
+mod reclaim;
 mod sched;
 mod task;
 

@@ -2,6 +2,10 @@
 //! integers in the machine's byte order.
 #![no_std]
 
+mod host;
+
+pub use host::*;
+
 /// Value of an offset global for a field that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 

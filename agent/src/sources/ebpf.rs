@@ -26,17 +26,26 @@ use crate::{
 
 mod btf;
 mod by_unit;
+mod disk;
+mod dns;
+mod drops;
+mod durations;
 mod events;
 mod exec;
 mod family;
 mod histogram;
+mod irq;
 mod loader;
 mod maps;
+mod networks;
 mod oom;
+mod peers;
 mod raw;
+mod reclaim;
 mod sched;
 mod survey;
 mod task;
+mod top;
 
 pub(crate) use self::survey::{ProgramState, survey};
 

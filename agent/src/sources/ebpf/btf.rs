@@ -20,7 +20,7 @@ const DEPTH_MAX: usize = 32;
 pub(super) struct Btf<'a> {
     types: Vec<Type>,
     strings: &'a [u8],
-    /// Structs, and the typedefs that tell a tracepoint's arguments.
+    /// Structs, enumerations, and the typedefs that tell a tracepoint's arguments.
     by_name: HashMap<&'a [u8], u32>,
 }
 
@@ -43,6 +43,8 @@ enum Type {
     },
     /// A pointer, typedef, qualifier or tag of another type.
     Reference(u32),
+    /// Names and values of an enumeration's members.
+    Enum(Vec<(u32, u32)>),
     /// A function's type with so many arguments.
     Function {
         n_args: u32,
@@ -105,6 +107,15 @@ impl<'a> Btf<'a> {
         }
     }
 
+    /// The members of an enumeration. `None` where this kernel has none of this name.
+    pub(super) fn enum_values(&self, name: &str) -> Option<Vec<(&'a str, u32)>> {
+        let Type::Enum(values) = self.type_of(*self.by_name.get(name.as_bytes())?) else {
+            return None;
+        };
+        let text = |name| str::from_utf8(self.string(name)).unwrap_or_default();
+        Some(values.iter().map(|(name, value)| (text(*name), *value)).collect())
+    }
+
     /// How many arguments programs at a tracepoint are given. By version one cannot tell: stable
     /// kernels get changed arguments too.
     pub(super) fn tracepoint_args(&self, tracepoint: &str) -> Option<u32> {
@@ -127,6 +138,13 @@ impl<'a> Btf<'a> {
                 }
                 Type::Aggregate { size: size_or_type, members }
             }
+            kind::ENUM => {
+                let mut values = Vec::new();
+                for _ in 0..count {
+                    values.push((types.u32()?, types.u32()?));
+                }
+                Type::Enum(values)
+            }
             kind::FUNC_PROTO => {
                 types.skip_n(count, 8)?;
                 Type::Function { n_args: count }
@@ -139,7 +157,7 @@ impl<'a> Btf<'a> {
         };
         let text = self.string(name);
         let is_wanted = match kind {
-            kind::STRUCT => !text.is_empty(),
+            kind::STRUCT | kind::ENUM => !text.is_empty(),
             kind::TYPEDEF => text.starts_with(b"btf_trace_"),
             _ => false,
         };
@@ -201,6 +219,7 @@ fn read_member(types: &mut Reader<'_>, has_bitfields: bool) -> Result<Member, Bt
 mod kind {
     pub(super) const STRUCT: u32 = 4;
     pub(super) const UNION: u32 = 5;
+    pub(super) const ENUM: u32 = 6;
     pub(super) const TYPEDEF: u32 = 8;
     pub(super) const FUNC_PROTO: u32 = 13;
 
@@ -213,8 +232,6 @@ mod kind {
             1 | 14 | 17 => (1, 4),
             // Array.
             3 => (1, 12),
-            // Enum.
-            6 => (count, 8),
             // Section, 64-bit enum.
             15 | 19 => (count, 12),
             _ => return None,
@@ -356,6 +373,8 @@ mod tests {
         let proto = blob.ty("", kind::FUNC_PROTO, 4, 0, &[0, int, 0, int, 0, int, 0, int]);
         let pointer = blob.ty("", 2, 0, proto, &[]);
         blob.ty("btf_trace_sched_switch", kind::TYPEDEF, 0, pointer, &[]);
+        let (no, yes) = (blob.name("NO"), blob.name("YES"));
+        blob.ty("answer", kind::ENUM, 2, 4, &[no, 0, yes, 7]);
         blob.finish()
     }
 
@@ -377,6 +396,14 @@ mod tests {
         assert_eq!(btf.offset("task", &["pid", "deeper"]), None);
         assert_eq!(btf.offset("request", &["rq_disk"]), None);
         assert_eq!(btf.tracepoint_args("block_rq_issue"), None);
+    }
+
+    #[test]
+    fn members_of_an_enumeration_have_names_and_values() {
+        let bytes = kernel();
+        let btf = Btf::parse(&bytes).unwrap();
+        assert_eq!(btf.enum_values("answer"), Some(vec![("NO", 0), ("YES", 7)]));
+        assert_eq!(btf.enum_values("task"), None);
     }
 
     #[test]

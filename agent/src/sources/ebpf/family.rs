@@ -8,11 +8,12 @@ use aya::maps::MapError;
 
 use super::{
     btf::Btf,
+    disk, dns, drops,
     events::Event,
-    exec,
+    exec, irq,
     loader::{Offset, Program},
     maps::Maps,
-    oom, sched, task,
+    networks, oom, peers, reclaim, sched, task,
 };
 use crate::{
     exposition::Exposition,
@@ -20,8 +21,19 @@ use crate::{
 };
 
 /// Every family, in the order their programs are loaded.
-pub(super) const FAMILIES: &[&Family] =
-    &[&task::FAMILY, &sched::FAMILY, &oom::FAMILY, &exec::FAMILY];
+pub(super) const FAMILIES: &[&Family] = &[
+    &task::FAMILY,
+    &sched::FAMILY,
+    &oom::FAMILY,
+    &exec::FAMILY,
+    &disk::FAMILY,
+    &irq::FAMILY,
+    &networks::FAMILY,
+    &drops::FAMILY,
+    &dns::FAMILY,
+    &peers::FAMILY,
+    &reclaim::FAMILY,
+];
 
 #[derive(Debug)]
 pub(super) struct Family {

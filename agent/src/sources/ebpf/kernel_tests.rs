@@ -18,8 +18,13 @@ use aya::programs::Program as AyaProgram;
 use skep_proto::Clock as _;
 use tokio::time::{Instant, sleep};
 
-use super::{loader::Candidate, *};
+use super::{
+    loader::{Candidate, ProgramFailure},
+    *,
+};
 use crate::sources::units::{Units, groups};
+
+mod host;
 
 /// Generous: the machine may be busy with other things.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -34,6 +39,11 @@ fn is_possible(test: &str) -> bool {
         writeln!(io::stderr(), "skipped: {test}: {why}").unwrap();
     }
     is_root && !OBJECT.is_empty()
+}
+
+/// Whether this is a guest of `cargo xtask vmtest`, whose kernel may be older than any developer's.
+fn is_other_kernel() -> bool {
+    std::env::var_os("SKEP_VMTEST").is_some()
 }
 
 fn settings() -> EbpfSettings {
@@ -254,6 +264,12 @@ fn every_candidate_of_every_program_is_taken_by_this_kernel() {
     for candidate in programs().flat_map(|it| it.candidates) {
         let mut object = load();
         let result = object.attach(candidate);
+        if is_other_kernel()
+            && matches!(result, Err(ProgramFailure::Field(_) | ProgramFailure::Arguments { .. }))
+        {
+            // Then another candidate must do: see `all_programs_report_that_they_run`.
+            continue;
+        }
         assert!(result.is_ok(), "{}: {:?}", candidate.function, result);
     }
 }

@@ -18,6 +18,7 @@ use tracing::debug;
 
 use super::{
     btf::{Btf, BtfError},
+    drops,
     family::{FAMILIES, programs},
     maps::Maps,
     raw,
@@ -59,7 +60,6 @@ pub(super) enum Hook {
         name: &'static str,
     },
     /// At the root of the cgroup2 tree, so for every group.
-    #[expect(dead_code, reason = "for the families to come")]
     CgroupSkb(CgroupSkbAttachType),
     /// Run by [`super::maps::Maps::iterate`], over what is named: `task`, `tcp`, …
     #[expect(dead_code, reason = "for the families to come")]
@@ -92,6 +92,33 @@ macro_rules! needs {
     };
 }
 pub(super) use needs;
+
+/// A program at a tracepoint with typed arguments, or at the raw one: two functions of the object
+/// whose names differ in `_raw`. Name, what it gives, function, tracepoint, arguments, globals.
+macro_rules! traced {
+    ($name:expr, $gives:expr, $function:literal, $tracepoint:literal, $n_args_min:literal, $needs:expr $(,)?) => {
+        $crate::sources::ebpf::loader::Program {
+            name: $name,
+            gives: $gives,
+            candidates: &[
+                $crate::sources::ebpf::loader::Candidate {
+                    function: $function,
+                    hook: $crate::sources::ebpf::loader::Hook::BtfTracepoint {
+                        name: $tracepoint,
+                        n_args_min: $n_args_min,
+                    },
+                    needs: $needs,
+                },
+                $crate::sources::ebpf::loader::Candidate {
+                    function: concat!($function, "_raw"),
+                    hook: $crate::sources::ebpf::loader::Hook::RawTracepoint($tracepoint),
+                    needs: $needs,
+                },
+            ],
+        }
+    };
+}
+pub(super) use traced;
 
 /// Why no program runs at all.
 #[derive(Debug, thiserror::Error)]
@@ -235,7 +262,8 @@ impl Object {
             }
         })?;
         let groups_root = groups_root.to_owned();
-        let maps = Maps::new(kernel).map_err(LoadError::Cpus)?;
+        let mut maps = Maps::new(kernel).map_err(LoadError::Cpus)?;
+        maps.drop_reasons = drops::reasons(&btf);
         Ok(Self { maps, globals, tracepoint_args, btf: aya_btf, groups_root })
     }
 

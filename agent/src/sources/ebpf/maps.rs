@@ -15,12 +15,14 @@ use super::{by_unit::Counters, family::CollectError, raw};
 pub(super) struct Maps {
     pub(super) kernel: aya::Ebpf,
     pub(super) n_cpus: usize,
+    /// What the running kernel calls its reasons to throw a packet away.
+    pub(super) drop_reasons: Vec<(u32, String)>,
 }
 
 impl Maps {
     pub(super) fn new(kernel: aya::Ebpf) -> io::Result<Self> {
         let n_cpus = aya::util::nr_cpus().map_err(|(_file, error)| error)?;
-        Ok(Self { kernel, n_cpus })
+        Ok(Self { kernel, n_cpus, drop_reasons: Vec::new() })
     }
 
     /// Adds every entry of a hash map to `readings`; per-CPU ones are summed up.
