@@ -7,13 +7,18 @@ use crate::exposition::Exposition;
 
 const HERTZ_PER_KILOHERTZ: f64 = 1000.0;
 
-/// Files and the metrics they become. The first three are the hardware's figures, the first of all
+/// Files and the metrics they become. The first four are the hardware's figures, the first of all
 /// is readable by root only.
-const FREQUENCIES: [(&str, &str, &str); 6] = [
+const FREQUENCIES: [(&str, &str, &str); 7] = [
     (
         "cpuinfo_cur_freq",
         "node_cpu_frequency_hertz",
         "Frequency the CPU runs at according to the hardware, in hertz.",
+    ),
+    (
+        "cpuinfo_avg_freq",
+        "node_cpu_frequency_avg_hertz",
+        "Frequency the CPU ran at on average since it was last read, in hertz.",
     ),
     (
         "cpuinfo_min_freq",
@@ -84,6 +89,7 @@ mod tests {
         let host = Host::default();
         for (file, text) in [
             ("cpu0/cpufreq/cpuinfo_max_freq", "3700000\n"),
+            ("cpu0/cpufreq/cpuinfo_avg_freq", "1600000\n"),
             ("cpu0/cpufreq/scaling_cur_freq", "1699981\n"),
             ("cpu0/cpufreq/scaling_setspeed", "<unsupported>\n"),
             ("cpu0/cpufreq/scaling_governor", "powersave\n"),
@@ -96,6 +102,9 @@ mod tests {
         host.check(
             collect,
             &expect![[r##"
+                # HELP node_cpu_frequency_avg_hertz Frequency the CPU ran at on average since it was last read, in hertz.
+                # TYPE node_cpu_frequency_avg_hertz gauge
+                node_cpu_frequency_avg_hertz{cpu="0"} 1.6e+09
                 # HELP node_cpu_frequency_max_hertz Highest frequency the CPU is made for, in hertz.
                 # TYPE node_cpu_frequency_max_hertz gauge
                 node_cpu_frequency_max_hertz{cpu="0"} 3.7e+09

@@ -1,167 +1,23 @@
 //! InfiniBand adapters and their ports, from `/sys/class/infiniband`.
 
+mod counters;
+
 use std::{io, path::Path};
 
-use skep_proto::MetricKind::{Counter, Gauge};
+use skep_proto::MetricKind::Gauge;
 
+use self::counters::FOLDERS;
 use super::{Context, SourceError, sorted_dir, sysfs};
 use crate::exposition::Exposition;
 
 const BYTES_PER_GIGABIT: f64 = 125_000_000.0;
-/// Data is counted per lane, and a port has four, says the manufacturer of most of them.
-const LANES: f64 = 4.0;
-
-/// Files of a port, their families, unit and help.
-const COUNTERS: [(&str, &str, f64, &str); 24] = [
-    (
-        "counters_ext/port_multicast_rcv_packets",
-        "node_infiniband_legacy_multicast_packets_received_total",
-        1.0,
-        "Multicast packets received, as kernels before 4.5 count them.",
-    ),
-    (
-        "counters_ext/port_multicast_xmit_packets",
-        "node_infiniband_legacy_multicast_packets_transmitted_total",
-        1.0,
-        "Multicast packets sent, as kernels before 4.5 count them.",
-    ),
-    (
-        "counters_ext/port_rcv_data_64",
-        "node_infiniband_legacy_data_received_bytes_total",
-        LANES,
-        "Bytes received, as kernels before 4.5 count them.",
-    ),
-    (
-        "counters_ext/port_rcv_packets_64",
-        "node_infiniband_legacy_packets_received_total",
-        1.0,
-        "Packets received, as kernels before 4.5 count them.",
-    ),
-    (
-        "counters_ext/port_unicast_rcv_packets",
-        "node_infiniband_legacy_unicast_packets_received_total",
-        1.0,
-        "Unicast packets received, as kernels before 4.5 count them.",
-    ),
-    (
-        "counters_ext/port_unicast_xmit_packets",
-        "node_infiniband_legacy_unicast_packets_transmitted_total",
-        1.0,
-        "Unicast packets sent, as kernels before 4.5 count them.",
-    ),
-    (
-        "counters_ext/port_xmit_data_64",
-        "node_infiniband_legacy_data_transmitted_bytes_total",
-        LANES,
-        "Bytes sent, as kernels before 4.5 count them.",
-    ),
-    (
-        "counters_ext/port_xmit_packets_64",
-        "node_infiniband_legacy_packets_transmitted_total",
-        1.0,
-        "Packets sent, as kernels before 4.5 count them.",
-    ),
-    (
-        "counters/link_downed",
-        "node_infiniband_link_downed_total",
-        1.0,
-        "Times the link failed and could not be trained again.",
-    ),
-    (
-        "counters/link_error_recovery",
-        "node_infiniband_link_error_recovery_total",
-        1.0,
-        "Times the link failed and was trained again.",
-    ),
-    (
-        "counters/multicast_rcv_packets",
-        "node_infiniband_multicast_packets_received_total",
-        1.0,
-        "Multicast packets received, those with errors too.",
-    ),
-    (
-        "counters/multicast_xmit_packets",
-        "node_infiniband_multicast_packets_transmitted_total",
-        1.0,
-        "Multicast packets sent, those with errors too.",
-    ),
-    (
-        "counters/port_rcv_constraint_errors",
-        "node_infiniband_port_constraint_errors_received_total",
-        1.0,
-        "Packets that a switch's port received and dropped by rule.",
-    ),
-    (
-        "counters/port_rcv_data",
-        "node_infiniband_port_data_received_bytes_total",
-        LANES,
-        "Bytes received.",
-    ),
-    (
-        "counters/port_rcv_discards",
-        "node_infiniband_port_discards_received_total",
-        1.0,
-        "Packets received and dropped because the port was down or congested.",
-    ),
-    (
-        "counters/port_rcv_errors",
-        "node_infiniband_port_errors_received_total",
-        1.0,
-        "Packets received with an error.",
-    ),
-    (
-        "counters/port_rcv_packets",
-        "node_infiniband_port_packets_received_total",
-        1.0,
-        "Packets received, those with errors too.",
-    ),
-    (
-        "counters/port_xmit_constraint_errors",
-        "node_infiniband_port_constraint_errors_transmitted_total",
-        1.0,
-        "Packets that a switch's port did not send by rule.",
-    ),
-    (
-        "counters/port_xmit_data",
-        "node_infiniband_port_data_transmitted_bytes_total",
-        LANES,
-        "Bytes sent.",
-    ),
-    (
-        "counters/port_xmit_discards",
-        "node_infiniband_port_discards_transmitted_total",
-        1.0,
-        "Packets not sent because the port was down or congested.",
-    ),
-    (
-        "counters/port_xmit_packets",
-        "node_infiniband_port_packets_transmitted_total",
-        1.0,
-        "Packets sent, those with errors too.",
-    ),
-    (
-        "counters/port_xmit_wait",
-        "node_infiniband_port_transmit_wait_total",
-        1.0,
-        "Ticks in which the port had something to send and could not.",
-    ),
-    (
-        "counters/unicast_rcv_packets",
-        "node_infiniband_unicast_packets_received_total",
-        1.0,
-        "Unicast packets received, those with errors too.",
-    ),
-    (
-        "counters/unicast_xmit_packets",
-        "node_infiniband_unicast_packets_transmitted_total",
-        1.0,
-        "Unicast packets sent, those with errors too.",
-    ),
-];
-
 pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), SourceError> {
     let class = context.roots.sys.join("class/infiniband");
     for device in sysfs::names(&class, "InfiniBand adapters")? {
+        // A device that is left out is not read: some have files that cannot be understood.
+        if !context.settings.infiniband.takes(&device) {
+            continue;
+        }
         let dir = class.join(&device);
         let text = |file| Ok(sysfs::text_if_any(&dir.join(file))?.unwrap_or_default());
         out.family(
@@ -216,9 +72,16 @@ fn collect_port(
         Gauge,
     )
     .point(labels, rate(&dir.join("rate"))?);
-    for (file, name, unit, help) in COUNTERS {
-        if let Some(value) = counter(&dir.join(file))? {
-            out.family(name, help, Counter).point(labels, value * unit);
+    // Ports have some of them: looking which saves most of the opens.
+    for (folder, counters) in FOLDERS {
+        let folder = dir.join(folder);
+        for file in sorted_dir(&folder) {
+            let idx = counters.binary_search_by_key(&file.as_str(), |it| it.0);
+            if let Some((file, name, kind, unit, help)) = idx.ok().and_then(|it| counters.get(it))
+                && let Some(value) = counter(&folder.join(file))?
+            {
+                out.family(*name, *help, *kind).point(labels, value * unit);
+            }
         }
     }
     Ok(())
@@ -265,7 +128,10 @@ mod tests {
             ("ports/1/rate", "2.5 Gb/sec (1X SDR)\n"),
             ("ports/1/counters/port_rcv_data", "25\n"),
             ("ports/1/counters/link_downed", "1\n"),
-            ("ports/1/counters/symbol_error", "not told\n"),
+            ("ports/1/counters/symbol_error", "3\n"),
+            ("ports/1/counters/something_new", "not read\n"),
+            ("ports/1/hw_counters/lifespan", "12\n"),
+            ("ports/1/hw_counters/rx_read_requests", "8\n"),
             ("ports/1/counters/port_xmit_wait", "N/A (no PMA)\n"),
             ("ports/1/counters_ext/port_xmit_data_64", "26\n"),
             ("ports/2/state", "1: DOWN\n"),
@@ -286,6 +152,9 @@ mod tests {
             # HELP node_infiniband_legacy_data_transmitted_bytes_total Bytes sent, as kernels before 4.5 count them.
             # TYPE node_infiniband_legacy_data_transmitted_bytes_total counter
             node_infiniband_legacy_data_transmitted_bytes_total{device="mlx4_0",port="1"} 104
+            # HELP node_infiniband_lifespan_seconds Seconds for which these counters may be kept before they are read anew.
+            # TYPE node_infiniband_lifespan_seconds gauge
+            node_infiniband_lifespan_seconds{device="mlx4_0",port="1"} 0.012
             # HELP node_infiniband_link_downed_total Times the link failed and could not be trained again.
             # TYPE node_infiniband_link_downed_total counter
             node_infiniband_link_downed_total{device="mlx4_0",port="1"} 1
@@ -300,11 +169,26 @@ mod tests {
             # TYPE node_infiniband_rate_bytes_per_second gauge
             node_infiniband_rate_bytes_per_second{device="mlx4_0",port="1"} 3.125e+08
             node_infiniband_rate_bytes_per_second{device="mlx4_0",port="2"} 1.25e+09
+            # HELP node_infiniband_rx_read_requests_total Reads received.
+            # TYPE node_infiniband_rx_read_requests_total counter
+            node_infiniband_rx_read_requests_total{device="mlx4_0",port="1"} 8
             # HELP node_infiniband_state_id State of the port: 1 is down, 2 initialised, 3 armed, 4 active, 5 active and deferred.
             # TYPE node_infiniband_state_id gauge
             node_infiniband_state_id{device="mlx4_0",port="1"} 4
             node_infiniband_state_id{device="mlx4_0",port="2"} 1
+            # HELP node_infiniband_symbol_error_total Minor errors of the link.
+            # TYPE node_infiniband_symbol_error_total counter
+            node_infiniband_symbol_error_total{device="mlx4_0",port="1"} 3
         "##]]);
+    }
+
+    #[test]
+    fn adapters_can_be_left_out() {
+        let mut host = host();
+        host.file("sys/class/infiniband/mana_0/ports/1/rate", "unheard of\n");
+        host.settings().infiniband.device_exclude = Some("^mana".to_owned().try_into().unwrap());
+        let text = host.text(collect);
+        assert!(text.contains("mlx4_0") && !text.contains("mana_0"), "{text}");
     }
 
     #[test]

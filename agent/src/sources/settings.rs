@@ -24,6 +24,7 @@ pub(crate) struct Settings {
     pub(crate) diskstats: DiskstatsSettings,
     pub(crate) filesystem: FilesystemSettings,
     pub(crate) hwmon: HwmonSettings,
+    pub(crate) infiniband: DeviceSettings,
     pub(crate) interrupts: super::interrupts::Settings,
     pub(crate) ipvs: super::ipvs::IpvsSettings,
     pub(crate) netclass: NetclassSettings,

@@ -24,7 +24,10 @@ pub(in crate::sources) fn parse(line: &str) -> Option<Mount<'_>> {
     let fs_type = fields.next()?;
     let device = unescape(fields.next()?);
     let super_options = fields.next()?;
-    let is_read_only = [options, super_options].iter().any(|it| it.split(',').any(|it| it == "ro"));
+    let is_read_only = [options, super_options].iter().any(|it| {
+        // ext4 since 6.15 says so when an error made it read-only.
+        it.split(',').any(|it| it == "ro" || it == "emergency_ro")
+    });
     Some(Mount { device, mount_point, fs_type, major, minor, is_read_only })
 }
 
@@ -70,6 +73,15 @@ mod tests {
     #[test]
     fn white_space_is_written_in_octal() {
         assert_eq!(unescape(r"/a\040b\011c\134d\x"), "/a b\tc\\d\\x");
+    }
+
+    #[test]
+    fn a_file_system_that_an_error_stopped_is_read_only() {
+        let is_read_only = |options: &str| {
+            parse(&format!("1 0 8:1 / / rw - ext4 /dev/sda1 {options}")).unwrap().is_read_only
+        };
+        assert!(is_read_only("ro") && is_read_only("rw,errors=continue,emergency_ro"));
+        assert!(!is_read_only("rw,errors=remount-ro"));
     }
 
     #[test]
