@@ -7,12 +7,12 @@ use aya_ebpf::{
         bpf_probe_read_kernel_str_bytes, bpf_probe_read_user_str_bytes,
     },
     macros::{btf_tracepoint, map, raw_tracepoint},
-    maps::PerCpuHashMap,
+    maps::{HashMap, PerCpuHashMap},
     programs::{BtfTracePointContext, RawTracePointContext},
 };
 use skep_abi::{
-    ABSENT, ARGV0_BYTES, EventHeader, ExecEvent, ExitEvent, FILENAME_BYTES, GROUP_SLOTS,
-    GroupProcesses, event_kind,
+    ABSENT, ARGV0_BYTES, EventHeader, ExecEvent, ExitEvent, FILENAME_BYTES, GROUP_SLOTS, GroupEnds,
+    GroupPart, GroupProcesses, SIGNALED, event_kind,
 };
 
 use crate::{
@@ -35,7 +35,12 @@ static EXIT_GROUP_DEAD_ARG: Global<u32> = Global::new(0);
 #[map]
 static GROUP_PROCESSES: PerCpuHashMap<u64, GroupProcesses> =
     PerCpuHashMap::with_max_entries(GROUP_SLOTS, 0);
-const NONE: GroupProcesses = GroupProcesses { execs: 0, exits: 0 };
+const NONE: GroupProcesses = GroupProcesses { execs: 0 };
+
+/// Several a group: one for each exit code and signal.
+#[map]
+static GROUP_ENDS: HashMap<GroupPart, GroupEnds> = HashMap::with_max_entries(2 * GROUP_SLOTS, 0);
+const NO_ENDS: GroupEnds = GroupEnds { n: 0 };
 
 /// `PF_KTHREAD` of the kernel: a thread of its own, no process.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -117,14 +122,17 @@ unsafe fn exit(task: *const u8) {
         return;
     }
     let group = unsafe { task::group::<Probe>(task) };
-    if let Some(counts) = groups::counters(&GROUP_PROCESSES, group, &NONE) {
-        unsafe { groups::add(&raw mut (*counts).exits, 1) };
+    let status: u32 = unsafe { Probe::load(task, TASK_EXIT_CODE.load()) };
+    let signal = u64::from(status & 0x7f);
+    let part = if signal == 0 { u64::from(status >> 8 & 0xff) } else { SIGNALED + signal };
+    if let Some(counts) = groups::counters(&GROUP_ENDS, GroupPart { group, part }, &NO_ENDS) {
+        unsafe { groups::add(&raw mut (*counts).n, 1) };
     }
     let Some(mut entry) = events::reserve::<ExitEvent>(event_kind::EXIT) else { return };
     let event = entry.as_mut_ptr();
     unsafe {
         identify(&raw mut (*event).header, task, event_kind::EXIT, group);
-        (*event).status = Probe::load(task, TASK_EXIT_CODE.load());
+        (*event).status = status;
         (*event).reserved = 0;
         (*event).duration_ns = 0;
         if TASK_START_BOOTTIME.load() != ABSENT {

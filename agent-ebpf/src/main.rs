@@ -7,14 +7,18 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod block;
 mod disk;
 mod dns;
 mod drops;
 mod durations;
 mod events;
 mod exec;
+mod fsync;
 mod groups;
 mod irq;
+mod latency;
+mod net;
 mod networks;
 mod oom;
 mod packet;
@@ -22,6 +26,7 @@ mod peers;
 mod reclaim;
 mod sched;
 mod task;
+mod tcp;
 
 #[cfg(not(test))]
 #[panic_handler]

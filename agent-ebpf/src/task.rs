@@ -61,6 +61,12 @@ impl Memory for Probe {
 pub unsafe fn group<M: Memory>(task: *const u8) -> u64 {
     let css_set: *const u8 = unsafe { M::load(task, TASK_CGROUPS.load()) };
     let cgroup: *const u8 = unsafe { M::load(css_set, CSS_SET_DFL_CGRP.load()) };
+    unsafe { id_of_cgroup::<M>(cgroup) }
+}
+
+/// The id of a control group.
+#[inline(always)]
+pub unsafe fn id_of_cgroup<M: Memory>(cgroup: *const u8) -> u64 {
     let node: *const u8 = unsafe { M::load(cgroup, CGROUP_KN.load()) };
     unsafe { M::load(node, KERNFS_NODE_ID.load()) }
 }

@@ -54,13 +54,105 @@ pub struct CpuTurn {
     pub run_delay_ns: u64,
 }
 
-/// Programs and processes of one control group on one CPU.
+/// Programs that one control group started, on one CPU.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GroupProcesses {
     pub execs: u64,
-    pub exits: u64,
 }
+
+/// Classic histogram of latencies: bucket `i` counts those of at most `2^(LATENCY_SHIFT + i)` ns
+/// (8.192 µs, 16.384 µs, … 8.59 s), the last one all longer ones.
+pub const LATENCY_BUCKETS: usize = 22;
+/// See [`LATENCY_BUCKETS`].
+pub const LATENCY_SHIFT: u32 = 13;
+
+/// How long something took, how often.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Latency {
+    pub sum_ns: u64,
+    /// Not cumulative.
+    pub counts: [u64; LATENCY_BUCKETS],
+}
+
+impl Latency {
+    pub const NONE: Self = Self { sum_ns: 0, counts: [0; LATENCY_BUCKETS] };
+}
+
+/// What one control group's sockets sent and received, with the headers of IP.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupNet {
+    pub received_bytes: u64,
+    pub received_packets: u64,
+    pub sent_bytes: u64,
+    pub sent_packets: u64,
+}
+
+/// Why a TCP connection was not made; an index into [`GroupTcp::failed`].
+pub mod connect_failure {
+    pub const REFUSED: usize = 0;
+    pub const TIMED_OUT: usize = 1;
+    /// The program closed the socket first.
+    pub const ABORTED: usize = 2;
+    pub const OTHER: usize = 3;
+    pub const KINDS: usize = 4;
+}
+
+/// TCP of one control group's sockets.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupTcp {
+    pub accepted: u64,
+    pub retransmits: u64,
+    pub failed: [u64; connect_failure::KINDS],
+    /// From the first packet to the established connection.
+    pub connect: Latency,
+}
+
+/// `fsync` and `fdatasync` of one control group.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupSync {
+    pub latency: Latency,
+}
+
+/// What a request of block I/O does, in the lowest byte of [`GroupPart::part`]; the device is above.
+pub mod block_operation {
+    pub const READ: u64 = 0;
+    pub const WRITE: u64 = 1;
+    pub const FLUSH: u64 = 2;
+    pub const DISCARD: u64 = 3;
+    pub const OTHER: u64 = 4;
+}
+
+/// Requests of one control group to one device.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupBlock {
+    pub bytes: u64,
+    /// From the issue to the device to the completion.
+    pub latency: Latency,
+}
+
+/// A request on its way.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BlockRequest {
+    pub issued_ns: u64,
+    pub bytes: u64,
+    pub key: GroupPart,
+}
+
+/// Ends of processes by [`GroupPart::part`]: the exit code, or `SIGNALED` and the signal.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupEnds {
+    pub n: u64,
+}
+/// See [`GroupEnds`].
+pub const SIGNALED: u64 = 256;
 
 /// Processes of one control group that the kernel killed.
 #[repr(C)]
@@ -142,8 +234,8 @@ mod user {
     #![expect(unsafe_code, reason = "aya's marker for plain data is an unsafe trait")]
 
     use super::{
-        EventHeader, ExecEvent, ExitEvent, GroupKills, GroupPart, GroupProcesses, GroupRun,
-        OomEvent,
+        BlockRequest, EventHeader, ExecEvent, ExitEvent, GroupBlock, GroupEnds, GroupKills,
+        GroupNet, GroupPart, GroupProcesses, GroupRun, GroupSync, GroupTcp, OomEvent,
     };
 
     // SAFETY: `repr(C)` structs of integers without padding: any bytes are a valid value.
@@ -154,6 +246,18 @@ mod user {
     unsafe impl aya::Pod for GroupKills {}
     // SAFETY: as above.
     unsafe impl aya::Pod for GroupPart {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for BlockRequest {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for GroupTcp {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for GroupSync {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for GroupNet {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for GroupEnds {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for GroupBlock {}
     // SAFETY: as above.
     unsafe impl aya::Pod for EventHeader {}
     // SAFETY: as above.

@@ -24,6 +24,7 @@ use crate::{
     sources::{LogRecord, Roots, units::SharedUnits},
 };
 
+mod block;
 mod btf;
 mod by_unit;
 mod disk;
@@ -33,10 +34,12 @@ mod durations;
 mod events;
 mod exec;
 mod family;
+mod fsync;
 mod histogram;
 mod irq;
 mod loader;
 mod maps;
+mod net;
 mod networks;
 mod oom;
 mod peers;
@@ -45,6 +48,7 @@ mod reclaim;
 mod sched;
 mod survey;
 mod task;
+mod tcp;
 mod top;
 
 pub(crate) use self::survey::{ProgramState, survey};
@@ -182,6 +186,7 @@ impl Running {
         events_tx: mpsc::Sender<LogRecord>,
         start_programs: impl FnOnce(&mut Object) -> Statuses,
     ) -> anyhow::Result<(Self, Statuses)> {
+        object.maps.sys.clone_from(&settings.roots.sys);
         let starts = FAMILIES.iter().filter_map(|family| family.start);
         let families = starts.map(|it| it(&mut object.maps)).collect::<Result<_, _>>()?;
         let statuses = start_programs(&mut object);

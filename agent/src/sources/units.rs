@@ -12,6 +12,7 @@ use tracing::info;
 use super::Roots;
 use crate::exposition::Exposition;
 
+pub(crate) mod devices;
 pub(crate) mod groups;
 
 use self::groups::{Groups, OTHER, Unit, UnitDir};

@@ -1,8 +1,8 @@
 //! Processes that start another program, and processes that end.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
-use skep_abi::{ExecEvent, ExitEvent, GroupProcesses, event_kind};
+use skep_abi::{ExecEvent, ExitEvent, GroupEnds, GroupPart, GroupProcesses, SIGNALED, event_kind};
 use skep_proto::MetricKind;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 use crate::exposition::{Exposition, as_f64};
 
 pub(super) const FAMILY: Family = Family {
-    programs: &[EXEC, EXIT],
+    programs: &[EXEC],
     offsets: &[
         offset("TASK_FLAGS", "task_struct", &["flags"]),
         offset("TASK_EXIT_CODE", "task_struct", &["exit_code"]),
@@ -25,22 +25,27 @@ pub(super) const FAMILY: Family = Family {
         offset("BINPRM_FILENAME", "linux_binprm", &["filename"]),
     ],
     globals,
-    events: &[
-        EventKind {
-            kind: event_kind::EXEC,
-            is_rare: false,
-            describe: |record, _unit| raw::record(record).map(|it| describe_exec(&it)),
-        },
-        EventKind {
-            kind: event_kind::EXIT,
-            is_rare: false,
-            describe: |record, _unit| raw::record(record).map(|it| describe_exit(&it)),
-        },
-    ],
-    start: Some(|maps| GroupCounters::start("GROUP_PROCESSES", maps, expose)),
+    events: &[EventKind {
+        kind: event_kind::EXEC,
+        is_rare: false,
+        describe: |record, _unit| raw::record(record).map(|it| describe_exec(&it)),
+    }],
+    start: Some(|maps| GroupCounters::start("GROUP_PROCESSES", maps, expose_execs)),
 };
 
-counters!(GroupProcesses { execs, exits });
+pub(super) const ENDS: Family = Family {
+    programs: &[EXIT],
+    events: &[EventKind {
+        kind: event_kind::EXIT,
+        is_rare: false,
+        describe: |record, _unit| raw::record(record).map(|it| describe_exit(&it)),
+    }],
+    start: Some(|maps| GroupCounters::start("GROUP_ENDS", maps, expose_ends)),
+    ..Family::EMPTY
+};
+
+counters!(GroupProcesses { execs });
+counters!(GroupEnds { n });
 
 pub(super) const EXEC: Program = Program {
     name: "exec",
@@ -130,8 +135,39 @@ fn describe_exit(event: &ExitEvent) -> Event {
     Event { name: "exit", level: Level::Info, line, metadata }
 }
 
-/// `unit_process_execs_total` and `unit_process_exits_total` of every unit.
-fn expose(by_unit: &ByUnit<u64, GroupProcesses>, out: &mut Exposition) {
+fn expose_ends(by_unit: &ByUnit<GroupPart, GroupEnds>, out: &mut Exposition) {
+    let exits = out.family(
+        "unit_process_exits_total",
+        "Processes of a unit that exited, by their exit code.",
+        MetricKind::Counter,
+    );
+    for (unit, part, total) in by_unit.totals().filter(|(_, part, _)| *part < SIGNALED) {
+        exits.labelled(unit.labels([("code", &part.to_string())]), as_f64(total.n));
+    }
+    let signals = out.family(
+        "unit_process_fatal_signals_total",
+        "Processes of a unit that a signal ended.",
+        MetricKind::Counter,
+    );
+    for (unit, part, total) in by_unit.totals().filter(|(_, part, _)| *part >= SIGNALED) {
+        let name = signal_name(part - SIGNALED);
+        signals.labelled(unit.labels([("signal", &name)]), as_f64(total.n));
+    }
+}
+
+/// As `kill -l` says it; real-time signals have numbers only.
+fn signal_name(signal: u64) -> Cow<'static, str> {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+        "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+        "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    ];
+    let idx = usize::try_from(signal).ok().and_then(|it| it.checked_sub(1));
+    let name = idx.and_then(|it| NAMES.get(it));
+    name.map_or_else(|| signal.to_string().into(), |it| Cow::Borrowed(*it))
+}
+
+fn expose_execs(by_unit: &ByUnit<u64, GroupProcesses>, out: &mut Exposition) {
     let execs = out.family(
         "unit_process_execs_total",
         "Programs that processes of a unit started.",
@@ -139,14 +175,6 @@ fn expose(by_unit: &ByUnit<u64, GroupProcesses>, out: &mut Exposition) {
     );
     for (unit, (), total) in by_unit.totals() {
         execs.labelled(unit.labels([]), as_f64(total.execs));
-    }
-    let exits = out.family(
-        "unit_process_exits_total",
-        "Processes of a unit that ended.",
-        MetricKind::Counter,
-    );
-    for (unit, (), total) in by_unit.totals() {
-        exits.labelled(unit.labels([]), as_f64(total.exits));
     }
 }
 

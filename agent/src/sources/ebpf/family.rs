@@ -7,13 +7,14 @@ use std::{fmt::Debug, io};
 use aya::maps::MapError;
 
 use super::{
+    block,
     btf::Btf,
     disk, dns, drops,
     events::Event,
-    exec, irq,
+    exec, fsync, irq,
     loader::{Offset, Program},
     maps::Maps,
-    networks, oom, peers, reclaim, sched, task,
+    net, networks, oom, peers, reclaim, sched, task, tcp,
 };
 use crate::{
     exposition::Exposition,
@@ -26,6 +27,11 @@ pub(super) const FAMILIES: &[&Family] = &[
     &sched::FAMILY,
     &oom::FAMILY,
     &exec::FAMILY,
+    &exec::ENDS,
+    &net::FAMILY,
+    &tcp::FAMILY,
+    &block::FAMILY,
+    &fsync::FAMILY,
     &disk::FAMILY,
     &irq::FAMILY,
     &networks::FAMILY,

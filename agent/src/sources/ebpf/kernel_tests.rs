@@ -18,8 +18,10 @@ use aya::programs::Program as AyaProgram;
 use skep_proto::Clock as _;
 use tokio::time::{Instant, sleep};
 
+mod units;
+
 use super::{
-    loader::{Candidate, ProgramFailure},
+    loader::{Candidate, Hook, ProgramFailure},
     *,
 };
 use crate::sources::units::{Units, groups};
@@ -88,7 +90,12 @@ impl Kernel {
 
     /// A metric of one unit as it is now; 0 where there is none.
     fn value(&mut self, metric: &str, unit: &str) -> f64 {
-        let prefix = format!("{metric}{{unit=\"{unit}\"}} ");
+        self.value_of(metric, unit, "")
+    }
+
+    /// As `value`, of a series with more labels: `,name="value"`.
+    fn value_of(&mut self, metric: &str, unit: &str, more: &str) -> f64 {
+        let prefix = format!("{metric}{{unit=\"{unit}\"{more}}} ");
         let text = self.collect();
         let value = text.lines().find_map(|line| line.strip_prefix(&prefix));
         value.map_or(0.0, |it| it.parse().unwrap())
@@ -270,6 +277,11 @@ fn every_candidate_of_every_program_is_taken_by_this_kernel() {
             // Then another candidate must do: see `all_programs_report_that_they_run`.
             continue;
         }
+        let is_function = matches!(candidate.hook, Hook::FunctionEntry(_) | Hook::FunctionExit(_));
+        if is_function && result.as_ref().is_err_and(|it| it.reason() == "not_permitted") {
+            // Some kernels permit no one to look at their functions.
+            continue;
+        }
         assert!(result.is_ok(), "{}: {:?}", candidate.function, result);
     }
 }
@@ -373,7 +385,7 @@ async fn a_thousand_programs_are_counted_exactly() {
     let mut child = group.run(script);
     assert_eq!(child.hear(), "done\n");
     assert_eq!(kernel.value("unit_process_execs_total", &group.unit), 1000.0);
-    assert_eq!(kernel.value("unit_process_exits_total", &group.unit), 1000.0);
+    assert_eq!(kernel.value_of("unit_process_exits_total", &group.unit, ",code=\"0\""), 1000.0);
     child.tell();
     let mut rest = String::new();
     child.out.read_to_string(&mut rest).unwrap();

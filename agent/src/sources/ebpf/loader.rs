@@ -9,7 +9,7 @@ use std::{
 use aya::{
     EbpfLoader,
     programs::{
-        BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Iter,
+        BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, FEntry, FExit, Iter,
         Program as AyaProgram, ProgramError, RawTracePoint, TracePoint,
     },
 };
@@ -59,6 +59,15 @@ pub(super) enum Hook {
         category: &'static str,
         name: &'static str,
     },
+    /// By the records in tracefs of several that one program serves.
+    Tracepoints {
+        category: &'static str,
+        names: &'static [&'static str],
+    },
+    /// Where a function of the kernel begins; some kernels permit it to nobody.
+    FunctionEntry(&'static str),
+    /// Where it ends.
+    FunctionExit(&'static str),
     /// At the root of the cgroup2 tree, so for every group.
     CgroupSkb(CgroupSkbAttachType),
     /// Run by [`super::maps::Maps::iterate`], over what is named: `task`, `tcp`, …
@@ -300,7 +309,7 @@ impl Object {
                 return Err(ProgramFailure::Arguments { name, n_args, n_args_min });
             }
         }
-        if matches!(candidate.hook, Hook::Tracepoint { .. }) {
+        if matches!(candidate.hook, Hook::Tracepoint { .. } | Hook::Tracepoints { .. }) {
             ensure_tracefs()?;
         }
         let function = candidate.function;
@@ -331,6 +340,23 @@ fn attach(
             let program: &mut TracePoint = program.try_into()?;
             program.load()?;
             program.attach(category, name)?;
+        }
+        Hook::Tracepoints { category, names } => {
+            let program: &mut TracePoint = program.try_into()?;
+            program.load()?;
+            for name in names {
+                program.attach(category, name)?;
+            }
+        }
+        Hook::FunctionEntry(name) => {
+            let program: &mut FEntry = program.try_into()?;
+            program.load(name, btf)?;
+            program.attach()?;
+        }
+        Hook::FunctionExit(name) => {
+            let program: &mut FExit = program.try_into()?;
+            program.load(name, btf)?;
+            program.attach()?;
         }
         Hook::CgroupSkb(direction) => {
             let program: &mut CgroupSkb = program.try_into()?;

@@ -1,6 +1,6 @@
 //! The object's maps, read whole.
 
-use std::{collections::HashMap, fs::File, io};
+use std::{collections::HashMap, fs::File, io, path::PathBuf};
 
 use aya::{
     Pod,
@@ -17,12 +17,14 @@ pub(super) struct Maps {
     pub(super) n_cpus: usize,
     /// What the running kernel calls its reasons to throw a packet away.
     pub(super) drop_reasons: Vec<(u32, String)>,
+    /// Where sysfs is.
+    pub(super) sys: PathBuf,
 }
 
 impl Maps {
     pub(super) fn new(kernel: aya::Ebpf) -> io::Result<Self> {
         let n_cpus = aya::util::nr_cpus().map_err(|(_file, error)| error)?;
-        Ok(Self { kernel, n_cpus, drop_reasons: Vec::new() })
+        Ok(Self { kernel, n_cpus, drop_reasons: Vec::new(), sys: "/sys".into() })
     }
 
     /// Adds every entry of a hash map to `readings`; per-CPU ones are summed up.

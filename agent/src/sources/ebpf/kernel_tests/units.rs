@@ -1,0 +1,173 @@
+//! What processes of a group read, write, send and receive, by the programs that see it.
+
+use std::net::{TcpListener, UdpSocket};
+
+use super::*;
+
+/// A file system that is on a block device, unlike `/tmp` of some hosts.
+fn disk_dir() -> tempfile::TempDir {
+    let exe = std::env::current_exe().unwrap();
+    tempfile::tempdir_in(exe.parent().unwrap()).unwrap()
+}
+
+/// A port that nobody listens at.
+fn closed_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn datagrams_are_counted_to_the_byte() {
+    if !is_possible("network bytes") {
+        return;
+    }
+    let mut kernel = Kernel::start();
+    let group = TestGroup::new();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let script = format!(
+        "exec bash -c 'exec 3<>/dev/udp/127.0.0.1/{port}; \
+         for i in 1 2 3; do printf %01000d 0 >&3; done; echo sent; read _'"
+    );
+    let mut child = group.run(&script);
+    assert_eq!(child.hear(), "sent\n");
+    let mut buffer = [0; 2000];
+    let (n, sender) = socket.recv_from(&mut buffer).unwrap();
+    assert_eq!(n, 1000);
+    for _ in 0..2 {
+        socket.send_to(&buffer[..500], sender).unwrap();
+    }
+    let mut seen = |what, direction: &str| {
+        let more = format!(",direction=\"{direction}\"");
+        kernel.value_of(&format!("unit_network_{what}_total"), &group.unit, &more)
+    };
+    // 28 bytes of IP and UDP headers each.
+    assert_eq!((seen("packets", "transmit"), seen("bytes", "transmit")), (3.0, 3.0 * 1028.0));
+    wait_until("the answers are there", || seen("packets", "receive") >= 2.0).await;
+    assert_eq!((seen("packets", "receive"), seen("bytes", "receive")), (2.0, 2.0 * 528.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_made_and_refused_are_told_apart() {
+    if !is_possible("TCP connections") {
+        return;
+    }
+    let mut kernel = Kernel::start();
+    let group = TestGroup::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (open, closed) = (listener.local_addr().unwrap().port(), closed_port());
+    let script = format!(
+        "for port in {open} {open} {closed}; do bash -c \"exec 3<>/dev/tcp/127.0.0.1/$port\"; done; \
+         echo done; read _"
+    );
+    let mut child = group.run(&script);
+    assert_eq!(child.hear(), "done\n");
+    let unit = &group.unit;
+    assert_eq!(kernel.value("unit_tcp_connects_total", unit), 2.0);
+    assert_eq!(kernel.value("unit_tcp_connect_seconds_count", unit), 2.0);
+    let seconds = kernel.value("unit_tcp_connect_seconds_sum", unit);
+    assert!(0.0 < seconds && seconds < 1.0, "{seconds} s over loopback");
+    let failures = "unit_tcp_connect_failures_total";
+    assert_eq!(kernel.value_of(failures, unit, ",reason=\"refused\""), 1.0);
+    assert_eq!(kernel.value_of(failures, unit, ",reason=\"timeout\""), 0.0);
+    assert_eq!(kernel.value("unit_tcp_accepted_total", unit), 0.0);
+}
+
+/// A listener of a group, with room for one connection that nobody accepts.
+const LISTENER: &str = "perl -MSocket -e '\
+    socket(S, PF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(0, INADDR_LOOPBACK)); listen(S, 0); \
+    $| = 1; print((sockaddr_in(getsockname(S)))[0], \"\\n\"); <STDIN>'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_listener_lets_in_and_what_is_sent_again_is_on_each_sides_account() {
+    if !is_possible("accepted TCP connections and retransmits") {
+        return;
+    }
+    let mut kernel = Kernel::start();
+    let (server, client) = (TestGroup::new(), TestGroup::new());
+    let mut listener = server.run(LISTENER);
+    let port = listener.hear();
+    let connect = format!("exec 3<>/dev/tcp/127.0.0.1/{}", port.trim());
+    // The second or third finds the queue full and has to send its SYN again, after a second.
+    let clients: Vec<_> =
+        (0..3).map(|_| client.run(&format!("exec bash -c '{connect}; read _'"))).collect();
+    wait_until("a SYN is sent again", || {
+        kernel.value("unit_tcp_retransmits_total", &client.unit) >= 1.0
+    })
+    .await;
+    let accepted = kernel.value("unit_tcp_accepted_total", &server.unit);
+    assert!((1.0..=2.0).contains(&accepted), "{accepted}");
+    assert_eq!(kernel.value("unit_tcp_connects_total", &server.unit), 0.0);
+    drop(clients);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_fsync_is_timed() {
+    if !is_possible("fsync latency") {
+        return;
+    }
+    let mut kernel = Kernel::start();
+    let (group, dir) = (TestGroup::new(), disk_dir());
+    let file = dir.path().join("file");
+    let dd = format!("dd if=/dev/zero of={} bs=4k count=1", file.display());
+    let script =
+        format!("{dd} conv=fsync; {dd} conv=fsync; {dd} conv=fdatasync; {dd}; echo done; read _");
+    let mut child = group.run(&script);
+    assert_eq!(child.hear(), "done\n");
+    assert_eq!(kernel.value("unit_fsync_seconds_count", &group.unit), 3.0);
+    let seconds = kernel.value("unit_fsync_seconds_sum", &group.unit);
+    assert!(seconds > 0.0, "{seconds} s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_to_a_disk_is_on_the_writers_account() {
+    if !is_possible("block I/O") {
+        return;
+    }
+    let dir = disk_dir();
+    let file = dir.path().join("file");
+    // The blocks are there before, so that no metadata comes with them.
+    let mut out = fs::File::create(&file).unwrap();
+    out.write_all(&vec![1; 1 << 20]).unwrap();
+    out.sync_all().unwrap();
+    let mut kernel = Kernel::start();
+    let group = TestGroup::new();
+    let dd =
+        format!("dd if=/dev/zero of={} bs=64k count=16 conv=notrunc oflag=direct", file.display());
+    let mut child = group.run(&format!("{dd}; echo done; read _"));
+    assert_eq!(child.hear(), "done\n");
+    let text = kernel.collect();
+    let unit = format!("unit=\"{}\"", group.unit);
+    let written: Vec<&str> = text
+        .lines()
+        .filter(|it| it.contains(&unit) && it.contains("operation=\"write\""))
+        .filter(|it| it.starts_with("unit_block_bytes_total") || it.contains("_count"))
+        .collect();
+    let bytes = written.iter().find(|it| it.starts_with("unit_block_bytes")).expect("bytes");
+    assert!(bytes.ends_with(" 1.048576e+06"), "{written:?}");
+    assert!(
+        !bytes.contains("device=\"\"") && !bytes.contains(':'),
+        "the device has a name: {bytes}"
+    );
+    let n_requests = written.iter().find(|it| it.contains("_count")).expect("requests");
+    assert!(n_requests.ends_with(" 16"), "{written:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_of_processes_are_counted_by_code_and_signal() {
+    if !is_possible("exit codes") {
+        return;
+    }
+    let mut kernel = Kernel::start();
+    let group = TestGroup::new();
+    let mut child = group.run(
+        "/bin/sh -c 'exit 3'; /bin/sh -c 'exit 3'; /bin/sh -c 'kill -9 $$'; /bin/sh -c 'kill $$'; \
+         echo done; read _",
+    );
+    assert_eq!(child.hear(), "done\n");
+    let exits = "unit_process_exits_total";
+    assert_eq!(kernel.value_of(exits, &group.unit, ",code=\"3\""), 2.0);
+    assert_eq!(kernel.value_of(exits, &group.unit, ",code=\"0\""), 0.0);
+    let signals = "unit_process_fatal_signals_total";
+    assert_eq!(kernel.value_of(signals, &group.unit, ",signal=\"KILL\""), 1.0);
+    assert_eq!(kernel.value_of(signals, &group.unit, ",signal=\"TERM\""), 1.0);
+}
