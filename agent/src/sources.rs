@@ -73,6 +73,7 @@ mod time;
 mod timex;
 mod udp_queues;
 mod uname;
+mod unit;
 pub(crate) mod units;
 mod vmstat;
 mod watchdog;
@@ -172,6 +173,7 @@ pub(crate) const SOURCES: &[Source] = &[
     on("timex", timex::collect),
     on("udp_queues", udp_queues::collect),
     on("uname", uname::collect),
+    on("unit", unit::collect),
     on("vmstat", vmstat::collect),
     on("watchdog", watchdog::collect),
     off("xfrm", xfrm::collect),
@@ -216,6 +218,7 @@ impl Context {
 struct State {
     cpu: cpu::Seen,
     filesystem: filesystem::Mounts,
+    unit: unit::Seen,
 }
 
 /// Where the host's file systems are mounted, as seen from this process.

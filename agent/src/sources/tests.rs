@@ -44,6 +44,12 @@ impl Default for Host {
 }
 
 impl Host {
+    /// Forgets what was seen, as an agent does that starts anew.
+    pub(super) fn restarted(self) -> Self {
+        let Context { roots, settings, clock, .. } = self.context;
+        Self { dir: self.dir, context: Context::new(roots, settings, clock, UNITS_MAX_DEFAULT) }
+    }
+
     pub(super) fn settings(&mut self) -> &mut Settings {
         &mut self.context.settings
     }

@@ -13,6 +13,7 @@ use super::Roots;
 use crate::exposition::Exposition;
 
 pub(crate) mod devices;
+pub(crate) mod figures;
 pub(crate) mod groups;
 
 use self::groups::{Groups, OTHER, Unit, UnitDir};
@@ -38,8 +39,11 @@ impl Units {
     /// under [`OTHER`].
     pub(crate) fn new(roots: &Roots, units_max: usize) -> Self {
         let mounts = fs::read_to_string(roots.proc.join("self/mounts")).unwrap_or_default();
-        let root = groups::find_root(&mounts, &roots.sys).unwrap_or_else(|| {
-            info!("No cgroup2 tree is mounted: what units do cannot be told apart.");
+        let root = groups::find_root(&mounts, &roots.sys);
+        // Hosts that know version 1 only: kernel programs cannot tell groups apart there.
+        let root = root.or_else(|| groups::find_controller(&mounts, &roots.sys, "name=systemd"));
+        let root = root.unwrap_or_else(|| {
+            info!("No tree of control groups is mounted: what units do cannot be told apart.");
             roots.sys.join("fs/cgroup")
         });
         Self::with_groups(Groups::new(root), units_max)
@@ -71,7 +75,6 @@ impl Units {
     ///
     /// # Errors
     /// As [`Units::refresh`].
-    #[expect(dead_code, reason = "for the families to come")]
     pub(crate) fn refresh_once(&mut self) -> io::Result<()> {
         if !self.is_fresh {
             self.refresh()?;
@@ -117,7 +120,6 @@ impl Units {
     }
 
     /// The control groups that are a whole unit, as the last walk found them.
-    #[expect(dead_code, reason = "for the families to come")]
     pub(crate) fn dirs(&self) -> &[UnitDir] {
         self.groups.dirs()
     }

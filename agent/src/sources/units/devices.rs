@@ -41,7 +41,6 @@ impl DeviceNames {
 }
 
 /// The number of a device in a file: `8:1`.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the collectors to come"))]
 pub(crate) fn number(text: &str) -> Option<u64> {
     let (major, minor) = text.split_once(':')?;
     let (major, minor) = (major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?);

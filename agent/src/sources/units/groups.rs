@@ -99,7 +99,6 @@ impl Unit {
     }
 
     /// Slices have no processes of their own but in odd set-ups: they hold other units.
-    #[expect(dead_code, reason = "for the families to come")]
     pub(crate) fn is_slice(&self) -> bool {
         self.name.ends_with(SLICE)
     }
@@ -275,7 +274,6 @@ pub(crate) fn find_root(mounts: &str, sys: &Path) -> Option<PathBuf> {
 }
 
 /// Where a controller of version 1 has its tree.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the collectors to come"))]
 pub(crate) fn find_controller(mounts: &str, sys: &Path, controller: &str) -> Option<PathBuf> {
     find_mount(mounts, sys, |kind, options| {
         kind == "cgroup" && options.split(',').any(|it| it == controller)
