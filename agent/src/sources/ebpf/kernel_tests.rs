@@ -268,8 +268,8 @@ fn every_candidate_of_every_program_is_taken_by_this_kernel() {
     if !is_possible("loading each program") {
         return;
     }
+    let mut object = load();
     for candidate in programs().flat_map(|it| it.candidates) {
-        let mut object = load();
         let result = object.attach(candidate);
         if is_other_kernel()
             && matches!(result, Err(ProgramFailure::Field(_) | ProgramFailure::Arguments { .. }))
