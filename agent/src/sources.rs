@@ -31,6 +31,7 @@ mod ipvs;
 pub(crate) mod journal;
 mod kernel_hung;
 mod ksmd;
+mod links;
 mod lnstat;
 mod loadavg;
 mod logind;
@@ -42,14 +43,17 @@ mod netclass;
 mod netdev;
 mod netlink;
 mod netstat;
+mod network_route;
 mod nfs;
 mod nfsd;
 mod nvme;
 mod nvmesubsystem;
 mod os;
+mod pcidevice;
 mod powersupplyclass;
 mod pressure;
 mod processes;
+mod qdisc;
 mod rapl;
 mod rpc_stats;
 mod schedstat;
@@ -77,6 +81,7 @@ mod unit;
 pub(crate) mod units;
 mod vmstat;
 mod watchdog;
+mod wifi;
 mod xfrm;
 mod xfs;
 mod zfs;
@@ -146,14 +151,17 @@ pub(crate) const SOURCES: &[Source] = &[
     on("netclass", netclass::collect),
     on("netdev", netdev::collect),
     on("netstat", netstat::collect),
+    off("network_route", network_route::collect),
     on("nfs", nfs::collect),
     on("nfsd", nfsd::collect),
     on("nvme", nvme::collect),
     off("nvmesubsystem", nvmesubsystem::collect),
     on("os", os::collect),
+    off("pcidevice", pcidevice::collect),
     on("powersupplyclass", powersupplyclass::collect),
     on("pressure", pressure::collect),
     off("processes", processes::collect),
+    off("qdisc", qdisc::collect),
     on("rapl", rapl::collect),
     on("schedstat", schedstat::collect),
     on("selinux", selinux::collect),
@@ -176,6 +184,7 @@ pub(crate) const SOURCES: &[Source] = &[
     on("unit", unit::collect),
     on("vmstat", vmstat::collect),
     on("watchdog", watchdog::collect),
+    off("wifi", wifi::collect),
     off("xfrm", xfrm::collect),
     on("xfs", xfs::collect),
     on("zfs", zfs::collect),
@@ -219,6 +228,7 @@ struct State {
     cpu: cpu::Seen,
     filesystem: filesystem::Mounts,
     unit: unit::Seen,
+    pcidevice: pcidevice::Names,
 }
 
 /// Where the host's file systems are mounted, as seen from this process.

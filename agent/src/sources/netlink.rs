@@ -26,7 +26,6 @@ pub(super) struct Netlink {
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ask {
-    #[expect(dead_code, reason = "for the wireless devices to come")]
     /// One thing, or for something to be done.
     One,
     /// Everything there is.
@@ -122,7 +121,6 @@ pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
 }
 
 /// An attribute of a request.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the wireless devices to come"))]
 pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let len = u16::try_from(4 + value.len()).expect("attributes of requests are short");
     let mut attribute = [len.to_ne_bytes(), kind.to_ne_bytes()].concat();

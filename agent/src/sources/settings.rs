@@ -30,7 +30,9 @@ pub(crate) struct Settings {
     pub(crate) netclass: NetclassSettings,
     pub(crate) netdev: DeviceSettings,
     pub(crate) netstat: NetstatSettings,
+    pub(crate) pcidevice: super::pcidevice::Settings,
     pub(crate) powersupplyclass: super::powersupplyclass::PowerSupplySettings,
+    pub(crate) qdisc: super::qdisc::Settings,
     pub(crate) rapl: super::rapl::RaplSettings,
     pub(crate) slabinfo: super::slabinfo::Settings,
     pub(crate) stat: StatSettings,
@@ -39,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) tapestats: super::tapestats::TapestatsSettings,
     pub(crate) textfile: TextfileSettings,
     pub(crate) vmstat: VmstatSettings,
+    pub(crate) wifi: super::wifi::Settings,
 }
 
 impl Settings {
