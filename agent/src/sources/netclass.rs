@@ -2,7 +2,7 @@
 
 use skep_proto::MetricKind;
 
-use super::{Context, Folder, SourceError, sorted_dir};
+use super::{Context, Folder, SourceError, netdev, sorted_dir};
 use crate::exposition::{Exposition, Family, as_f64};
 
 /// `IFF_UP` of the device's flags.
@@ -101,6 +101,20 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
             let help = "Speed of the link in bytes per second, negative if it is not known.";
             family(out, "speed_bytes", help, MetricKind::Gauge)
                 .point([("device", &device)], speed_bytes);
+        }
+    }
+    if settings.netlink {
+        for (device, altname) in netdev::altnames()? {
+            let is_ignored =
+                settings.ignored_devices.as_ref().is_some_and(|it| it.matches(&device));
+            if !is_ignored {
+                out.family(
+                    "node_network_altnames_info",
+                    "1 for each other name of the device.",
+                    MetricKind::Gauge,
+                )
+                .point([("altname", &altname), ("device", &device)], 1.0);
+            }
         }
     }
     Ok(())

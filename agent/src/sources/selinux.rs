@@ -12,9 +12,11 @@ const DISABLED: f64 = -1.0;
 
 pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), SourceError> {
     let enforce = sysfs::value_if_any(&context.roots.sys.join("fs/selinux/enforce"))?;
-    // Until a policy is loaded, every process is the kernel's.
-    let label = read_trimmed(&context.roots.proc.join("self/attr/current")).unwrap_or_default();
-    let current_mode = enforce.filter(|_| label.trim_end_matches('\0') != "kernel");
+    let current_mode = enforce.filter(|_| {
+        // Until a policy is loaded, every process is the kernel's.
+        let label = read_trimmed(&context.roots.proc.join("self/attr/current"));
+        label.unwrap_or_default().trim_end_matches('\0') != "kernel"
+    });
     out.gauge(
         "node_selinux_enabled",
         "1 if SELinux is on, else 0.",

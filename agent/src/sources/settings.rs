@@ -28,7 +28,7 @@ pub(crate) struct Settings {
     pub(crate) interrupts: super::interrupts::Settings,
     pub(crate) ipvs: super::ipvs::IpvsSettings,
     pub(crate) netclass: NetclassSettings,
-    pub(crate) netdev: DeviceSettings,
+    pub(crate) netdev: super::netdev::NetdevSettings,
     pub(crate) netstat: NetstatSettings,
     pub(crate) pcidevice: super::pcidevice::Settings,
     pub(crate) powersupplyclass: super::powersupplyclass::PowerSupplySettings,
@@ -192,6 +192,8 @@ pub(crate) struct NetclassSettings {
     pub(crate) ignored_devices: Option<Pattern>,
     /// Whether devices that do not know their speed have none; by default it is -125000.
     pub(crate) ignore_invalid_speed: bool,
+    /// Whether `node_network_altnames_info` is collected; only netlink tells it.
+    pub(crate) netlink: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]

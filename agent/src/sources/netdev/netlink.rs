@@ -4,14 +4,25 @@ use std::io;
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use crate::sources::netlink::{Ask, Netlink, attributes, text};
+use crate::sources::netlink::{Ask, Netlink, attributes, text, u32_at};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_STATS64: u16 = 23;
-/// Bytes of `struct ifinfomsg`.
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
+/// Bytes of `struct ifinfomsg`: the device's number is at 4.
 const IFINFO_BYTES: usize = 16;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) device_idx: u32,
+    pub(super) name: String,
+    pub(super) stats: LinkStats,
+    /// Kernels before 5.5 have none.
+    pub(super) altnames: Vec<String>,
+}
 
 /// `struct rtnl_link_stats64`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,7 +55,7 @@ pub(super) struct LinkStats {
 }
 
 /// Every device of this network namespace with its counters, in the kernel's order.
-pub(super) fn dump() -> io::Result<Vec<(String, LinkStats)>> {
+pub(super) fn dump() -> io::Result<Vec<Link>> {
     let mut links = Vec::new();
     Netlink::open(NETLINK_ROUTE)?.ask(
         Ask::Dump,
@@ -57,19 +68,23 @@ pub(super) fn dump() -> io::Result<Vec<(String, LinkStats)>> {
     Ok(links)
 }
 
-fn read_message(kind: u16, body: &[u8]) -> Option<(String, LinkStats)> {
+fn read_message(kind: u16, body: &[u8]) -> Option<Link> {
     if kind != RTM_NEWLINK {
         return None;
     }
-    let (mut name, mut stats) = (None, None);
+    let (mut name, mut stats, mut altnames) = (None, None, Vec::new());
     for (kind, value) in attributes(body.get(IFINFO_BYTES..)?) {
         match kind {
             IFLA_IFNAME => name = Some(text(value)),
             IFLA_STATS64 => stats = LinkStats::parse(value),
+            IFLA_PROP_LIST => {
+                let names = attributes(value).filter(|it| it.0 == IFLA_ALT_IFNAME);
+                altnames.extend(names.map(|(_, it)| text(it)));
+            }
             _ => {}
         }
     }
-    name.zip(stats)
+    Some(Link { device_idx: u32_at(body, 4)?, name: name?, stats: stats?, altnames })
 }
 
 impl LinkStats {
@@ -115,6 +130,7 @@ mod tests {
     fn link(name: &str, n_counters: u64) -> Vec<u8> {
         let counters: Vec<u8> = (1..=n_counters).flat_map(u64::to_ne_bytes).collect();
         let mut body = vec![0; IFINFO_BYTES];
+        body[4..8].copy_from_slice(&7_u32.to_ne_bytes());
         body.extend(attribute(IFLA_IFNAME, format!("{name}\0").as_bytes()));
         body.extend(attribute(99, &[1]));
         body.extend(attribute(IFLA_STATS64, &counters));
@@ -123,10 +139,25 @@ mod tests {
 
     #[test]
     fn links_are_read_with_the_counters_their_kernel_has() {
-        let (name, stats) = read_message(RTM_NEWLINK, &link("eth0", 25)).unwrap();
-        assert_eq!((&*name, stats.rx_packets, stats.rx_nohandler), ("eth0", 1, 24));
-        let (name, stats) = read_message(RTM_NEWLINK, &link("lo", 23)).unwrap();
+        let Link { device_idx, name, stats, altnames } =
+            read_message(RTM_NEWLINK, &link("eth0", 25)).unwrap();
+        assert_eq!((device_idx, &*name, altnames.len()), (7, "eth0", 0));
+        assert_eq!((stats.rx_packets, stats.rx_nohandler), (1, 24));
+        let Link { name, stats, .. } = read_message(RTM_NEWLINK, &link("lo", 23)).unwrap();
         assert_eq!((&*name, stats.rx_packets, stats.rx_nohandler), ("lo", 1, 0));
+    }
+
+    #[test]
+    fn other_names_of_a_link_are_read() {
+        let names: Vec<u8> = ["enp1s0\0", "lan\0"]
+            .iter()
+            .flat_map(|it| attribute(IFLA_ALT_IFNAME, it.as_bytes()))
+            .collect();
+        let mut body = link("eth0", 24);
+        // The kernel marks it as nested.
+        body.extend(attribute(IFLA_PROP_LIST | 0x8000, &names));
+        let link = read_message(RTM_NEWLINK, &body).unwrap();
+        assert_eq!(link.altnames, ["enp1s0", "lan"]);
     }
 
     #[test]
