@@ -124,9 +124,22 @@ impl Client {
     /// # Errors
     /// The query fails.
     pub async fn lines(&self, query: &str, limit: usize) -> anyhow::Result<Vec<(i64, String)>> {
+        self.lines_since(query, 0, limit).await
+    }
+
+    /// As [`Client::lines`], from `start` on, in nanoseconds.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn lines_since(
+        &self,
+        query: &str,
+        start: i64,
+        limit: usize,
+    ) -> anyhow::Result<Vec<(i64, String)>> {
         let params = [
             ("query", query),
-            ("start", "0"),
+            ("start", &start.to_string()),
             ("end", "4000000000"),
             ("limit", &limit.to_string()),
             ("direction", "forward"),

@@ -21,6 +21,8 @@ const TWIN: &str = "twin";
 const UPTIME_MS_MAX: usize = 1_500;
 /// Lines are written in bundles of one such tick.
 const TICK: Duration = Duration::from_millis(50);
+/// Lines asked for at once; more than share a time stamp.
+const PAGE: usize = 5_000;
 const ARRIVED_WITHIN: Duration = Duration::from_secs(120);
 
 /// What to do.
@@ -128,11 +130,15 @@ async fn count(client: &Client, report: &mut JournalReport) -> anyhow::Result<()
     drop(arrived);
     report.n_twins_found = total(client, "twins.service").await?;
     let n_found = total(client, "storm.service").await?;
-    let mut distinct = BTreeSet::new();
-    for thousand in 0..report.n_logged.div_ceil(1_000) {
-        let query = format!(r#"{{unit="storm.service"}} |~ `^entry {thousand:05}`"#);
-        let lines = client.lines(&query, 4_000).await?;
+    let (mut distinct, mut since) = (BTreeSet::new(), 0);
+    loop {
+        let lines = client.lines_since(r#"{unit="storm.service"}"#, since, PAGE).await?;
+        let n_before = distinct.len();
+        since = lines.last().map_or(since, |(ts, _)| *ts);
         distinct.extend(lines.into_iter().map(|(_, line)| line));
+        if distinct.len() == n_before {
+            break;
+        }
     }
     report.n_lost = report.n_logged.saturating_sub(distinct.len());
     report.n_doubled = n_found.saturating_sub(distinct.len());

@@ -63,6 +63,14 @@ impl PartFile {
         self.writer.write(batch).map_err(parquet_error(&self.path))
     }
 
+    /// Ends the row group if what it holds in memory is that much.
+    pub(super) fn end_row_group_from(&mut self, n_bytes: usize) -> Result<(), EncodeError> {
+        if self.writer.in_progress_size() < n_bytes {
+            return Ok(());
+        }
+        self.writer.flush().map_err(parquet_error(&self.path))
+    }
+
     pub(super) fn io_error(&self, source: io::Error) -> EncodeError {
         EncodeError::Io { path: self.path.clone(), source }
     }

@@ -25,6 +25,8 @@ const PAGE_ROWS: usize = 8_192;
 const ROW_GROUP_ROWS: usize = 131_072;
 /// A merge holds a row group of each of its parts.
 const ROW_GROUP_ROWS_SHORT: usize = 32_768;
+/// Compressed; very long lines end a row group early, since it stays in memory until it ends.
+const ROW_GROUP_BYTES_MAX: usize = 32 << 20;
 const PAGE_BYTES_MAX: usize = 8 << 20;
 /// Templates of a row group; beyond them they are written out.
 const DICTIONARY_BYTES_MAX: usize = 2 << 20;
@@ -78,6 +80,9 @@ impl LogWriter {
             self.file.write(&batch.slice(start, n_rows))?;
             self.n_rows += n_rows;
             start += n_rows;
+            if self.n_rows % PAGE_ROWS == 0 {
+                self.file.end_row_group_from(ROW_GROUP_BYTES_MAX)?;
+            }
         }
         Ok(())
     }
