@@ -17,6 +17,8 @@ use skep_abi::{
 
 use crate::{
     events, groups,
+    sched::TASK_SUM_EXEC,
+    signals,
     task::{self, Memory, Probe, TASK_MM, TASK_PID, TASK_REAL_PARENT, TASK_TGID, offsets},
 };
 
@@ -24,6 +26,14 @@ offsets! {
     TASK_FLAGS,
     TASK_EXIT_CODE,
     TASK_START_BOOTTIME,
+    TASK_GROUP_LEADER,
+    TASK_UTIME,
+    TASK_STIME,
+    TASK_SIGNAL,
+    SIGNAL_UTIME,
+    SIGNAL_STIME,
+    SIGNAL_RUNTIME,
+    SIGNAL_MAXRSS,
     MM_ARG_START,
     BINPRM_FILENAME,
 }
@@ -128,6 +138,13 @@ unsafe fn exit(task: *const u8) {
     if let Some(counts) = groups::counters(&GROUP_ENDS, GroupPart { group, part }, &NO_ENDS) {
         unsafe { groups::add(&raw mut (*counts).n, 1) };
     }
+    if signal != 0 && events::is_on(event_kind::SIGNAL) {
+        let mut header = EventHeader::NONE;
+        unsafe {
+            identify(&raw mut header, task, event_kind::SIGNAL, group);
+            signals::killed(&raw const header, status);
+        }
+    }
     let Some(mut entry) = events::reserve::<ExitEvent>(event_kind::EXIT) else { return };
     let event = entry.as_mut_ptr();
     unsafe {
@@ -135,12 +152,40 @@ unsafe fn exit(task: *const u8) {
         (*event).status = status;
         (*event).reserved = 0;
         (*event).duration_ns = 0;
+        usage(task, event);
         if TASK_START_BOOTTIME.load() != ABSENT {
             let started: u64 = Probe::load(task, TASK_START_BOOTTIME.load());
             (*event).duration_ns = bpf_ktime_get_boot_ns().wrapping_sub(started);
         }
     }
     entry.submit(0);
+}
+
+/// What `wait4` will say of it: of the threads that are gone already, this one, and the leader,
+/// which stays until its parent has asked.
+#[inline(always)]
+unsafe fn usage(task: *const u8, event: *mut ExitEvent) {
+    unsafe {
+        let signal: *const u8 = Probe::load(task, TASK_SIGNAL.load());
+        (*event).cpu_ns = Probe::load(signal, SIGNAL_RUNTIME.load());
+        (*event).user_ns = Probe::load(signal, SIGNAL_UTIME.load());
+        (*event).system_ns = Probe::load(signal, SIGNAL_STIME.load());
+        (*event).rss_pages_max = Probe::load(signal, SIGNAL_MAXRSS.load());
+        add_usage(task, event);
+        let leader: *const u8 = Probe::load(task, TASK_GROUP_LEADER.load());
+        if leader != task {
+            add_usage(leader, event);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn add_usage(task: *const u8, event: *mut ExitEvent) {
+    unsafe {
+        (*event).cpu_ns += Probe::load::<u64>(task, TASK_SUM_EXEC.load());
+        (*event).user_ns += Probe::load::<u64>(task, TASK_UTIME.load());
+        (*event).system_ns += Probe::load::<u64>(task, TASK_STIME.load());
+    }
 }
 
 /// `task` is the current one at both tracepoints.

@@ -8,6 +8,7 @@
 #![feature(asm_experimental_arch)]
 
 mod block;
+mod connect;
 mod disk;
 mod dns;
 mod drops;
@@ -25,6 +26,7 @@ mod packet;
 mod peers;
 mod reclaim;
 mod sched;
+mod signals;
 mod task;
 mod tcp;
 

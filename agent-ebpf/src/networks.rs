@@ -21,13 +21,13 @@ offsets! {
 }
 
 const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
+pub const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
 /// States of `include/net/tcp_states.h`.
 const TCP_SYN_SENT: u32 = 2;
 const TCP_CLOSE: u32 = 7;
 const TCP_LISTEN: u32 = 10;
-const V4_IN_V6: u32 = 0x0000_ffff_u32.to_be();
+pub const V4_IN_V6: u32 = 0x0000_ffff_u32.to_be();
 
 /// The agent puts [`NETWORK_OTHER`] in before it loads a program.
 #[map]

@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 use skep_proto::{is_label_name, names::METRIC_NAME};
 
-use crate::sources::{Roots, Settings};
+use crate::sources::{Roots, Settings, ebpf::EventSettings};
 
 /// Where the file is looked for.
 pub(crate) const DEFAULT_PATH: &str = "/etc/skep/agent.toml";
@@ -52,6 +52,7 @@ pub(crate) struct Config {
     /// Where `/metrics` is served, if anywhere.
     pub(crate) expose: Option<SocketAddr>,
     pub(crate) is_ebpf_enabled: bool,
+    pub(crate) ebpf_events: EventSettings,
     /// How many units kernel programs tell apart; the others are counted together.
     pub(crate) units_max: usize,
     pub(crate) roots: Roots,
@@ -169,6 +170,7 @@ impl Config {
             collectors: raw.collectors,
             expose,
             is_ebpf_enabled: raw.ebpf.enabled.unwrap_or(true),
+            ebpf_events: raw.ebpf.events,
             units_max: units_max(raw.ebpf.units_max)?,
             roots: Roots {
                 proc: raw.roots.proc.unwrap_or(defaults.proc),
@@ -340,6 +342,7 @@ struct RawExpose {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawEbpf {
+    events: EventSettings,
     enabled: Option<bool>,
     units_max: Option<usize>,
 }

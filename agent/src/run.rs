@@ -199,6 +199,7 @@ fn ebpf_settings(config: &Config, context: &Context) -> EbpfSettings {
         enabled: config.is_ebpf_enabled,
         host: config.host.clone(),
         roots: config.roots.clone(),
+        events: config.ebpf_events.clone(),
         units: Arc::clone(&context.units),
     }
 }

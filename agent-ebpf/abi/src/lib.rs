@@ -2,8 +2,10 @@
 //! integers in the machine's byte order.
 #![no_std]
 
+mod events;
 mod host;
 
+pub use events::*;
 pub use host::*;
 
 /// Value of an offset global for a field that this kernel does not have.
@@ -175,9 +177,11 @@ pub mod event_kind {
     pub const EXEC: u32 = 1;
     pub const EXIT: u32 = 2;
     pub const OOM_KILL: u32 = 3;
+    pub const SIGNAL: u32 = 4;
+    pub const TCP_CONNECT: u32 = 5;
 }
 /// All of [`event_kind`] are below.
-pub const EVENT_KINDS: u32 = 64;
+pub const EVENT_KINDS: u32 = 32;
 
 /// Starts every record of the ring buffer.
 #[repr(C)]
@@ -195,6 +199,18 @@ pub struct EventHeader {
     pub uid: u32,
     /// Up to the first NUL.
     pub comm: [u8; COMM_BYTES],
+}
+
+impl EventHeader {
+    pub const NONE: Self = Self {
+        boot_ns: 0,
+        group: 0,
+        kind: 0,
+        pid: 0,
+        parent_pid: 0,
+        uid: 0,
+        comm: [0; COMM_BYTES],
+    };
 }
 
 /// A process runs another program now.
@@ -218,6 +234,14 @@ pub struct ExitEvent {
     /// As `waitpid` returns it: signal in the low 7 bits, exit code in the next byte.
     pub status: u32,
     pub reserved: u32,
+    /// On-CPU time as the scheduler counts it, of all threads; what ran since its last look, at
+    /// most a tick, is not in it.
+    pub cpu_ns: u64,
+    /// By ticks: only their ratio says something.
+    pub user_ns: u64,
+    pub system_ns: u64,
+    /// The most memory it ever held.
+    pub rss_pages_max: u64,
 }
 
 /// The kernel chose a process to die for its memory.
@@ -277,7 +301,7 @@ mod tests {
         assert_eq!(size_of::<GroupRun>(), 8 + 8 + 4 * WAIT_BUCKETS + 8);
         assert_eq!(size_of::<EventHeader>(), 8 + 8 + 4 * 4 + COMM_BYTES);
         assert_eq!(size_of::<ExecEvent>(), size_of::<EventHeader>() + FILENAME_BYTES + ARGV0_BYTES);
-        assert_eq!(size_of::<ExitEvent>(), size_of::<EventHeader>() + 16);
+        assert_eq!(size_of::<ExitEvent>(), size_of::<EventHeader>() + 48);
         assert_eq!(size_of::<OomEvent>(), size_of::<EventHeader>() + 8);
     }
 }

@@ -2,20 +2,20 @@
 //! hands its events on as log records.
 
 use std::{
+    collections::BTreeMap,
     mem,
     sync::{Arc, PoisonError, atomic::Ordering},
 };
 
 use aya::maps::RingBuf;
-use skep_abi::EVENT_KINDS;
 use skep_proto::{MetricKind, SystemClock};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use self::{
-    events::{Limiter, Reader, Stats},
-    family::{Collect, CollectError, FAMILIES, programs},
+    events::{Reader, Stats},
+    family::{Collect, CollectError, FAMILIES, event_kinds, programs},
     loader::{LoadError, Object},
     maps::Maps,
 };
@@ -27,6 +27,7 @@ use crate::{
 mod block;
 mod btf;
 mod by_unit;
+mod connect;
 mod disk;
 mod dns;
 mod drops;
@@ -42,15 +43,18 @@ mod maps;
 mod net;
 mod networks;
 mod oom;
+mod oom_limit;
 mod peers;
 mod raw;
 mod reclaim;
 mod sched;
+mod signals;
 mod survey;
 mod task;
 mod tcp;
 mod top;
 
+pub(crate) use self::events::EventSettings;
 pub(crate) use self::survey::{ProgramState, survey};
 
 #[cfg(test)]
@@ -70,6 +74,7 @@ pub(crate) struct EbpfSettings {
     pub(crate) host: String,
     pub(crate) roots: Roots,
     pub(crate) units: SharedUnits,
+    pub(crate) events: EventSettings,
 }
 
 /// The loaded programs. Dropping it detaches them.
@@ -111,7 +116,10 @@ impl Ebpf {
             let units = settings.units.lock().unwrap_or_else(PoisonError::into_inner);
             units.groups_root().to_owned()
         };
-        let object = match Object::load(object, &root) {
+        let events_on = settings.events.mask();
+        let object = match Object::load_for(object, &root, |globals| {
+            globals.push(("EVENTS_ON", events_on));
+        }) {
             Ok(object) => object,
             Err(error) => {
                 let reason = error.reason();
@@ -200,7 +208,8 @@ impl Running {
             stats: Arc::clone(&stats),
             events_tx,
             clock: SystemClock,
-            limiter: Limiter::new(),
+            settings: settings.events.clone(),
+            limiters: BTreeMap::new(),
             walked: None,
         };
         let _readers = vec![start_log(&mut maps.kernel)?, start_events(&mut maps.kernel, reader)?];
@@ -239,24 +248,31 @@ impl Running {
     }
 
     fn expose_events(&self, out: &mut Exposition) {
-        out.counter(
+        let stats = || event_kinds().filter_map(|it| Some((it, self.stats.of(it.kind)?)));
+        let sent = out.family(
             "ebpf_events_total",
             "Kernel events handed on as log entries.",
-            as_f64(self.stats.sent.load(Ordering::Relaxed)),
+            MetricKind::Counter,
         );
+        for (kind, stats) in stats() {
+            sent.point([("event", kind.name)], as_f64(stats.sent.load(Ordering::Relaxed)));
+        }
         let dropped = out.family(
             "ebpf_events_dropped_total",
             "Kernel events that became no log entry, though they are counted.",
             MetricKind::Counter,
         );
-        let over_rate = as_f64(self.stats.over_rate.load(Ordering::Relaxed));
-        dropped.point([("reason", "over_rate")], over_rate);
-        let queue_full = as_f64(self.stats.queue_full.load(Ordering::Relaxed));
-        dropped.point([("reason", "queue_full")], queue_full);
-        let lost = (0..EVENT_KINDS).map(|kind| self.maps.array_value::<u64>(LOST_MAP, kind));
-        let lost = lost.sum::<Option<u64>>();
-        if let Some(lost) = lost {
-            dropped.point([("reason", "ring_full")], as_f64(lost));
+        for (kind, stats) in stats() {
+            let lost = self.maps.array_value::<u64>(LOST_MAP, kind.kind);
+            for (reason, count) in [
+                ("over_rate", Some(stats.over_rate.load(Ordering::Relaxed))),
+                ("queue_full", Some(stats.queue_full.load(Ordering::Relaxed))),
+                ("ring_full", lost),
+            ] {
+                if let Some(count) = count {
+                    dropped.point([("event", kind.name), ("reason", reason)], as_f64(count));
+                }
+            }
         }
     }
 }

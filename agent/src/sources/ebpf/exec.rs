@@ -21,12 +21,21 @@ pub(super) const FAMILY: Family = Family {
         offset("TASK_FLAGS", "task_struct", &["flags"]),
         offset("TASK_EXIT_CODE", "task_struct", &["exit_code"]),
         offset("TASK_START_BOOTTIME", "task_struct", &["start_boottime"]),
+        offset("TASK_GROUP_LEADER", "task_struct", &["group_leader"]),
+        offset("TASK_UTIME", "task_struct", &["utime"]),
+        offset("TASK_STIME", "task_struct", &["stime"]),
+        offset("TASK_SIGNAL", "task_struct", &["signal"]),
+        offset("SIGNAL_UTIME", "signal_struct", &["utime"]),
+        offset("SIGNAL_STIME", "signal_struct", &["stime"]),
+        offset("SIGNAL_RUNTIME", "signal_struct", &["sum_sched_runtime"]),
+        offset("SIGNAL_MAXRSS", "signal_struct", &["maxrss"]),
         offset("MM_ARG_START", "mm_struct", &["arg_start"]),
         offset("BINPRM_FILENAME", "linux_binprm", &["filename"]),
     ],
     globals,
     events: &[EventKind {
         kind: event_kind::EXEC,
+        name: "exec",
         is_rare: false,
         describe: |record, _unit| raw::record(record).map(|it| describe_exec(&it)),
     }],
@@ -37,6 +46,7 @@ pub(super) const ENDS: Family = Family {
     programs: &[EXIT],
     events: &[EventKind {
         kind: event_kind::EXIT,
+        name: "exit",
         is_rare: false,
         describe: |record, _unit| raw::record(record).map(|it| describe_exit(&it)),
     }],
@@ -82,8 +92,22 @@ pub(super) const EXIT: Program = Program {
         },
     ],
 };
-const EXIT_NEEDS: &[&str] =
-    needs!["TASK_PID", "TASK_TGID", "TASK_REAL_PARENT", "TASK_FLAGS", "TASK_EXIT_CODE"];
+const EXIT_NEEDS: &[&str] = needs![
+    "TASK_PID",
+    "TASK_TGID",
+    "TASK_REAL_PARENT",
+    "TASK_FLAGS",
+    "TASK_EXIT_CODE",
+    "TASK_GROUP_LEADER",
+    "TASK_SUM_EXEC",
+    "TASK_UTIME",
+    "TASK_STIME",
+    "TASK_SIGNAL",
+    "SIGNAL_UTIME",
+    "SIGNAL_STIME",
+    "SIGNAL_RUNTIME",
+    "SIGNAL_MAXRSS",
+];
 
 fn globals(btf: &Btf<'_>) -> Vec<(&'static str, u32)> {
     let has_group_dead = btf.tracepoint_args("sched_process_exit").is_some_and(|it| it >= 2);
@@ -125,7 +149,14 @@ fn describe_exit(event: &ExitEvent) -> Event {
         write!(line, "was killed by signal {signal}")
     };
     written.and_then(|()| write!(line, " after {duration:.1?}")).expect("a String never fails");
+    let (user, system) = cpu_times(event);
     metadata.extend([
+        ("cpu_system_seconds", system.as_secs_f64().to_string()),
+        ("cpu_user_seconds", user.as_secs_f64().to_string()),
+        (
+            "rss_max_bytes",
+            event.rss_pages_max.saturating_mul(u64::from(raw::page_bytes())).to_string(),
+        ),
         ("duration_seconds", duration.as_secs_f64().to_string()),
         ("pid", header.pid.to_string()),
         ("ppid", header.parent_pid.to_string()),
@@ -133,6 +164,19 @@ fn describe_exit(event: &ExitEvent) -> Event {
     ]);
     metadata.sort_unstable();
     Event { name: "exit", level: Level::Info, line, metadata }
+}
+
+/// User and system time as `getrusage` has them: what the scheduler counted, split as the ticks
+/// say.
+fn cpu_times(event: &ExitEvent) -> (Duration, Duration) {
+    let cpu = Duration::from_nanos(event.cpu_ns);
+    let ticks = event.user_ns.saturating_add(event.system_ns);
+    if event.system_ns == 0 {
+        return (cpu, Duration::ZERO);
+    }
+    let system_ns = u128::from(event.cpu_ns) * u128::from(event.system_ns) / u128::from(ticks);
+    let system = Duration::from_nanos(u64::try_from(system_ns).unwrap_or(u64::MAX)).min(cpu);
+    (cpu - system, system)
 }
 
 fn expose_ends(by_unit: &ByUnit<GroupPart, GroupEnds>, out: &mut Exposition) {
@@ -156,7 +200,7 @@ fn expose_ends(by_unit: &ByUnit<GroupPart, GroupEnds>, out: &mut Exposition) {
 }
 
 /// As `kill -l` says it; real-time signals have numbers only.
-fn signal_name(signal: u64) -> Cow<'static, str> {
+pub(super) fn signal_name(signal: u64) -> Cow<'static, str> {
     const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
         "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
@@ -223,10 +267,17 @@ mod tests {
             duration_ns: 1_500_000_000,
             status,
             reserved: 0,
+            cpu_ns: 800_000_000,
+            user_ns: 300_000_000,
+            system_ns: 100_000_000,
+            rss_pages_max: 2,
         };
         let event = describe_exit(&event);
         assert_eq!(event.line, line);
         assert!(event.metadata.contains(&(field.0, field.1.to_owned())), "{:?}", event.metadata);
+        for (name, value) in [("cpu_user_seconds", "0.6"), ("cpu_system_seconds", "0.2")] {
+            assert!(event.metadata.contains(&(name, value.to_owned())), "{:?}", event.metadata);
+        }
         assert!(event.metadata.is_sorted());
     }
 

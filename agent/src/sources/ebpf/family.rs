@@ -9,12 +9,12 @@ use aya::maps::MapError;
 use super::{
     block,
     btf::Btf,
-    disk, dns, drops,
+    connect, disk, dns, drops,
     events::Event,
     exec, fsync, irq,
     loader::{Offset, Program},
     maps::Maps,
-    net, networks, oom, peers, reclaim, sched, task, tcp,
+    net, networks, oom, peers, reclaim, sched, signals, task, tcp,
 };
 use crate::{
     exposition::Exposition,
@@ -32,6 +32,8 @@ pub(super) const FAMILIES: &[&Family] = &[
     &tcp::FAMILY,
     &block::FAMILY,
     &fsync::FAMILY,
+    &signals::FAMILY,
+    &connect::FAMILY,
     &disk::FAMILY,
     &irq::FAMILY,
     &networks::FAMILY,
@@ -68,9 +70,14 @@ pub(super) fn programs() -> impl Iterator<Item = &'static Program> {
     FAMILIES.iter().flat_map(|family| family.programs)
 }
 
+/// Every kind of record.
+pub(super) fn event_kinds() -> impl Iterator<Item = &'static EventKind> {
+    FAMILIES.iter().flat_map(|family| family.events)
+}
+
 /// The kind of a record in the event ring, `None` where no family knows it.
 pub(super) fn event_kind(kind: u32) -> Option<&'static EventKind> {
-    FAMILIES.iter().flat_map(|family| family.events).find(|it| it.kind == kind)
+    event_kinds().find(|it| it.kind == kind)
 }
 
 /// A record that starts with [`skep_abi::EventHeader`] and becomes a log entry.
@@ -78,6 +85,8 @@ pub(super) fn event_kind(kind: u32) -> Option<&'static EventKind> {
 pub(super) struct EventKind {
     /// One of [`skep_abi::event_kind`].
     pub(super) kind: u32,
+    /// The stream's label `event`.
+    pub(super) name: &'static str,
     /// Whether it is told however many others there are.
     pub(super) is_rare: bool,
     /// Given the record and its unit; `None` if the record is too short.

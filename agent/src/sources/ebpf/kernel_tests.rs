@@ -26,6 +26,7 @@ use super::{
 };
 use crate::sources::units::{Units, groups};
 
+mod events;
 mod host;
 
 /// Generous: the machine may be busy with other things.
@@ -51,7 +52,8 @@ fn is_other_kernel() -> bool {
 fn settings() -> EbpfSettings {
     let roots = Roots::default();
     let units = Units::new(&roots, 1_000).shared();
-    EbpfSettings { enabled: true, host: "h1".to_owned(), roots, units }
+    let events = EventSettings { tcp_connect: true, ..EventSettings::default() };
+    EbpfSettings { enabled: true, host: "h1".to_owned(), roots, units, events }
 }
 
 fn load() -> Object {
@@ -428,6 +430,8 @@ async fn check_oom_kill(mut kernel: Kernel) {
     let rss = kill.entry.metadata.iter().find(|(key, _)| key == "rss_bytes").expect("its size");
     let rss: u64 = rss.1.parse().unwrap();
     assert!((10 << 20..40 << 20).contains(&rss), "{rss} bytes in a group of 30 MiB");
+    let has = |key: &str, value: &str| kill.entry.metadata.contains(&(key.into(), value.into()));
+    assert!(has("memory_limit_bytes", "31457280") && has("cgroup", &group.unit), "{kill:?}");
     assert_eq!(kernel.value("unit_oom_kills_total", &group.unit), 1.0);
 }
 

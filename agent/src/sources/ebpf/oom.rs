@@ -33,6 +33,7 @@ pub(super) const FAMILY: Family = Family {
     globals,
     events: &[EventKind {
         kind: event_kind::OOM_KILL,
+        name: "oom",
         is_rare: true,
         describe: |record, unit| raw::record(record).map(|it| describe(&it, unit)),
     }],

@@ -1,0 +1,96 @@
+//! The limit that a victim of the OOM killer ran into: what its control group may hold, read while
+//! the process is still there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Version 1 writes the largest multiple of a page where there is no limit.
+const UNLIMITED: u64 = 1 << 62;
+
+/// The smallest limit on the way from a process' group to the root, and the path of the group that
+/// has it. `None` where there is none, or the process is gone already.
+pub(super) fn find(proc: &Path, pid: u32) -> Option<(String, u64)> {
+    let groups = fs::read_to_string(proc.join(pid.to_string()).join("cgroup")).ok()?;
+    let mounts = fs::read_to_string(proc.join("self/mounts")).ok()?;
+    let (root, path, file) = place(&groups, &mounts)?;
+    let mut limits = Vec::new();
+    let mut group = Some(Path::new(path));
+    while let Some(path) = group {
+        let dir = root.join(path.strip_prefix("/").unwrap_or(path));
+        let text = fs::read_to_string(dir.join(file)).unwrap_or_default();
+        if let Some(limit) = text.trim().parse().ok().filter(|it| *it < UNLIMITED) {
+            limits.push((limit, path.display().to_string()));
+        }
+        group = path.parent();
+    }
+    // The innermost of equal ones.
+    limits.sort_by_key(|(limit, _)| *limit);
+    limits.into_iter().next().map(|(limit, path)| (path, limit))
+}
+
+/// Where the groups' directories are, the process' path there, and the file with the limit: in the
+/// hierarchy that has the memory controller.
+fn place<'a>(groups: &'a str, mounts: &str) -> Option<(PathBuf, &'a str, &'static str)> {
+    let mount = |kind: &str, option: &str| {
+        mounts.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let (at, options) = (fields.get(1)?, fields.get(3)?);
+            let is_it = fields.get(2) == Some(&kind)
+                && (option.is_empty() || options.split(',').any(|it| it == option));
+            is_it.then(|| PathBuf::from(at))
+        })
+    };
+    let v1 = groups.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        controllers.split(',').any(|it| it == "memory").then_some(path)
+    });
+    if let (Some(path), Some(root)) = (v1, mount("cgroup", "memory")) {
+        return Some((root, path, "memory.limit_in_bytes"));
+    }
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    Some((mount("cgroup2", "")?, path, "memory.max"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(file: PathBuf, text: &str) {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+
+    #[test]
+    fn the_limit_is_that_of_the_tightest_group_above() {
+        let dir = tempfile::tempdir().unwrap();
+        let (proc, groups) = (dir.path().join("proc"), dir.path().join("cg"));
+        let mounts = format!("cgroup2 {} cgroup2 rw 0 0\n", groups.display());
+        write(proc.join("self/mounts"), &mounts);
+        write(proc.join("42/cgroup"), "0::/a.slice/b.service\n");
+        write(groups.join("a.slice/memory.max"), "1048576\n");
+        write(groups.join("a.slice/b.service/memory.max"), "max\n");
+        assert_eq!(find(&proc, 42), Some(("/a.slice".to_owned(), 1 << 20)));
+        write(groups.join("a.slice/b.service/memory.max"), "4096\n");
+        assert_eq!(find(&proc, 42), Some(("/a.slice/b.service".to_owned(), 4096)));
+        assert_eq!(find(&proc, 43), None, "the process is gone");
+    }
+
+    #[test]
+    fn version_1_is_asked_where_it_has_the_controller() {
+        let dir = tempfile::tempdir().unwrap();
+        let (proc, groups) = (dir.path().join("proc"), dir.path().join("memory"));
+        let mounts = format!(
+            "cgroup2 /unified cgroup2 rw 0 0\ncgroup {} cgroup rw,memory 0 0\n",
+            groups.display()
+        );
+        write(proc.join("self/mounts"), &mounts);
+        write(proc.join("42/cgroup"), "9:memory:/tight\n0::/\n");
+        write(groups.join("memory.limit_in_bytes"), "9223372036854771712\n");
+        write(groups.join("tight/memory.limit_in_bytes"), "31457280\n");
+        assert_eq!(find(&proc, 42), Some(("/tight".to_owned(), 30 << 20)));
+        write(groups.join("tight/memory.limit_in_bytes"), "9223372036854771712\n");
+        assert_eq!(find(&proc, 42), None, "the host itself was out of memory");
+    }
+}
