@@ -4,6 +4,7 @@
 //! over, so that nothing is told twice; slices hold nothing else.
 
 mod listeners;
+mod restarts;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,6 +17,7 @@ use std::{
 
 use skep_proto::MetricKind;
 
+use self::restarts::Restarts;
 use super::{
     Context, SourceError,
     units::{
@@ -49,6 +51,7 @@ struct Files {
     controllers: Option<HashMap<&'static str, PathBuf>>,
     devices: Option<DeviceNames>,
     buffer: Vec<u8>,
+    restarts: Restarts,
 }
 
 /// A unit's directory.
@@ -83,11 +86,13 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         .collect();
     let mut by_unit = BTreeMap::<Unit, Figures>::new();
     files.start(context);
-    for dir in dirs {
-        let figures = files.read(&root, &dir);
-        by_unit.entry(units.admit(dir.unit)).or_default().plus(&figures);
+    for dir in &dirs {
+        let figures = files.read(&root, dir);
+        by_unit.entry(units.admit(dir.unit.clone())).or_default().plus(&figures);
     }
     files.end();
+    let collection = files.collection;
+    files.restarts.collect(collection, &context.roots.root, &dirs, &mut units, out);
     expose(&by_unit, files.devices.as_mut(), out);
     match listeners::collect(&mut units, out) {
         // No such file: a kernel without socket diagnosis.

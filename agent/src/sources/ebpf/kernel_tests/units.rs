@@ -3,6 +3,7 @@
 use std::net::{TcpListener, UdpSocket};
 
 use super::*;
+use crate::sources::Context;
 
 /// A file system that is on a block device, unlike `/tmp` of some hosts.
 fn disk_dir() -> tempfile::TempDir {
@@ -170,4 +171,110 @@ async fn ends_of_processes_are_counted_by_code_and_signal() {
     let signals = "unit_process_fatal_signals_total";
     assert_eq!(kernel.value_of(signals, &group.unit, ",signal=\"KILL\""), 1.0);
     assert_eq!(kernel.value_of(signals, &group.unit, ",signal=\"TERM\""), 1.0);
+}
+
+/// The collector of control groups' files on this host.
+fn collect_files() -> String {
+    let settings = crate::sources::Settings::default();
+    let context = Context::new(Roots::default(), settings, Arc::new(SystemClock), 1_000);
+    let mut out = Exposition::default();
+    crate::sources::unit::collect(&context, &mut out).unwrap();
+    out.to_text()
+}
+
+#[test]
+fn the_files_of_a_group_and_its_sockets_say_what_its_process_does() {
+    if !is_possible("files of control groups") {
+        return;
+    }
+    let mut group = TestGroup::new();
+    group.limit_memory(64 << 20);
+    let mut child = group.run(&format!(
+        "held=$(head -c 20000000 /dev/zero | tr '\\0' x); echo held; exec {LISTENER}"
+    ));
+    assert_eq!(child.hear(), "held\n");
+    let value = |metric: &str, more: &str| {
+        let prefix = format!("{metric}{{unit=\"{}\"{more}}} ", group.unit);
+        let text = collect_files();
+        let value = text.lines().find_map(|it| it.strip_prefix(&prefix)).map(str::to_owned);
+        value.unwrap_or_else(|| panic!("{prefix} is not in\n{text}")).parse::<f64>().unwrap()
+    };
+    // The shell's own copy may be gone by now, the most it ever was is not.
+    let peak = value("unit_memory_peak_bytes", "");
+    assert!((20e6..=f64::from(64 << 20)).contains(&peak), "{peak}");
+    assert_eq!(value("unit_memory_limit_bytes", ""), f64::from(64 << 20));
+    assert!(value("unit_memory_current_bytes", "") > 0.0);
+    assert!(value("unit_cpu_mode_seconds_total", ",mode=\"user\"") > 0.0);
+    assert!(!child.hear().is_empty(), "it listens");
+    assert_eq!(value("unit_listening_sockets", ",protocol=\"tcp\""), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_lists_every_metric_of_units() {
+    let guide = include_str!("../../../../../docs/guide/units.md");
+    let mut names: Vec<String> =
+        crate::sources::units::figures::DEFINITIONS.iter().map(|it| it.name.to_owned()).collect();
+    if is_possible("metrics of units in the guide") {
+        let group = TestGroup::new();
+        let mut kernel = Kernel::start();
+        let mut child = group.run("/bin/true; echo done; read _");
+        assert_eq!(child.hear(), "done\n");
+        let text = kernel.collect() + &collect_files();
+        let types = text.lines().filter_map(|it| it.strip_prefix("# TYPE unit_"));
+        names.extend(types.map(|it| format!("unit_{}", it.split(' ').next().unwrap())));
+    }
+    for name in names {
+        assert!(guide.contains(&format!("| {name} |")), "{name} is not in docs/guide/units.md");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_program_costs_little() {
+    if !is_possible("the cost of each program") {
+        return;
+    }
+    let mut object = load();
+    object.start(&sched::EMPTY).unwrap();
+    for program in programs() {
+        drop(object.start(program));
+    }
+    let stats = aya::sys::enable_stats(aya::sys::Stats::RunTime).unwrap();
+    let (group, dir) = (TestGroup::new(), disk_dir());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (file, closed) = (dir.path().join("file"), closed_port());
+    let script = format!(
+        "for i in 1 2 3 4 5 6 7 8 9 10; do \
+         dd if=/dev/zero of={} bs=16k count=20 oflag=direct conv=fsync; \
+         bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}'; bash -c 'exec 3<>/dev/tcp/127.0.0.1/{closed}'; \
+         bash -c 'exec 3<>/dev/udp/127.0.0.1/{port}; for i in 1 2 3 4 5 6 7 8 9; do printf x >&3; done'; \
+         done; echo done; read _",
+        file.display()
+    );
+    let mut child = group.run(&script);
+    assert_eq!(child.hear(), "done\n");
+    ping_pong(20_000);
+    drop(stats);
+    let cost = |program: &AyaProgram| {
+        let info = AyaProgram::info(program).ok()?;
+        let run_ns = as_f64(u64::try_from(info.run_time().as_nanos()).ok()?);
+        Some((run_ns / as_f64(info.run_count()), info.run_count()))
+    };
+    let kernel = &object.maps.kernel;
+    let (empty_ns, _) = kernel.program("sched_empty").and_then(cost).expect("it runs");
+    let mut costs: Vec<_> = kernel
+        .programs()
+        .filter_map(|(name, program)| Some((name, cost(program)?)))
+        .filter(|(_, (_, n_runs))| *n_runs >= 10)
+        .collect();
+    costs.sort_unstable_by_key(|(name, _)| *name);
+    for (name, (ns, n_runs)) in &costs {
+        eprintln!("{name}: {:.0} ns net of an empty program, {n_runs} runs", ns - empty_ns);
+    }
+    for name in ["net_sent", "tcp_state", "block_issue", "block_complete"] {
+        assert!(costs.iter().any(|(it, _)| *it == name), "{name} ran");
+    }
+    // A fiftieth of this on a quiet machine: a loop over a map would show.
+    let slow: Vec<_> = costs.iter().filter(|(_, (ns, _))| *ns > 50_000.0).collect();
+    assert!(slow.is_empty(), "{slow:?}");
 }
