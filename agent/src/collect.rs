@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use crate::{
     exposition::Exposition,
     own_metrics::OwnMetrics,
-    sources::{self, Context, SourceError, ebpf::Ebpf},
+    sources::{self, Choice, Context, SourceError, ebpf::Ebpf},
     spool::Spool,
 };
 
@@ -61,6 +61,28 @@ impl Collector {
         self.own.set_collect_duration(started.elapsed());
         self.own.collect(&[("metrics", &self.metrics), ("logs", &self.logs)], &mut out);
         out
+    }
+
+    /// As [`Self::collect`], but only of the chosen sources: kernel programs, units and the agent
+    /// itself are told unless only some sources are wanted. An error is for whoever chose.
+    pub(crate) fn collect_chosen(&self, choice: &Choice) -> Result<Exposition, String> {
+        choice.check(&self.context.settings)?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = Exposition::default();
+        let is_with_rest = !matches!(choice, Choice::Only(_));
+        if let Some(ebpf) = state.ebpf.as_mut().filter(|_| is_with_rest) {
+            ebpf.collect(&mut out);
+        }
+        // Those that fail are reported by the collections of all sources.
+        for (source, error) in sources::collect_chosen(&self.context, choice, &mut out) {
+            let error = format!("{:#}", anyhow::Error::new(error));
+            debug!(source, error, "A collector failed; going on without its metrics.");
+        }
+        if is_with_rest {
+            self.context.units.lock().unwrap_or_else(PoisonError::into_inner).expose(&mut out);
+            self.own.collect(&[("metrics", &self.metrics), ("logs", &self.logs)], &mut out);
+        }
+        Ok(out)
     }
 
     /// Detaches the kernel programs. Waits for a collection that is under way.

@@ -30,7 +30,7 @@ use skep_proto::SystemClock;
 use crate::{
     config::{Config, DEFAULT_PATH, UNITS_MAX_DEFAULT},
     exposition::Exposition,
-    sources::{Context, Roots, Settings},
+    sources::{Context, Roots, Settings, SourceName},
     telemetry::LogFormat,
 };
 
@@ -97,6 +97,9 @@ struct CollectArguments {
     /// A file with what stands below [collectors] in the configuration.
     #[arg(long)]
     settings: Option<PathBuf>,
+    /// Run these collectors and no others, whether they are switched on or not.
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    collector: Vec<SourceName>,
 }
 
 fn main() -> ExitCode {
@@ -143,13 +146,17 @@ fn verdict(findings: &[check::Finding]) -> ExitCode {
 }
 
 fn collect(arguments: CollectArguments) -> anyhow::Result<ExitCode> {
-    let CollectArguments { proc, sys, udev, root, textfile_directory, settings } = arguments;
+    let CollectArguments { proc, sys, udev, root, textfile_directory, settings, collector } =
+        arguments;
     let roots = Roots { proc, sys, udev, root };
     let mut settings = match settings {
         Some(path) => read_settings(&path)?,
         None => Settings::default(),
     };
     settings.textfile.directories.extend(textfile_directory);
+    if !collector.is_empty() {
+        settings.only(collector);
+    }
     let context = Context::new(roots, settings, Arc::new(SystemClock), UNITS_MAX_DEFAULT);
     let mut out = Exposition::default();
     let errors = sources::collect_all(&context, &mut out);

@@ -88,6 +88,7 @@ mod zfs;
 mod zoneinfo;
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -99,7 +100,7 @@ use crate::exposition::Exposition;
 
 use self::units::{SharedUnits, Units};
 pub(crate) use files::Folder;
-pub(crate) use settings::Settings;
+pub(crate) use settings::{Settings, SourceName};
 
 /// A source of metrics read anew at each tick.
 #[derive(Debug)]
@@ -318,13 +319,56 @@ pub(crate) fn sorted_dir(dir: &Path) -> Vec<String> {
     names
 }
 
+/// Which of the sources that are switched on a collection shall run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Choice {
+    All,
+    Only(BTreeSet<String>),
+    Except(BTreeSet<String>),
+}
+
+impl Choice {
+    /// What node_exporter would say of a name that cannot be chosen. Names to leave out may be any.
+    pub(crate) fn check(&self, settings: &Settings) -> Result<(), String> {
+        let Self::Only(names) = self else { return Ok(()) };
+        for name in names {
+            match SOURCES.iter().find(|it| it.name == name) {
+                None => return Err(format!("missing collector: {name}")),
+                Some(source) if !settings.runs(source) => {
+                    return Err(format!("disabled collector: {name}"));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn takes(&self, source: &Source) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(source.name),
+            Self::Except(names) => !names.contains(source.name),
+        }
+    }
+}
+
 /// Runs every source that is switched on; one that fails reports itself and the others go on.
 pub(crate) fn collect_all(
     context: &Context,
     out: &mut Exposition,
 ) -> Vec<(&'static str, SourceError)> {
+    collect_chosen(context, &Choice::All, out)
+}
+
+/// As [`collect_all`], but only those that were chosen.
+pub(crate) fn collect_chosen(
+    context: &Context,
+    choice: &Choice,
+    out: &mut Exposition,
+) -> Vec<(&'static str, SourceError)> {
     let mut errors = Vec::new();
-    for source in SOURCES.iter().filter(|it| context.settings.runs(it)) {
+    let is_chosen = |it: &&Source| context.settings.runs(it) && choice.takes(it);
+    for source in SOURCES.iter().filter(is_chosen) {
         let started = tokio::time::Instant::now();
         let result = (source.collect)(context, out);
         let seconds = started.elapsed().as_secs_f64();
@@ -348,6 +392,8 @@ pub(crate) fn collect_all(
     errors
 }
 
+#[cfg(test)]
+mod compat;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]

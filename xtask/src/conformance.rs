@@ -1,18 +1,26 @@
 //! `cargo xtask conformance`: test files of Prometheus' project and our own against our evaluators,
-//! tools with Loki's recorded answers against a server.
+//! tools with Loki's recorded answers against a server, node_exporter's fixtures against our collectors.
 
-use crate::{build, shell};
+use std::path::Path;
+
+use crate::{build, node_exporter, shell};
 
 /// What `skep-conformance` is told.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// promql or logql, and a file or folder of cases or tools.
+    /// promql or logql, and a file or folder of cases or tools; or node_exporter, and the folder of
+    /// its fixtures.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "LANGUAGE PATH")]
     told: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if let [language, dir] = &args.told[..]
+        && language == "node_exporter"
+    {
+        return node_exporter::compare(Path::new(dir));
+    }
     let help = vec!["--help".to_owned()];
     // Only tools talk to a server; cases run in the process itself.
     let needs_server = args.told.first().is_some_and(|it| it == "logql");

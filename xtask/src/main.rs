@@ -11,6 +11,7 @@ mod build;
 mod conformance;
 mod doctor;
 mod ebpf;
+mod node_exporter;
 mod paths;
 mod run;
 mod setup;
@@ -44,7 +45,8 @@ enum Verb {
     BuildEbpf,
     /// Run the benchmarks and print their figures.
     Bench(bench::Args),
-    /// Run test files of Prometheus' own against the evaluator and count what passes.
+    /// Run test files of Prometheus' own against the evaluator, or node_exporter's against the agent, and
+    /// count what passes.
     Conformance(conformance::Args),
     /// Search for seeds that break the log, the store or the spool; or kill the server under load.
     Sim(sim::Args),

@@ -19,8 +19,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     setup::run(setup::For::Test)?;
     web::build()?;
     let object = ebpf::build(&paths::root())?;
+    let fixtures = node_exporter::from_environment()?;
     let cargo = |words: &[&str]| {
         let mut cargo = shell::cargo();
+        if let Some(dir) = &fixtures {
+            cargo.env(node_exporter::VARIABLE, dir);
+        }
         cargo.args(words).env("SKEP_BIN_DIR", paths::bin_dir(false));
         cargo.env("SKEP_TEST_PYTHON", paths::venv().join("bin/python"));
         shell::run(build::with_object(&mut cargo, object.as_ref()))

@@ -1,6 +1,6 @@
 //! What the collectors can be told; the defaults are node_exporter's.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use regex::Regex;
 use serde::Deserialize;
@@ -45,6 +45,13 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Makes these run, and no others.
+    pub(crate) fn only(&mut self, sources: Vec<SourceName>) {
+        self.enable = sources;
+        self.disable = Vec::new();
+        self.disable_defaults = true;
+    }
+
     pub(crate) fn runs(&self, source: &Source) -> bool {
         let names = |list: &[SourceName]| list.iter().any(|it| it.0 == source.name);
         let is_on = source.is_on && !self.disable_defaults;
@@ -56,6 +63,14 @@ impl Settings {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct SourceName(String);
+
+impl FromStr for SourceName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        name.to_owned().try_into()
+    }
+}
 
 impl TryFrom<String> for SourceName {
     type Error = String;

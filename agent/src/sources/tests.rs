@@ -6,7 +6,7 @@ use expect_test::Expect;
 use skep_proto::{Clock, TimestampNs};
 use tempfile::TempDir;
 
-use super::{Context, Roots, SOURCES, Settings, SourceError};
+use super::{Choice, Context, Roots, SOURCES, Settings, SourceError, collect_chosen};
 use crate::{config::UNITS_MAX_DEFAULT, exposition::Exposition};
 
 type Collect = fn(&Context, &mut Exposition) -> Result<(), SourceError>;
@@ -145,4 +145,40 @@ fn settings_are_checked_when_they_are_read() {
     assert!(error("[filesystem]\nmount_timeout_seconds = -1").contains("negative"));
     let settings: Settings = toml::from_str("[diskstats]\ndevice_include = \"^sda1$\"\n").unwrap();
     assert!(settings.diskstats.takes("sda1") && !settings.diskstats.takes("sda"));
+}
+
+#[test]
+fn a_collection_can_be_of_some_sources() {
+    let mut host = Host::default();
+    host.file("proc/loadavg", "0.5 0.25 0.125 1/2 3\n").file("proc/sys/kernel/x", "");
+    host.settings().disable = vec!["dmi".parse().unwrap()];
+    let run = |choice: &Choice| {
+        let mut out = Exposition::default();
+        collect_chosen(host.context(), choice, &mut out);
+        let text = out.to_text();
+        let lines = text.lines().filter_map(|it| {
+            let it = it.strip_prefix("node_scrape_collector_success{collector=\"")?;
+            Some(it.split('"').next()?.to_owned())
+        });
+        lines.collect::<Vec<_>>()
+    };
+    let of = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
+    assert_eq!(run(&Choice::Only(of(&["loadavg", "cpu"]))), ["cpu", "loadavg"]);
+    let all = run(&Choice::All);
+    let rest: Vec<_> = all.iter().filter(|it| *it != "cpu").cloned().collect();
+    assert_eq!(run(&Choice::Except(of(&["cpu", "no such"]))), rest);
+    let check = |name: &str| Choice::Only(of(&[name])).check(&host.context().settings);
+    assert_eq!(check("cpus"), Err("missing collector: cpus".to_owned()));
+    assert_eq!(check("dmi"), Err("disabled collector: dmi".to_owned()));
+    assert_eq!(check("systemd"), Err("disabled collector: systemd".to_owned()));
+    assert_eq!(check("loadavg"), Ok(()));
+}
+
+#[test]
+fn some_collectors_can_be_run_alone_whether_they_are_on_or_not() {
+    let mut settings: Settings =
+        toml::from_str("disable = [\"cpu\"]\nenable = [\"swap\"]").unwrap();
+    settings.only(vec!["systemd".parse().unwrap(), "cpu".parse().unwrap()]);
+    let running: Vec<_> = SOURCES.iter().filter(|it| settings.runs(it)).map(|it| it.name).collect();
+    assert_eq!(running, ["cpu", "systemd"]);
 }
