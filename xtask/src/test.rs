@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{build, ebpf, paths, setup, shell, vmtest, web};
+use crate::{build, ebpf, node_exporter, paths, setup, shell, vmtest, web};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
