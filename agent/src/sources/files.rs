@@ -35,14 +35,19 @@ pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     Ok(openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// What a one-line file says. A full page is read on: it is no attribute.
+/// What a one-line file says.
 pub(super) fn trimmed(file: &OwnedFd) -> Option<String> {
+    Some(std::str::from_utf8(&attribute(file).ok()?).ok()?.trim().to_owned())
+}
+
+/// The bytes of a one-line file. A full page is read on: it is no attribute.
+pub(super) fn attribute(file: &OwnedFd) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(ATTRIBUTE_BYTES);
-    read_some(file, &mut bytes).ok()?;
+    read_some(file, &mut bytes)?;
     if bytes.len() == bytes.capacity() {
-        read_on(file, &mut bytes).ok()?;
+        read_on(file, &mut bytes)?;
     }
-    Some(std::str::from_utf8(&bytes).ok()?.trim().to_owned())
+    Ok(bytes)
 }
 
 /// The rest of a file of about so many bytes.

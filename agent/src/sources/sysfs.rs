@@ -1,16 +1,9 @@
 //! Attributes: files of one value, as sysfs has them.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read as _},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
-use super::SourceError;
+use super::{SourceError, files};
 use crate::exposition::as_f64;
-
-/// The kernel hands out an attribute whole at the first read, and none is longer than a page.
-const PAGE_BYTES: usize = 4096;
 
 /// The attribute's text without the white space around it.
 pub(super) fn text(path: &Path) -> Result<String, SourceError> {
@@ -85,17 +78,8 @@ pub(super) fn valid_utf8(bytes: &[u8]) -> String {
     text
 }
 
-/// One open, one read and one close instead of the five calls of `fs::read`.
 fn read(path: &Path) -> io::Result<String> {
-    let mut page = [0; PAGE_BYTES];
-    let mut file = File::open(path)?;
-    let n_read = file.read(&mut page)?;
-    let bytes = page.get(..n_read).unwrap_or_default();
-    if n_read < PAGE_BYTES {
-        return Ok(valid_utf8(bytes.trim_ascii()));
-    }
-    let mut bytes = bytes.to_vec();
-    file.read_to_end(&mut bytes)?;
+    let bytes = files::attribute(&files::open(path)?)?;
     Ok(valid_utf8(bytes.trim_ascii()))
 }
 
@@ -120,13 +104,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_longer_than_a_page_is_read_whole() {
+    fn bad_bytes_are_replaced() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let long = "x".repeat(3 * PAGE_BYTES);
-        for text in [long.as_str(), "short", ""] {
-            fs::write(file.path(), format!(" {text}\n")).unwrap();
-            assert_eq!(super::text(file.path()).unwrap(), text);
-        }
+        fs::write(file.path(), b" LNV\xff\xfe1\xff\n").unwrap();
+        assert_eq!(text(file.path()).unwrap(), "LNV\u{fffd}1\u{fffd}");
     }
 
     #[test]
