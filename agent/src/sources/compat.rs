@@ -40,6 +40,9 @@ and both totals. `DIR` holds `fixtures.tar.gz`, or the tree itself, and `expecte
 folder. uname and filesystem ask the live kernel whatever tree they are shown, so their families \
 cannot be equal there.
 
+Where `prometheus-node-exporter` is installed, the agent's tests run it and compare what both tell of \
+the same host: families, types, series, and that its values lie between ours before and after.
+
 `/metrics` takes `collect[]` and `exclude[]` as node_exporter does; `skep-agent collect --collector \
 NAME` runs some collectors alone.
 
@@ -54,6 +57,10 @@ is off has no column |
 | cpu_vulnerabilities | fails where the kernel says `Unknown` | the state `unknown` | guests do not \
 know |
 | processes | reads the threads of each process | not where there is one | half of the files |
+| btrfs | the ratio is 0 for `raid1c3` and `raid1c4` | 3 and 4 | that many copies there are |
+| fibrechannel, tapestats | a counter without its file is 0 | left out | nobody counted |
+| infiniband | lifespan in whole seconds | with its fraction | it is some milliseconds |
+| zfs | fails where a statistic is below zero | tells it | the cache's free memory can be |
 | systemd | a question after the other | 64 at a time | a thousand properties cost 16 round trips |
 ";
 
