@@ -46,6 +46,7 @@ mod netstat;
 mod network_route;
 mod nfs;
 mod nfsd;
+mod ntp;
 mod nvme;
 mod nvmesubsystem;
 mod os;
@@ -56,6 +57,7 @@ mod processes;
 mod qdisc;
 mod rapl;
 mod rpc_stats;
+mod runit;
 mod schedstat;
 mod selinux;
 mod settings;
@@ -64,6 +66,7 @@ mod sockstat;
 mod softirqs;
 mod softnet;
 mod stat;
+mod supervisord;
 mod swap;
 mod syscalls;
 mod sysctl;
@@ -155,6 +158,7 @@ pub(crate) const SOURCES: &[Source] = &[
     off("network_route", network_route::collect),
     on("nfs", nfs::collect),
     on("nfsd", nfsd::collect),
+    off("ntp", ntp::collect),
     on("nvme", nvme::collect),
     off("nvmesubsystem", nvmesubsystem::collect),
     on("os", os::collect),
@@ -164,6 +168,7 @@ pub(crate) const SOURCES: &[Source] = &[
     off("processes", processes::collect),
     off("qdisc", qdisc::collect),
     on("rapl", rapl::collect),
+    off("runit", runit::collect),
     on("schedstat", schedstat::collect),
     on("selinux", selinux::collect),
     off("slabinfo", slabinfo::collect),
@@ -171,6 +176,7 @@ pub(crate) const SOURCES: &[Source] = &[
     off("softirqs", softirqs::collect),
     on("softnet", softnet::collect),
     on("stat", stat::collect),
+    off("supervisord", supervisord::collect),
     off("swap", swap::collect),
     off("sysctl", sysctl::collect),
     off("systemd", systemd::collect),
@@ -281,8 +287,8 @@ pub(crate) enum SourceError {
     NoData { what: &'static str },
     #[error("cannot ask the kernel for {what}")]
     Kernel { what: &'static str, source: io::Error },
-    #[error("cannot ask {peer} through {}", socket.display())]
-    Peer { peer: &'static str, socket: PathBuf, source: io::Error },
+    #[error("cannot ask {peer} at {at}")]
+    Peer { peer: &'static str, at: String, source: io::Error },
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, SourceError> {

@@ -31,8 +31,11 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
             parse_sessions(&sessions).ok_or_else(|| broken("the list of sessions is damaged"))?;
         Ok((count(&mut bus, &sessions)?, seats))
     });
-    let (counts, seats) =
-        asked.map_err(|source| SourceError::Peer { peer: "logind", socket, source })?;
+    let (counts, seats) = asked.map_err(|source| SourceError::Peer {
+        peer: "logind",
+        at: socket.display().to_string(),
+        source,
+    })?;
     let family = out.family(
         "node_logind_sessions",
         "Sessions by seat (empty for those without one), origin, type and class.",
@@ -168,11 +171,11 @@ mod tests {
     fn a_host_without_logind_and_an_answer_that_is_none_are_told() {
         let host = Host::default();
         host.check(collect, &expect![[r#"
-            error: cannot ask logind through /run/dbus/system_bus_socket: No such file or directory (os error 2)
+            error: cannot ask logind at /run/dbus/system_bus_socket: No such file or directory (os error 2)
         "#]]);
         serve(&host.path(SOCKET), |_, _, _| Err("org.freedesktop.DBus.Error.ServiceUnknown"));
         host.check(collect, &expect![[r#"
-            error: cannot ask logind through /run/dbus/system_bus_socket: ListSeats: org.freedesktop.DBus.Error.ServiceUnknown: says the test
+            error: cannot ask logind at /run/dbus/system_bus_socket: ListSeats: org.freedesktop.DBus.Error.ServiceUnknown: says the test
         "#]]);
         let host = Host::default();
         serve(&host.path(SOCKET), |_, member, _| {
@@ -180,8 +183,11 @@ mod tests {
             body.structs(if member == "ListSeats" { &[] } else { &["c1 x"] });
             Ok(body)
         });
-        host.check(collect, &expect![[r#"
-            error: cannot ask logind through /run/dbus/system_bus_socket: the list of sessions is damaged
-        "#]]);
+        host.check(
+            collect,
+            &expect![[r#"
+            error: cannot ask logind at /run/dbus/system_bus_socket: the list of sessions is damaged
+        "#]],
+        );
     }
 }

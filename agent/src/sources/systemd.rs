@@ -70,7 +70,11 @@ pub(super) fn collect(context: &Context, out: &mut Exposition) -> Result<(), Sou
         let units: Vec<Unit<'_>> = units.into_iter().filter(|it| settings.takes(it)).collect();
         ask_units(&mut bus, &units, settings, out)
     });
-    asked.map_err(|source| SourceError::Peer { peer: "systemd", socket, source })
+    asked.map_err(|source| SourceError::Peer {
+        peer: "systemd",
+        at: socket.display().to_string(),
+        source,
+    })
 }
 
 /// Tells what belongs to no unit, and returns the list of units.
@@ -540,11 +544,11 @@ mod tests {
     fn a_host_without_systemd_and_an_answer_that_is_none_are_told() {
         let host = Host::default();
         host.check(collect, &expect![[r#"
-            error: cannot ask systemd through /run/dbus/system_bus_socket: No such file or directory (os error 2)
+            error: cannot ask systemd at /run/dbus/system_bus_socket: No such file or directory (os error 2)
         "#]]);
         serve(&host.path(SOCKET), |_, _, _| Err("org.freedesktop.DBus.Error.ServiceUnknown"));
         host.check(collect, &expect![[r#"
-            error: cannot ask systemd through /run/dbus/system_bus_socket: ListUnits: org.freedesktop.DBus.Error.ServiceUnknown: says the test
+            error: cannot ask systemd at /run/dbus/system_bus_socket: ListUnits: org.freedesktop.DBus.Error.ServiceUnknown: says the test
         "#]]);
         let host = Host::default();
         serve(&host.path(SOCKET), |_, _, _| {
@@ -552,9 +556,12 @@ mod tests {
             body.structs(&["ssh.service"]);
             Ok(body)
         });
-        host.check(collect, &expect![[r#"
-            error: cannot ask systemd through /run/dbus/system_bus_socket: the list of units is damaged
-        "#]]);
+        host.check(
+            collect,
+            &expect![[r#"
+            error: cannot ask systemd at /run/dbus/system_bus_socket: the list of units is damaged
+        "#]],
+        );
     }
 
     #[test]
