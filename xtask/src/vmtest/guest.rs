@@ -13,7 +13,8 @@ use super::{Payload, kernels::Kernel, libraries};
 use crate::shell;
 
 /// What the tests run, by the name they call it.
-const PROGRAMS: &[&str] = &["/bin/sh", "/bin/true", "tail", "taskset", "sleep", "dd"];
+const PROGRAMS: &[&str] =
+    &["/bin/sh", "/bin/true", "bash", "dd", "head", "sleep", "tail", "taskset", "tr"];
 
 /// Starts each line that tells how far the guest is.
 pub(super) const MARK: &str = "skep-vm:";

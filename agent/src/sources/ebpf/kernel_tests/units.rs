@@ -2,6 +2,8 @@
 
 use std::net::{TcpListener, UdpSocket};
 
+use tokio::net::TcpSocket;
+
 use super::*;
 use crate::sources::Context;
 
@@ -73,10 +75,41 @@ async fn connections_made_and_refused_are_told_apart() {
     assert_eq!(kernel.value("unit_tcp_accepted_total", unit), 0.0);
 }
 
-/// A listener of a group, with room for one connection that nobody accepts.
-const LISTENER: &str = "perl -MSocket -e '\
-    socket(S, PF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(0, INADDR_LOOPBACK)); listen(S, 0); \
-    $| = 1; print((sockaddr_in(getsockname(S)))[0], \"\\n\"); <STDIN>'";
+/// What a child runs in its group to be a listener with room for one connection, which it never
+/// accepts: this test binary, and of it [`a_listener_in_the_group_of_another_test`].
+fn listen() -> String {
+    let (exe, module) = (std::env::current_exe().unwrap(), module_path!());
+    let test = module.split_once("::").unwrap().1;
+    format!(
+        "{LISTEN}=1 exec {} --exact {test}::a_listener_in_the_group_of_another_test --nocapture",
+        exe.display()
+    )
+}
+
+const LISTEN: &str = "SKEP_TEST_LISTEN";
+
+#[tokio::test]
+async fn a_listener_in_the_group_of_another_test() {
+    if std::env::var_os(LISTEN).is_none() {
+        return;
+    }
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    println!("port {}", listener.local_addr().unwrap().port());
+    // Until the other test ends.
+    io::stdin().read_line(&mut String::new()).unwrap();
+}
+
+/// Where the child of [`listen`] listens.
+fn hear_port(child: &mut Inside) -> u16 {
+    for _ in 0..10 {
+        if let Some(port) = child.hear().strip_prefix("port ") {
+            return port.trim().parse().unwrap();
+        }
+    }
+    panic!("the child does not listen");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_listener_lets_in_and_what_is_sent_again_is_on_each_sides_account() {
@@ -85,9 +118,8 @@ async fn what_a_listener_lets_in_and_what_is_sent_again_is_on_each_sides_account
     }
     let mut kernel = Kernel::start();
     let (server, client) = (TestGroup::new(), TestGroup::new());
-    let mut listener = server.run(LISTENER);
-    let port = listener.hear();
-    let connect = format!("exec 3<>/dev/tcp/127.0.0.1/{}", port.trim());
+    let mut listener = server.run(&listen());
+    let connect = format!("exec 3<>/dev/tcp/127.0.0.1/{}", hear_port(&mut listener));
     // The second or third finds the queue full and has to send its SYN again, after a second.
     let clients: Vec<_> =
         (0..3).map(|_| client.run(&format!("exec bash -c '{connect}; read _'"))).collect();
@@ -125,6 +157,11 @@ async fn what_is_written_to_a_disk_is_on_the_writers_account() {
         return;
     }
     let dir = disk_dir();
+    if rustix::fs::major(fs::metadata(dir.path()).unwrap().dev()) == 0 {
+        writeln!(io::stderr(), "skipped: block I/O: {} is on no disk", dir.path().display())
+            .unwrap();
+        return;
+    }
     let file = dir.path().join("file");
     // The blocks are there before, so that no metadata comes with them.
     let mut out = fs::File::create(&file).unwrap();
@@ -189,9 +226,8 @@ fn the_files_of_a_group_and_its_sockets_say_what_its_process_does() {
     }
     let mut group = TestGroup::new();
     group.limit_memory(64 << 20);
-    let mut child = group.run(&format!(
-        "held=$(head -c 20000000 /dev/zero | tr '\\0' x); echo held; exec {LISTENER}"
-    ));
+    let mut child = group
+        .run(&format!("held=$(head -c 20000000 /dev/zero | tr '\\0' x); echo held; {}", listen()));
     assert_eq!(child.hear(), "held\n");
     let value = |metric: &str, more: &str| {
         let prefix = format!("{metric}{{unit=\"{}\"{more}}} ", group.unit);
@@ -205,7 +241,7 @@ fn the_files_of_a_group_and_its_sockets_say_what_its_process_does() {
     assert_eq!(value("unit_memory_limit_bytes", ""), f64::from(64 << 20));
     assert!(value("unit_memory_current_bytes", "") > 0.0);
     assert!(value("unit_cpu_mode_seconds_total", ",mode=\"user\"") > 0.0);
-    assert!(!child.hear().is_empty(), "it listens");
+    assert_ne!(hear_port(&mut child), 0);
     assert_eq!(value("unit_listening_sockets", ",protocol=\"tcp\""), 1.0);
 }
 
