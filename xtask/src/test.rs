@@ -56,7 +56,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     if let Some(object) = object.as_ref().filter(|_| !args.unit && cfg!(target_arch = "x86_64")) {
         // Whether it takes each program; `cargo xtask vmtest` runs all of the kernel tests.
-        let boot = || vmtest::test("6.1", &vmtest::payload(object)?, "every_candidate");
+        let boot =
+            || vmtest::test("6.1", &vmtest::payload(object)?, "every_candidate all_programs");
         steps.push(("kernel 6.1", Box::new(boot)));
     }
     let mut times = Vec::new();

@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// Kernels, as in "6.1 6.12 5.10"; the newest Debian package of each is taken.
     #[arg(default_values_t = VERSIONS.iter().map(ToString::to_string))]
     versions: Vec<String>,
-    /// Only tests whose names contain this.
+    /// Only tests whose names begin with one of these words.
     #[arg(long, default_value = "")]
     filter: String,
     /// The agent's test binary, instead of building it.

@@ -18,6 +18,7 @@ use self::{
     family::{Collect, CollectError, FAMILIES, event_kinds, programs},
     loader::{LoadError, Object},
     maps::Maps,
+    statistics::Statistics,
 };
 use crate::{
     exposition::{Exposition, as_f64},
@@ -49,6 +50,7 @@ mod raw;
 mod reclaim;
 mod sched;
 mod signals;
+mod statistics;
 mod survey;
 mod task;
 mod tcp;
@@ -93,6 +95,7 @@ struct Running {
     families: Vec<Box<dyn Collect>>,
     units: SharedUnits,
     stats: Arc<Stats>,
+    statistics: Statistics,
     /// What the last collection could not do; said once, not at each tick.
     trouble: Option<String>,
     _readers: Vec<AbortOnDropHandle<()>>,
@@ -213,7 +216,8 @@ impl Running {
             walked: None,
         };
         let _readers = vec![start_log(&mut maps.kernel)?, start_events(&mut maps.kernel, reader)?];
-        Ok((Self { maps, families, units, stats, trouble: None, _readers }, statuses))
+        let statistics = Statistics::default();
+        Ok((Self { maps, families, units, stats, statistics, trouble: None, _readers }, statuses))
     }
 
     fn collect(&mut self, out: &mut Exposition) {
@@ -226,6 +230,9 @@ impl Running {
             family.expose(out);
         }
         self.expose_events(out);
+        self.statistics.expose(&self.maps, out);
+        // Behind the reading, so that our own work is not counted.
+        self.statistics.open();
     }
 
     /// Reads the maps, then the tree: a group that a reading names was there at that time or is

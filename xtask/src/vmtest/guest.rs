@@ -16,6 +16,9 @@ use crate::shell;
 const PROGRAMS: &[&str] =
     &["/bin/sh", "/bin/true", "bash", "dd", "head", "sleep", "tail", "taskset", "tr"];
 
+/// The tests that are run in the guest.
+const TESTS: &str = "sources::ebpf::kernel_tests::";
+
 /// Starts each line that tells how far the guest is.
 pub(super) const MARK: &str = "skep-vm:";
 
@@ -35,7 +38,7 @@ export PATH=/bin HOME=/tmp SKEP_VMTEST=1
 echo "@MARK@ up $($b uname -r)"
 /bin/skep-agent doctor --config /agent.toml
 echo "@MARK@ doctor $?"
-/bin/skep-agent-tests sources::ebpf::kernel_tests::@FILTER@ --test-threads=1 --skip _costs_
+/bin/skep-agent-tests @FILTER@ --test-threads=1 --skip _costs_
 echo "@MARK@ tests $?"
 $b poweroff -f
 "#;
@@ -73,12 +76,19 @@ pub(super) fn pack(
         add_program(&found, &root.join("bin").join(name))?;
     }
     add_modules(kernel, &root)?;
-    let init = INIT.replace("@MARK@", MARK).replace("@FILTER@", filter);
+    let init = INIT.replace("@MARK@", MARK).replace("@FILTER@", &test_names(filter));
     write(&root.join("init"), &init)?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))
         .context("making /init executable")?;
     write(&root.join("agent.toml"), CONFIG)?;
     archive(&root, &dir.join("initrd"))
+}
+
+/// Words of libtest: a test runs that one of them names.
+fn test_names(filter: &str) -> String {
+    let names = if filter.is_empty() { vec![""] } else { filter.split_whitespace().collect() };
+    let names: Vec<String> = names.iter().map(|it| format!("{TESTS}{it}")).collect();
+    names.join(" ")
 }
 
 /// With its libraries, without its symbols: the whole of it is held in memory.
@@ -149,4 +159,14 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     let written: io::Result<()> = fs::write(file, text);
     written.with_context(|| format!("writing {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn tests_are_named_below_the_kernel_tests() {
+        let (all, two) = (super::test_names(""), super::test_names("host events"));
+        assert_eq!(all, "sources::ebpf::kernel_tests::");
+        assert_eq!(two, "sources::ebpf::kernel_tests::host sources::ebpf::kernel_tests::events");
+    }
 }

@@ -124,6 +124,8 @@ impl GroupKey for GroupPart {
 #[derive(Debug)]
 pub(super) struct ByUnit<K: GroupKey, C: Counters> {
     totals: BTreeMap<Unit, BTreeMap<K::Part, C::Total>>,
+    /// Of the whole host: what units did that are gone is still in it.
+    all: C::Total,
     last: HashMap<K, Last<C>>,
 }
 
@@ -136,7 +138,7 @@ struct Last<C> {
 
 impl<K: GroupKey, C: Counters> Default for ByUnit<K, C> {
     fn default() -> Self {
-        Self { totals: BTreeMap::new(), last: HashMap::new() }
+        Self { totals: BTreeMap::new(), all: C::Total::default(), last: HashMap::new() }
     }
 }
 
@@ -155,6 +157,7 @@ impl<K: GroupKey, C: Counters> ByUnit<K, C> {
             if *reading != last.reading {
                 let total = self.totals.entry(units.name(group)).or_default();
                 reading.add_since(&last.reading, total.entry(key.part()).or_default());
+                reading.add_since(&last.reading, &mut self.all);
                 last.reading = *reading;
             }
             if last.n_gone >= 2 && group != GROUP_OTHER {
@@ -170,6 +173,11 @@ impl<K: GroupKey, C: Counters> ByUnit<K, C> {
     /// Adds what the kernel could not attribute itself.
     pub(super) fn total_mut(&mut self, unit: Unit, part: K::Part) -> &mut C::Total {
         self.totals.entry(unit).or_default().entry(part).or_default()
+    }
+
+    /// The total of the whole host.
+    pub(super) fn all(&self) -> &C::Total {
+        &self.all
     }
 
     /// Totals in the order of units and parts.

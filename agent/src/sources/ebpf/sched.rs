@@ -176,4 +176,11 @@ fn expose(by_unit: &ByUnit<u64, GroupRun>, out: &mut Exposition) {
             waits.histogram(&unit.labels([]), &bounds, &total.waits, sum);
         }
     }
+    let all = by_unit.all();
+    out.family(
+        "ebpf_run_queue_wait_seconds",
+        "How long threads of the whole host could have run but had to wait for a CPU, once a turn.",
+        MetricKind::Histogram,
+    )
+    .histogram(&[], &bounds, &all.waits, as_f64(all.wait_ns) / NS_PER_SECOND);
 }

@@ -309,3 +309,36 @@ async fn bytes_of_a_peer_are_counted_with_their_headers() {
     // 20 bytes of IPv4, 8 of UDP.
     assert_eq!(values, [1280.0, 1280.0, 0.0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_of_programs_are_counted_and_timed_after_each_collection() {
+    if !is_possible("statistics of programs") {
+        return;
+    }
+    let mut kernel = Kernel::start();
+    let series = [
+        "ebpf_program_runs_total{program=\"sched\"}",
+        "ebpf_program_run_seconds_total{program=\"sched\"}",
+        "ebpf_program_measured_seconds_total",
+    ];
+    assert_eq!(kernel.series(&series), [0.0, 0.0, 0.0], "nothing was counted yet");
+    ping_pong(200);
+    let values = kernel.series(&series);
+    assert!(values[0] >= 200.0, "{values:?}");
+    let seconds_a_run = values[1] / values[0];
+    assert!(1e-9 < seconds_a_run && seconds_a_run < 1e-4, "{values:?}");
+    assert!(0.0 < values[2] && values[2] < DEADLINE.as_secs_f64(), "{values:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_of_the_whole_host_outlast_those_of_units() {
+    if !is_possible("run-queue wait of the host") {
+        return;
+    }
+    let mut kernel = Kernel::start();
+    let count = |kernel: &mut Kernel| kernel.series(&["ebpf_run_queue_wait_seconds_count"])[0];
+    let before = count(&mut kernel);
+    ping_pong(200);
+    let after = count(&mut kernel);
+    assert!(after >= before + 200.0, "{before} to {after} turns");
+}
