@@ -41,12 +41,12 @@ pub(crate) fn journal(config: &Config) -> Option<Finding> {
     if !config.journal.is_enabled {
         return None;
     }
-    let subject = config
-        .journal
-        .directory
-        .as_ref()
-        .map_or_else(|| "the host's own".to_owned(), |directory| directory.display().to_string());
-    let readable = can_read_journal(config.journal.directory.as_deref());
+    let subject =
+        config.journal.select.directory.as_ref().map_or_else(
+            || "the host's own".to_owned(),
+            |directory| directory.display().to_string(),
+        );
+    let readable = can_read_journal(&config.journal.select);
     Some(Finding::of("journal", subject, readable))
 }
 

@@ -4,13 +4,19 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use serde::Deserialize;
 use skep_proto::{is_label_name, names::METRIC_NAME};
 
-use crate::sources::{Roots, Settings, ebpf::EventSettings};
+use crate::sources::{
+    Roots, Settings,
+    ebpf::EventSettings,
+    journal::{Boot, MatchError, RawJournal, Select, Shape, parse_matches},
+    log_files::{FilesJob, JobError, RawFiles},
+};
 
 /// Where the file is looked for.
 pub(crate) const DEFAULT_PATH: &str = "/etc/skep/agent.toml";
@@ -45,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) server: ServerConfig,
     pub(crate) remote_write: RemoteWriteVersion,
     pub(crate) journal: JournalConfig,
+    /// Log files to follow; found right by [`FilesJob::all`].
+    pub(crate) files: Vec<RawFiles>,
     pub(crate) spool_bytes_max: u64,
     pub(crate) spool_age_max: Duration,
     /// What the collectors of metrics are told, by collector.
@@ -83,11 +91,15 @@ pub(crate) enum RemoteWriteVersion {
     V2,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct JournalConfig {
     pub(crate) is_enabled: bool,
-    pub(crate) directory: Option<PathBuf>,
+    /// Without the boot, which is not known here.
+    pub(crate) select: Select,
+    pub(crate) boot: Boot,
     pub(crate) max_age: Duration,
+    /// Found right by [`Shape::new`], which makes it again with the running agent's metrics.
+    pub(crate) raw: RawJournal,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +120,14 @@ pub(crate) enum ConfigError {
     NoCaFile,
     #[error("label name {name:?} is not allowed; use letters, digits and _, not {METRIC_NAME}")]
     Label { name: String },
+    #[error("journal.namespace reads the host's own journal; leave journal.directory out")]
+    Namespace,
+    #[error("journal.matches")]
+    Matches(#[source] MatchError),
+    #[error("journal")]
+    Journal(#[source] JobError),
+    #[error("files[{idx}]")]
+    Files { idx: usize, source: JobError },
     #[error("the host has no name; set `host`")]
     NoHost,
     #[error(
@@ -125,6 +145,12 @@ impl Config {
             source: Box::new(source),
         })?;
         Self::from_raw(raw, &host_name())
+    }
+
+    /// Whether a text is a configuration of this agent.
+    #[cfg(test)]
+    pub(crate) fn of_text(text: &str) -> anyhow::Result<Self> {
+        Ok(Self::from_raw(toml::from_str(text)?, "lab1")?)
     }
 
     fn from_raw(raw: RawConfig, host_name: &str) -> Result<Self, ConfigError> {
@@ -160,11 +186,8 @@ impl Config {
             interval,
             server: server(raw.server)?,
             remote_write: raw.remote_write.version,
-            journal: JournalConfig {
-                is_enabled: raw.journal.enabled.unwrap_or(true),
-                directory: raw.journal.directory,
-                max_age: duration_or("journal.max_age", raw.journal.max_age, JOURNAL_AGE_DEFAULT)?,
-            },
+            journal: journal(raw.journal)?,
+            files: files(raw.files)?,
             spool_bytes_max,
             spool_age_max: duration_or("spool.max_age", raw.spool.max_age, SPOOL_AGE_DEFAULT)?,
             collectors: raw.collectors,
@@ -192,6 +215,32 @@ fn units_max(raw: Option<usize>) -> Result<usize, ConfigError> {
     }
     let range = format!("1 to {UNITS_MAX_LIMIT}");
     Err(ConfigError::Range { key: "ebpf.units_max", text: units_max.to_string(), range })
+}
+
+fn journal(raw: RawJournal) -> Result<JournalConfig, ConfigError> {
+    if raw.namespace.is_some() && raw.directory.is_some() {
+        return Err(ConfigError::Namespace);
+    }
+    Shape::new(raw.clone(), &Arc::default()).map_err(ConfigError::Journal)?;
+    let max_age = duration_or("journal.max_age", raw.max_age.clone(), JOURNAL_AGE_DEFAULT)?;
+    Ok(JournalConfig {
+        is_enabled: raw.enabled.unwrap_or(true),
+        select: Select {
+            directory: raw.directory.clone(),
+            namespace: raw.namespace.clone(),
+            matches: parse_matches(&raw.matches).map_err(ConfigError::Matches)?,
+            boot_id: None,
+        },
+        boot: raw.boot.unwrap_or_default(),
+        max_age,
+        raw,
+    })
+}
+
+fn files(raw: Vec<RawFiles>) -> Result<Vec<RawFiles>, ConfigError> {
+    FilesJob::all(raw.clone(), &[], &Arc::default())
+        .map_err(|(idx, source)| ConfigError::Files { idx, source })?;
+    Ok(raw)
 }
 
 fn host_name() -> String {
@@ -290,6 +339,8 @@ struct RawConfig {
     #[serde(default)]
     journal: RawJournal,
     #[serde(default)]
+    files: Vec<RawFiles>,
+    #[serde(default)]
     spool: RawSpool,
     #[serde(default)]
     collectors: Settings,
@@ -315,14 +366,6 @@ struct RawServer {
 #[serde(deny_unknown_fields, default)]
 struct RawRemoteWrite {
     version: RemoteWriteVersion,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawJournal {
-    enabled: Option<bool>,
-    directory: Option<PathBuf>,
-    max_age: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -461,6 +504,16 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_logs_is_right() {
+        let guide = include_str!("../../docs/guide/logs.md");
+        let example = guide.split("```toml\n").nth(1).and_then(|it| it.split("```").next());
+        let config = config(example.expect("the guide has an example")).unwrap();
+        assert_eq!(config.files.len(), 3);
+        assert_eq!(config.journal.select.matches.len(), 2);
+        assert_eq!(config.journal.boot, Boot::Current);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_what_to_write() {
         check_refused(
             &format!("interval = \"15\"\n{SERVER}"),
@@ -483,7 +536,7 @@ mod tests {
         check_refused(
             &format!("intervall = \"15s\"\n{SERVER}"),
             expect![[
-                r#"unknown field `intervall`, expected one of `host`, `data_dir`, `interval`, `server`, `remote_write`, `journal`, `spool`, `collectors`, `expose`, `ebpf`, `roots`, `labels`"#
+                r#"unknown field `intervall`, expected one of `host`, `data_dir`, `interval`, `server`, `remote_write`, `journal`, `files`, `spool`, `collectors`, `expose`, `ebpf`, `roots`, `labels`"#
             ]],
         );
         check_refused(

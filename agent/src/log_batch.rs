@@ -7,13 +7,15 @@ use tokio::time::Instant;
 
 use crate::{
     sources::LogRecord,
-    spool::{Kind, NewRecord},
+    spool::{Kind, NewRecord, Positions, record::POSITIONS_BYTES_MAX},
 };
 
 /// Entries of one request.
 const ENTRIES_MAX: usize = 1_000;
 /// Bytes of lines and metadata of one request; one more entry may go over it.
 const BYTES_MAX: usize = 1 << 20;
+/// Leaves room for the positions of one more round of files.
+const POSITIONS_BYTES_FULL: usize = POSITIONS_BYTES_MAX / 2;
 /// How long the first entry of a request waits for others.
 pub(crate) const WAIT_MAX: Duration = Duration::from_millis(500);
 
@@ -25,14 +27,16 @@ pub(crate) struct LogBatch {
     stream_idxs: HashMap<Labels, usize>,
     n_entries: usize,
     n_bytes: usize,
-    cursor: Option<String>,
+    positions: Positions,
     /// When the first entry came.
     begun_at: Option<Instant>,
 }
 
 impl LogBatch {
     pub(crate) fn is_full(&self) -> bool {
-        self.n_entries >= ENTRIES_MAX || self.n_bytes >= BYTES_MAX
+        self.n_entries >= ENTRIES_MAX
+            || self.n_bytes >= BYTES_MAX
+            || self.positions.n_bytes() >= POSITIONS_BYTES_FULL
     }
 
     /// When the request must go, whether full or not.
@@ -57,18 +61,45 @@ impl LogBatch {
         }
     }
 
-    /// Where the journal has been read up to with the entry pushed last.
-    pub(crate) fn set_cursor(&mut self, cursor: String) {
-        self.cursor = Some(cursor);
+    /// Where a source has been read up to, once what it gave before is in this batch.
+    pub(crate) fn set_position(&mut self, key: &str, position: String) {
+        self.positions.set(key, position);
     }
 
-    /// The request, ready for the spool; the batch is empty again. `None` if it was empty.
+    /// A source is gone, once what it gave before is in this batch.
+    pub(crate) fn forget_position(&mut self, key: &str) {
+        self.positions.forget(key);
+    }
+
+    pub(crate) fn has_positions(&self) -> bool {
+        !self.positions.is_empty()
+    }
+
+    /// Puts back what [`LogBatch::take_positions`] took.
+    pub(crate) fn put_positions(&mut self, positions: Positions) {
+        self.positions = positions;
+    }
+
+    /// Takes out the positions of a batch that has no entries.
+    pub(crate) fn take_positions(&mut self) -> Positions {
+        std::mem::take(&mut self.positions)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.n_entries == 0
+    }
+
+    /// The request, ready for the spool; the batch is empty again. `None` where it has no entries:
+    /// positions then stay.
     pub(crate) fn take(&mut self) -> Option<NewRecord> {
-        let Self { streams, n_entries, cursor, .. } = std::mem::take(self);
-        (n_entries > 0).then(|| NewRecord {
+        if self.n_entries == 0 {
+            return None;
+        }
+        let Self { streams, n_entries, positions, .. } = std::mem::take(self);
+        Some(NewRecord {
             kind: Kind::LokiPush,
             n_items: u32::try_from(n_entries).unwrap_or(u32::MAX),
-            cursor,
+            positions,
             body: loki_push::encode(&streams),
         })
     }
@@ -96,10 +127,10 @@ mod tests {
         for (unit, ts) in [("b", 1), ("a", 2), ("b", 3)] {
             batch.push(now, record(unit, ts, "x"));
         }
-        batch.set_cursor("c3".to_owned());
+        batch.set_position("journal", "c3".to_owned());
         assert_eq!(batch.due_at(), Some(now + WAIT_MAX));
         let taken = batch.take().unwrap();
-        assert_eq!((taken.n_items, taken.cursor.as_deref()), (3, Some("c3")));
+        assert_eq!((taken.n_items, taken.positions.get("journal")), (3, Some("c3")));
         let plain = snappy::decompress(&taken.body, 1 << 20).unwrap();
         let streams = PushRequest::decode(plain.as_slice()).unwrap().streams;
         let shape: Vec<(String, usize)> =

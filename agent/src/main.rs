@@ -8,6 +8,8 @@ mod expose;
 mod exposition;
 mod log_batch;
 mod own_metrics;
+mod pipeline;
+mod promtail;
 mod run;
 mod ship;
 mod sources;
@@ -60,6 +62,11 @@ enum Command {
         /// The configuration file.
         #[arg(long, default_value = DEFAULT_PATH)]
         config: PathBuf,
+    },
+    /// Print a Promtail configuration as one of this agent.
+    Convert {
+        /// Promtail's YAML file.
+        file: PathBuf,
     },
     /// Collect once and print the metrics as Prometheus' text format.
     Collect(CollectArguments),
@@ -123,6 +130,14 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Run { config } => {
             let config = Config::read(&config)?;
             runtime()?.block_on(run::run(config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Convert { file } => {
+            let yaml =
+                fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+            let toml = promtail::convert(&file, &yaml)
+                .with_context(|| format!("converting {}", file.display()))?;
+            print(&toml)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Collect(arguments) => collect(arguments),

@@ -3,16 +3,18 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use skep_proto::MetricKind;
+use tokio::time::Instant;
 
 use crate::{
     exposition::{Exposition, as_f64},
+    pipeline::LogMetrics,
     spool::Spool,
 };
 
@@ -21,6 +23,12 @@ use crate::{
 pub(crate) struct OwnMetrics {
     journal_entries: AtomicU64,
     journal_errors: AtomicU64,
+    files_followed: AtomicU64,
+    files_lines: AtomicU64,
+    files_long_lines: AtomicU64,
+    files_errors: AtomicU64,
+    /// What the stages of log pipelines count.
+    pub(crate) pipeline: Arc<LogMetrics>,
     ticks_missed: AtomicU64,
     collect_micros: AtomicU64,
     /// Requests by kind of data and HTTP status, or `error` where there was no answer.
@@ -36,6 +44,22 @@ impl OwnMetrics {
 
     pub(crate) fn count_journal_error(&self) {
         self.journal_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_files_followed(&self, n_files: usize) {
+        self.files_followed.store(u64::try_from(n_files).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_files_line(&self) {
+        self.files_lines.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_files_long_line(&self) {
+        self.files_long_lines.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_files_error(&self) {
+        self.files_errors.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_ticks_missed(&self, n_ticks: u64) {
@@ -87,6 +111,27 @@ impl OwnMetrics {
             "Errors while reading the journal.",
             value(&self.journal_errors),
         );
+        out.gauge(
+            "skep_agent_files_followed",
+            "Log files that are open.",
+            value(&self.files_followed),
+        );
+        for (name, help, counter) in [
+            ("skep_agent_files_lines_total", "Lines read from log files.", &self.files_lines),
+            (
+                "skep_agent_files_long_lines_total",
+                "Lines of log files that were longer than lines may be.",
+                &self.files_long_lines,
+            ),
+            (
+                "skep_agent_files_errors_total",
+                "Log files that could not be opened or read.",
+                &self.files_errors,
+            ),
+        ] {
+            out.counter(name, help, value(counter));
+        }
+        self.pipeline.collect(Instant::now(), out);
         self.collect_requests(out);
         for (kind, spool) in spools {
             collect_spool(kind, spool, out);

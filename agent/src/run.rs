@@ -6,6 +6,7 @@ use std::{fs::File, path::Path, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use skep_proto::{Clock, SystemClock, remote_write};
 use tokio::{
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -24,9 +25,12 @@ use crate::{
     sources::{
         Context, LogRecord,
         ebpf::{Ebpf, EbpfSettings},
-        journal::{JournalSettings, JournalSource},
+        journal::{Boot, JournalSettings, JournalSource, Shape},
+        log_files::{FilesJob, FilesSource},
     },
-    spool::{AppendError, Kind, NewRecord, Spool, SpoolLimits, WhenFull, disk::Directory},
+    spool::{
+        AppendError, Kind, NewRecord, Positions, Spool, SpoolLimits, WhenFull, disk::Directory,
+    },
     tick::{Irregular, Ticker},
 };
 
@@ -64,6 +68,7 @@ struct Agent {
     /// Told first: the sources and `/metrics` end.
     stop: CancellationToken,
     journal: Option<JournalSource>,
+    log_files: Option<FilesSource>,
     collector: Arc<Collector>,
     ticking: JoinHandle<()>,
     /// Ends by itself once the kernel programs are gone.
@@ -105,7 +110,8 @@ impl Agent {
         ));
         let spooling = tokio::spawn(spool_events(events, Arc::clone(&logs)));
         let exposing = start_expose(config, &collector, &stop).await?;
-        let journal = start_journal(config, &logs, &own, clock.as_ref())?;
+        let journal = start_journal(config, &logs, &own, &clock)?;
+        let log_files = start_log_files(config, &logs, &own, &clock)?;
         let ticks = Ticks {
             collector: Arc::clone(&collector),
             spool: Arc::clone(&metrics),
@@ -125,15 +131,29 @@ impl Agent {
             .collect::<anyhow::Result<Vec<_>>>()?;
 
         let _lock = lock;
-        Ok(Self { stop, journal, collector, ticking, spooling, exposing, phase, shippers, _lock })
+        Ok(Self {
+            stop,
+            journal,
+            log_files,
+            collector,
+            ticking,
+            spooling,
+            exposing,
+            phase,
+            shippers,
+            _lock,
+        })
     }
 
     /// Nobody waits for a server that is away; what it has not got stays in the spool.
     async fn stop(self, deadline: Instant) {
-        let Self { stop, journal, collector, ticking, spooling, exposing, .. } = self;
+        let Self { stop, journal, log_files, collector, ticking, spooling, exposing, .. } = self;
         stop.cancel();
         if let Some(journal) = journal {
             end("journal", tokio::task::spawn_blocking(|| journal.stop()), deadline).await;
+        }
+        if let Some(log_files) = log_files {
+            end("log files", tokio::task::spawn_blocking(|| log_files.stop()), deadline).await;
         }
         end("collection", ticking, deadline).await;
         if let Some(exposing) = exposing {
@@ -208,19 +228,44 @@ fn start_journal(
     config: &Config,
     logs: &Arc<Spool>,
     own: &Arc<OwnMetrics>,
-    clock: &dyn Clock,
+    clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Option<JournalSource>> {
     if !config.journal.is_enabled {
         return Ok(None);
     }
+    let mut select = config.journal.select.clone();
+    if config.journal.boot == Boot::Current {
+        let id = config.roots.read_proc("sys/kernel/random/boot_id")?;
+        select.boot_id = Some(id.trim().replace('-', ""));
+    }
     let settings = JournalSettings {
-        directory: config.journal.directory.clone(),
+        select,
         max_age: config.journal.max_age,
         host: config.host.clone(),
         labels: config.stream_labels.clone(),
+        shape: Shape::new(config.journal.raw.clone(), &own.pipeline)?,
     };
     let source = JournalSource::start(settings, Arc::clone(logs), Arc::clone(own), clock)
         .context("starting the journal's thread")?;
+    Ok(Some(source))
+}
+
+fn start_log_files(
+    config: &Config,
+    logs: &Arc<Spool>,
+    own: &Arc<OwnMetrics>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<FilesSource>> {
+    if config.files.is_empty() {
+        return Ok(None);
+    }
+    let host = ("host".to_owned(), config.host.clone());
+    let labels: Vec<_> = [host].into_iter().chain(config.stream_labels.clone()).collect();
+    let jobs = FilesJob::all(config.files.clone(), &labels, &own.pipeline)
+        .map_err(|(idx, error)| anyhow::Error::new(error).context(format!("files[{idx}]")))?;
+    let (logs, own) = (Arc::clone(logs), Arc::clone(own));
+    let source = FilesSource::start(jobs, logs, own, Arc::clone(clock), &Handle::current())
+        .context("starting the thread of log files")?;
     Ok(Some(source))
 }
 
@@ -311,7 +356,7 @@ impl Ticks {
                 }
             };
             let n_items = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
-            spool(&self.spool, NewRecord { kind, n_items, cursor: None, body });
+            spool(&self.spool, NewRecord { kind, n_items, positions: Positions::default(), body });
         }
     }
 }

@@ -5,7 +5,7 @@
 //! ```text
 //! 00000000000000000042.seg   frames (see `skep_proto::frame`) of records (see `record`)
 //! 00000000000000000107.seg   named after the first batch inside; only the last is appended to
-//! position                   up to where the server has acknowledged, and the journal's cursor
+//! position                   up to where the server has acknowledged, and where each source is
 //! damaged-…  rejected-…      kept for a person to look at, bounded
 //! ```
 //! A batch is durable once [`Spool::append`] returned [`Stored::OnDisk`], and stays until it is
@@ -16,6 +16,7 @@
 pub(crate) mod disk;
 mod lane;
 mod position;
+pub(crate) mod positions;
 mod reader;
 pub(crate) mod record;
 mod segment;
@@ -35,6 +36,7 @@ use tokio::sync::Notify;
 
 use crate::spool::{disk::Disk, lane::Lane};
 pub(crate) use crate::spool::{
+    positions::Positions,
     record::{Kind, NewRecord, Record},
     segment::Waiting,
 };
@@ -152,10 +154,21 @@ impl Spool {
         drop(waited);
     }
 
-    /// Where to go on reading the journal: behind the newest journal batch in the spool, else
-    /// behind the last one acknowledged.
-    pub(crate) fn resume_cursor(&self) -> Option<String> {
-        self.lane().resume_cursor().map(str::to_owned)
+    /// Where to go on reading after a start: of each source, behind the newest of its batches in
+    /// the spool, else behind the last one acknowledged.
+    pub(crate) fn resume(&self) -> Positions {
+        self.lane().resume().clone()
+    }
+
+    /// Notes sources that no batch has told of yet. Durable once `Ok`. Blocks while the disk works.
+    pub(crate) fn begin(&self, positions: &Positions) -> Result<(), SpoolError> {
+        self.lane().begin(positions)
+    }
+
+    /// Moves positions without a batch, for what is read and not sent. `false`: later, batches
+    /// wait. Blocks while the disk works.
+    pub(crate) fn advance(&self, positions: &Positions) -> Result<bool, SpoolError> {
+        self.lane().advance(positions)
     }
 
     pub(crate) fn waiting(&self) -> Waiting {

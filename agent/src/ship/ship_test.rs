@@ -28,7 +28,7 @@ use crate::{
     config::{RemoteWriteVersion, ServerConfig},
     exposition::Exposition,
     own_metrics::OwnMetrics,
-    spool::{Kind, NewRecord, Spool, SpoolLimits, WhenFull, disk::Directory},
+    spool::{Kind, NewRecord, Positions, Spool, SpoolLimits, WhenFull, disk::Directory},
 };
 
 /// What the server does with one request.
@@ -223,7 +223,12 @@ fn logs(id: usize) -> NewRecord {
     let line = format!("line {id}");
     let ts = TimestampNs(i64::try_from(id).unwrap());
     let body = loki_push::encode(&[(labels, vec![LogEntry { ts, line, metadata: Vec::new() }])]);
-    NewRecord { kind: Kind::LokiPush, n_items: 1, cursor: Some(format!("c{id}")), body }
+    NewRecord {
+        kind: Kind::LokiPush,
+        n_items: 1,
+        positions: Positions::journal(format!("c{id}")),
+        body,
+    }
 }
 
 fn metrics(id: usize) -> NewRecord {
@@ -234,7 +239,7 @@ fn metrics(id: usize) -> NewRecord {
         help: "Whether it is up.".into(),
     };
     let body = encode_v2(&[series]);
-    NewRecord { kind: Kind::RemoteWriteV2, n_items: 1, cursor: None, body }
+    NewRecord { kind: Kind::RemoteWriteV2, n_items: 1, positions: Positions::default(), body }
 }
 
 fn line(got: &Got) -> String {
@@ -283,7 +288,7 @@ async fn a_server_that_fails_in_every_way_gets_each_batch_once_and_in_order() {
     assert_eq!(lines, expected);
     assert_eq!(server.state.n_now_max.load(Ordering::SeqCst), 1, "one request at a time");
     assert!(server.got().iter().all(|it| it.path == "/loki/api/v1/push"));
-    assert_eq!(open(line_of.dir.path()).resume_cursor().as_deref(), Some("c19"));
+    assert_eq!(open(line_of.dir.path()).resume().get("journal"), Some("c19"));
     let own = line_of.own_text();
     assert!(own.contains("skep_agent_ship_requests_total{code=\"204\",kind=\"test\"} 20"), "{own}");
     assert!(

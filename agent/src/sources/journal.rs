@@ -4,15 +4,19 @@
 //! carries the cursor of its last entry, which is stored once the server has acknowledged the
 //! batch; see [`crate::spool`] for where a restarted agent goes on.
 
+mod damage;
 mod entry;
 mod reader;
+mod settings;
+mod shape;
 
 #[cfg(test)]
 mod journal_test;
 
 use std::{
+    collections::BTreeSet,
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,38 +26,29 @@ use std::{
 };
 
 use skep_proto::Clock;
-use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
+pub(crate) use self::settings::{
+    Boot, JournalSettings, MatchError, RawJournal, Select, Shape, parse_matches,
+};
 use self::{
-    entry::to_record,
+    entry::{JournalEntry, Naming, to_record},
     reader::{JournalError, JournalReader, Place},
+    shape::Shaper,
 };
 use crate::{
-    log_batch::LogBatch,
     own_metrics::OwnMetrics,
-    spool::{AppendError, NewRecord, Spool, WhenFull},
+    pipeline::{Context, Flush},
+    sources::feed::{Feed, WAIT_MAX, chain},
+    spool::{Spool, positions::JOURNAL_KEY},
 };
 
-/// How soon the thread notices that it shall stop.
-const WAIT_MAX: Duration = Duration::from_millis(250);
-/// Between two tries to open a journal that cannot be read, or to fill a spool that is full.
+/// Between two tries to open a journal that cannot be read.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Without the group libsystemd opens nothing and says nothing.
 const NO_JOURNAL_HINT: &str = "is there one, and is the agent in the group systemd-journal?";
 /// After so many failures at one place the entry there is given up.
 const FAILURES_MAX: u32 = 3;
-
-#[derive(Debug, Clone)]
-pub(crate) struct JournalSettings {
-    /// The host's own journal if `None`.
-    pub(crate) directory: Option<PathBuf>,
-    /// How far back to begin where no cursor is known.
-    pub(crate) max_age: Duration,
-    pub(crate) host: String,
-    /// Labels of every stream.
-    pub(crate) labels: Vec<(String, String)>,
-}
 
 /// The running thread.
 #[derive(Debug)]
@@ -67,18 +62,20 @@ impl JournalSource {
         settings: JournalSettings,
         spool: Arc<Spool>,
         own: Arc<OwnMetrics>,
-        clock: &dyn Clock,
+        clock: &Arc<dyn Clock>,
     ) -> io::Result<Self> {
         let is_stopping = Arc::new(AtomicBool::new(false));
+        let seed = clock.now().0.unsigned_abs();
+        let context = Context::new(Arc::clone(clock), Arc::clone(&own.pipeline), seed);
         let follower = Follower {
-            place: first_place(&spool, settings.max_age, clock),
+            place: first_place(&spool, settings.max_age, clock.as_ref()),
+            shaper: (!settings.shape.is_plain()).then(|| Shaper::new(&settings, context)),
             settings,
-            spool,
+            feed: Feed::new("journal", spool, Arc::clone(&is_stopping)),
             own,
-            is_stopping: Arc::clone(&is_stopping),
-            batch: LogBatch::default(),
             last_realtime_us: None,
             n_failures: 0,
+            damaged: BTreeSet::new(),
         };
         let thread =
             std::thread::Builder::new().name("journal".to_owned()).spawn(move || follower.run())?;
@@ -95,16 +92,16 @@ impl JournalSource {
 }
 
 /// Whether there is a journal and we may read it; for a check before the start.
-pub(crate) fn can_read_journal(directory: Option<&Path>) -> anyhow::Result<()> {
-    let reader = JournalReader::open(directory, &Place::Time(0))?;
-    if !reader.can_read_any_file(directory) {
+pub(crate) fn can_read_journal(select: &Select) -> anyhow::Result<()> {
+    let reader = JournalReader::open(select, &Place::Time(0))?;
+    if !reader.can_read_any_file(select.directory.as_deref()) {
         anyhow::bail!("no journal file can be read; {NO_JOURNAL_HINT}");
     }
     Ok(())
 }
 
 fn first_place(spool: &Spool, max_age: Duration, clock: &dyn Clock) -> Place {
-    if let Some(cursor) = spool.resume_cursor() {
+    if let Some(cursor) = spool.resume().get(JOURNAL_KEY).map(str::to_owned) {
         info!(cursor, "Going on in the journal.");
         return Place::Behind(cursor);
     }
@@ -117,40 +114,43 @@ fn first_place(spool: &Spool, max_age: Duration, clock: &dyn Clock) -> Place {
 /// The thread's state.
 struct Follower {
     settings: JournalSettings,
-    spool: Arc<Spool>,
+    /// Where the configuration makes more of entries than labels and metadata.
+    shaper: Option<Shaper>,
+    feed: Feed,
     own: Arc<OwnMetrics>,
-    is_stopping: Arc<AtomicBool>,
-    batch: LogBatch,
     /// Where to go on if the journal must be opened anew.
     place: Place,
     last_realtime_us: Option<u64>,
     /// Since the last entry that could be read.
     n_failures: u32,
+    /// Files that were found damaged, so that it is said once.
+    damaged: BTreeSet<PathBuf>,
 }
 
 impl Follower {
     fn run(mut self) {
-        while !self.is_stopping() {
+        while !self.feed.is_stopping() {
             if let Err(error) = self.follow() {
                 self.note_failure(&error);
-                self.flush();
-                self.pause();
+                self.feed.flush();
+                self.feed.pause(RETRY_DELAY);
             }
         }
-        self.flush();
+        if let Some(shaper) = &mut self.shaper {
+            shaper.flush(Flush::All, &mut self.feed);
+        }
+        self.feed.finish();
     }
 
     /// Reads until told to stop; an error means: open the journal anew.
     fn follow(&mut self) -> Result<(), JournalError> {
-        let mut reader = JournalReader::open(self.settings.directory.as_deref(), &self.place)?;
-        if !reader.can_read_any_file(self.settings.directory.as_deref()) {
-            warn!(
-                directory = ?self.settings.directory,
-                hint = NO_JOURNAL_HINT,
-                "No journal file can be read."
-            );
+        let mut reader = JournalReader::open(&self.settings.select, &self.place)?;
+        let directory = self.settings.select.directory.clone();
+        if !reader.can_read_any_file(directory.as_deref()) {
+            warn!(?directory, hint = NO_JOURNAL_HINT, "No journal file can be read.");
         }
-        while !self.is_stopping() {
+        self.report_damage();
+        while !self.feed.is_stopping() {
             match reader.next()? {
                 Some(entry) => {
                     if self.n_failures > 0 {
@@ -162,61 +162,42 @@ impl Follower {
                     self.own.count_journal_entry();
                     self.take(entry);
                 }
-                None => reader.wait(self.wait_max())?,
+                None => {
+                    if let Some(shaper) = &mut self.shaper {
+                        shaper.flush(Flush::Due, &mut self.feed);
+                    }
+                    reader.wait(self.feed.wait_max().min(WAIT_MAX))?;
+                }
             }
-            let now = now();
-            if self.batch.is_full() || self.batch.due_at().is_some_and(|it| it <= now) {
-                self.flush();
-            }
+            self.feed.flush_due();
         }
         Ok(())
     }
 
-    fn take(&mut self, entry: entry::JournalEntry) {
+    fn take(&mut self, entry: JournalEntry) {
+        if let Some(shaper) = &mut self.shaper {
+            let delay = shaper.take(entry, &self.settings, &mut self.feed);
+            if !delay.is_zero() {
+                self.feed.flush_due();
+                self.feed.pause(delay);
+            }
+            return;
+        }
         let cursor = entry.cursor.clone();
-        let record = to_record(entry, &self.settings.host, &self.settings.labels);
-        self.batch.push(now(), record);
-        self.batch.set_cursor(cursor);
+        let JournalSettings { host, labels, .. } = &self.settings;
+        self.feed.push(to_record(entry, host, labels, Naming::Labels));
+        self.feed.set_position(JOURNAL_KEY, cursor);
     }
 
-    fn wait_max(&self) -> Duration {
-        let until_due = self.batch.due_at().map(|it| it.saturating_duration_since(now()));
-        until_due.unwrap_or(WAIT_MAX).min(WAIT_MAX)
-    }
-
-    /// Brings what was read into the spool, however long that takes. Told to stop meanwhile, it
-    /// forgets it: the cursor is not stored either, so that it is read again.
-    fn flush(&mut self) {
-        let Some(batch) = self.batch.take() else { return };
-        let mut is_blocked = false;
-        loop {
-            match self.spool.append(batch.clone(), WhenFull::Refuse) {
-                Ok(_) => break,
-                Err(error @ AppendError::TooLarge { .. }) => {
-                    error!(%error, n_entries = batch.n_items, "Lost a batch of journal entries.");
-                    break;
-                }
-                Err(error) if !is_blocked => {
-                    warn!(error = chain(&error), "Not reading on in the journal for now.");
-                    is_blocked = true;
-                }
-                Err(error) => debug!(%error, "Still not reading on in the journal."),
+    /// Files that libsystemd leaves out without a word.
+    fn report_damage(&mut self) {
+        for path in damage::files(self.settings.select.directory.as_deref()) {
+            if let Some(fault) = damage::fault(&path)
+                && self.damaged.insert(path.clone())
+            {
+                self.own.count_journal_error();
+                warn!(path = %path.display(), fault, "Skipped a damaged journal file.");
             }
-            if self.is_stopping() {
-                return;
-            }
-            self.wait_for_room(&batch);
-        }
-        if is_blocked {
-            info!("Reading on in the journal.");
-        }
-    }
-
-    fn wait_for_room(&self, batch: &NewRecord) {
-        self.spool.wait_for_room(batch.body.len(), RETRY_DELAY);
-        // There may be room and still no way to write.
-        if !self.is_stopping() {
-            std::thread::sleep(WAIT_MAX);
         }
     }
 
@@ -234,33 +215,4 @@ impl Follower {
             self.place = Place::Time(realtime_us + u64::from(self.n_failures - FAILURES_MAX));
         }
     }
-
-    fn pause(&self) {
-        let n_rounds = RETRY_DELAY.as_millis() / WAIT_MAX.as_millis();
-        for _ in 0..n_rounds {
-            if !self.is_stopping() {
-                std::thread::sleep(WAIT_MAX);
-            }
-        }
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::Relaxed)
-    }
-}
-
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// An error with its causes, for a log field.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

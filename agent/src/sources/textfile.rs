@@ -1,6 +1,6 @@
 //! Metrics of other programs, from `*.prom` files they leave in a folder.
 
-mod glob;
+pub(super) mod glob;
 mod parse;
 
 use std::{

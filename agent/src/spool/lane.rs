@@ -9,6 +9,7 @@ use crate::spool::{
     SpoolError, SpoolLimits,
     disk::{Disk, TEMPORARY_SUFFIX},
     position::{POSITION_FILE, Position},
+    positions::Positions,
     record::Record,
     segment::{Scan, Segment, Waiting, file_name, parse_file_name, scan},
 };
@@ -39,8 +40,8 @@ pub(crate) struct Lane {
     /// The number of the next new batch. Never goes back, so that a number means one content.
     pub(super) next_seq: u64,
     pub(super) position: Position,
-    /// Where to go on reading the journal.
-    resume_cursor: Option<String>,
+    /// Where to go on reading.
+    resume: Positions,
     /// Samples or entries given up because of a limit or damage, since the start.
     pub(super) n_items_dropped: u64,
 }
@@ -64,7 +65,7 @@ impl Lane {
             memory: VecDeque::new(),
             memory_bytes: 0,
             next_seq: position.next.max(1),
-            resume_cursor: position.cursor.clone(),
+            resume: position.sources.clone(),
             position,
             n_items_dropped: 0,
         };
@@ -75,9 +76,26 @@ impl Lane {
         Ok(lane)
     }
 
-    /// Behind the newest journal batch in the spool, else behind the last acknowledged one.
-    pub(crate) fn resume_cursor(&self) -> Option<&str> {
-        self.resume_cursor.as_deref()
+    /// Of each source, behind the newest batch in the spool when it was opened, else behind the
+    /// last acknowledged one.
+    pub(crate) fn resume(&self) -> &Positions {
+        &self.resume
+    }
+
+    /// Notes sources that no batch has told of yet, so that they are known after a crash.
+    pub(crate) fn begin(&mut self, positions: &Positions) -> Result<(), SpoolError> {
+        self.position.sources.advance(positions);
+        self.disk.replace(POSITION_FILE, &self.position.encode()).map_err(SpoolError::Position)
+    }
+
+    /// Moves positions without a batch: what lies before them is worth none. `false` while
+    /// batches wait, whose positions would come after these.
+    pub(crate) fn advance(&mut self, positions: &Positions) -> Result<bool, SpoolError> {
+        if self.waiting().n_batches > 0 {
+            return Ok(false);
+        }
+        self.begin(positions)?;
+        Ok(true)
     }
 
     /// What is left to deliver.
@@ -164,7 +182,7 @@ impl Lane {
             if record.seq >= self.next_seq {
                 waiting.add(Waiting::of(&record));
                 self.next_seq = record.seq + 1;
-                self.resume_cursor = record.batch.cursor.or(self.resume_cursor.take());
+                self.resume.advance(&record.batch.positions);
             }
         }
         // A damaged batch keeps its number, too.

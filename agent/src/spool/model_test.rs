@@ -12,7 +12,7 @@ use std::{
 use skep_proto::TimestampMs;
 
 use crate::spool::{
-    Kind, NewRecord, Record, SpoolLimits, Stored, WhenFull, disk::Disk, lane::Lane,
+    Kind, NewRecord, Positions, Record, SpoolLimits, Stored, WhenFull, disk::Disk, lane::Lane,
 };
 
 const N_SEEDS: u64 = 400;
@@ -111,8 +111,11 @@ impl Run {
         self.next_content += 1;
         let mut body = content.to_le_bytes().to_vec();
         body.resize(4 + self.rng.below(150), 0xab);
-        let cursor = (self.rng.below(2) == 0).then(|| format!("cursor {content}"));
-        let batch = NewRecord { kind: Kind::LokiPush, n_items: 1, cursor, body };
+        let mut positions = Positions::default();
+        if self.rng.below(2) == 0 {
+            positions.set("journal", format!("cursor {content}"));
+        }
+        let batch = NewRecord { kind: Kind::LokiPush, n_items: 1, positions, body };
         let when_full =
             if self.rng.below(2) == 0 { WhenFull::Refuse } else { WhenFull::DropOldest };
         let n_dropped_before = self.lane.n_items_dropped();
@@ -436,7 +439,7 @@ fn a_bit_that_flips_on_the_disk_costs_one_batch() {
         let batch = NewRecord {
             kind: Kind::LokiPush,
             n_items: 5,
-            cursor: Some(format!("c{content}")),
+            positions: Positions::journal(format!("c{content}")),
             body: vec![content, 0, 0, 0, 9, 9, 9, 9],
         };
         lane.append(TimestampMs(0), batch, WhenFull::Refuse).unwrap();
@@ -458,7 +461,7 @@ fn a_bit_that_flips_on_the_disk_costs_one_batch() {
 
     let mut lane = open();
     assert_eq!(lane.front().unwrap(), Some(third.clone()));
-    assert_eq!(lane.resume_cursor(), Some("c3"));
+    assert_eq!(lane.resume(), &Positions::journal("c3"));
     lane.ack(&third).unwrap();
-    assert_eq!(open().resume_cursor(), Some("c3"));
+    assert_eq!(open().resume(), &Positions::journal("c3"));
 }

@@ -32,9 +32,7 @@ impl Lane {
             return Ok(());
         }
         self.position.next = record.seq + 1;
-        if let Some(cursor) = &record.batch.cursor {
-            self.position.cursor = Some(cursor.clone());
-        }
+        self.position.sources.advance(&record.batch.positions);
         if self.memory.pop_front_if(|it| it.seq == record.seq).is_some() {
             self.memory_bytes = self.memory_bytes.saturating_sub(record.batch.body.len());
         } else if let Some(segment) = self.segments.front_mut()

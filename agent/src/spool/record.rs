@@ -1,11 +1,13 @@
 //! One batch as it lies in the spool: a short header in front of the request body.
 //!
 //! ```text
-//! version u8 │ kind u8 │ seq u64 │ at i64 (ms) │ n_items u32 │ n_cursor u16 │ cursor │ body
+//! version u8 │ kind u8 │ seq u64 │ at i64 (ms) │ n_items u32 │ n_positions u16 │ positions │ body
 //! ```
 //! Integers are little-endian; the frame around it carries length and checksum.
 
 use skep_proto::TimestampMs;
+
+use crate::spool::positions::Positions;
 
 /// What a batch's body is encoded as. The numbers are on disks: never reuse one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +24,8 @@ pub(crate) struct NewRecord {
     pub(crate) kind: Kind,
     /// Samples or log entries inside.
     pub(crate) n_items: u32,
-    /// Where the journal has been read up to once this batch is delivered.
-    pub(crate) cursor: Option<String>,
+    /// Where sources have been read up to once this batch is delivered.
+    pub(crate) positions: Positions,
     /// The request body, as the server gets it.
     pub(crate) body: Vec<u8>,
 }
@@ -46,36 +48,37 @@ pub(crate) enum RecordError {
     Version(u8),
     #[error("record has unknown kind {0}")]
     Kind(u8),
-    #[error("cursor of the record is not UTF-8")]
-    Cursor(#[source] std::str::Utf8Error),
+    #[error("the record's positions are not UTF-8")]
+    Positions(#[source] std::str::Utf8Error),
 }
 
 const VERSION: u8 = 1;
-/// Bytes in front of the cursor.
+/// Positions of one batch, in bytes: a batch that has more of them is full.
+pub(crate) const POSITIONS_BYTES_MAX: usize = 60_000;
+/// Bytes in front of the positions.
 const HEADER_BYTES: usize = 24;
 
 impl Record {
     /// # Panics
-    /// A cursor over 64 KiB is a bug of the caller: systemd's have some 130 bytes.
+    /// Positions over 64 KiB are a bug of the caller, see [`POSITIONS_BYTES_MAX`].
     pub(crate) fn encode(&self) -> Vec<u8> {
         let Self { seq, at, batch } = self;
-        let cursor = batch.cursor.as_deref().unwrap_or_default().as_bytes();
-        let n_cursor = u16::try_from(cursor.len()).expect("cursors are short");
-        let mut out = Vec::with_capacity(self.n_bytes());
+        let positions = batch.positions.to_text();
+        let n_positions = u16::try_from(positions.len()).expect("batches are bounded");
+        let mut out = Vec::with_capacity(HEADER_BYTES + positions.len() + batch.body.len());
         out.extend([VERSION, batch.kind as u8]);
         out.extend(seq.to_le_bytes());
         out.extend(at.0.to_le_bytes());
         out.extend(batch.n_items.to_le_bytes());
-        out.extend(n_cursor.to_le_bytes());
-        out.extend(cursor);
+        out.extend(n_positions.to_le_bytes());
+        out.extend(positions.as_bytes());
         out.extend(&batch.body);
         out
     }
 
     /// The length of the encoded record.
     pub(crate) fn n_bytes(&self) -> usize {
-        let n_cursor = self.batch.cursor.as_deref().map_or(0, str::len);
-        HEADER_BYTES + n_cursor + self.batch.body.len()
+        HEADER_BYTES + self.batch.positions.to_text().len() + self.batch.body.len()
     }
 
     pub(crate) fn decode(payload: &[u8]) -> Result<Self, RecordError> {
@@ -93,11 +96,11 @@ impl Record {
         let seq = u64::from_le_bytes(take(&mut rest)?);
         let at = TimestampMs(i64::from_le_bytes(take(&mut rest)?));
         let n_items = u32::from_le_bytes(take(&mut rest)?);
-        let n_cursor = usize::from(u16::from_le_bytes(take(&mut rest)?));
-        let (cursor, body) = rest.split_at_checked(n_cursor).ok_or(RecordError::Short)?;
-        let cursor = str::from_utf8(cursor).map_err(RecordError::Cursor)?;
-        let cursor = (!cursor.is_empty()).then(|| cursor.to_owned());
-        Ok(Self { seq, at, batch: NewRecord { kind, n_items, cursor, body: body.to_vec() } })
+        let n_positions = usize::from(u16::from_le_bytes(take(&mut rest)?));
+        let (positions, body) = rest.split_at_checked(n_positions).ok_or(RecordError::Short)?;
+        let positions = str::from_utf8(positions).map_err(RecordError::Positions)?;
+        let positions = Positions::parse(positions);
+        Ok(Self { seq, at, batch: NewRecord { kind, n_items, positions, body: body.to_vec() } })
     }
 }
 
@@ -118,7 +121,7 @@ mod tests {
             batch: NewRecord {
                 kind: Kind::LokiPush,
                 n_items: 3,
-                cursor: Some("s=1;i=2".to_owned()),
+                positions: Positions::journal("s=1;i=2"),
                 body: b"body".to_vec(),
             },
         }

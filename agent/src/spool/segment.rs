@@ -127,11 +127,18 @@ fn behind_damaged(rest: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::record::{Kind, NewRecord};
+    use crate::spool::{
+        positions::Positions,
+        record::{Kind, NewRecord},
+    };
 
     fn record(seq: u64) -> Record {
-        let batch =
-            NewRecord { kind: Kind::RemoteWriteV2, n_items: 1, cursor: None, body: vec![7; 40] };
+        let batch = NewRecord {
+            kind: Kind::RemoteWriteV2,
+            n_items: 1,
+            positions: Positions::default(),
+            body: vec![7; 40],
+        };
         Record { seq, at: TimestampMs(0), batch }
     }
 

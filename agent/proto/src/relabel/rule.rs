@@ -9,13 +9,36 @@ use crate::is_label_name;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRule {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     source_labels: Vec<String>,
+    #[serde(skip_serializing_if = "is_separator")]
     separator: String,
+    #[serde(skip_serializing_if = "is_regex")]
     regex: String,
+    #[serde(skip_serializing_if = "is_zero")]
     modulus: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
     target_label: String,
+    #[serde(skip_serializing_if = "is_replacement")]
     replacement: String,
     action: String,
+}
+
+fn is_separator(text: &str) -> bool {
+    text == SEPARATOR
+}
+
+fn is_regex(text: &str) -> bool {
+    text == REGEX
+}
+
+fn is_replacement(text: &str) -> bool {
+    text == REPLACEMENT
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 const REGEX: &str = "(.*)";
@@ -60,6 +83,15 @@ pub enum RuleError {
 }
 
 impl RawRule {
+    pub fn target_label(&self) -> &str {
+        &self.target_label
+    }
+
+    /// The labels it reads.
+    pub fn source_labels(&self) -> impl Iterator<Item = &str> {
+        self.source_labels.iter().map(String::as_str)
+    }
+
     /// Makes it valid; `is_legacy` allows only names of the classic kind.
     ///
     /// # Errors

@@ -40,8 +40,21 @@ pub(crate) struct JournalEntry {
     pub(crate) fields: Vec<(String, Vec<u8>)>,
 }
 
+/// Whether fields become labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Naming {
+    Labels,
+    /// All fields are metadata; `host` is no label either.
+    Bare,
+}
+
 /// `host` is a label of every stream, beside `extra` ones from the configuration.
-pub(crate) fn to_record(entry: JournalEntry, host: &str, extra: &[(String, String)]) -> LogRecord {
+pub(crate) fn to_record(
+    entry: JournalEntry,
+    host: &str,
+    extra: &[(String, String)],
+    naming: Naming,
+) -> LogRecord {
     let ts = timestamp(entry.realtime_us, &entry.cursor);
     let fields = bounded(entry.fields);
     let unit_field = unit_field(&fields);
@@ -49,11 +62,15 @@ pub(crate) fn to_record(entry: JournalEntry, host: &str, extra: &[(String, Strin
     for (name, value) in extra {
         stream.set(name, value);
     }
-    stream.set("job", "systemd-journal").set("host", host);
+    stream.set("job", "systemd-journal");
+    if naming == Naming::Labels {
+        stream.set("host", host);
+    }
     let mut line = None;
     let mut metadata = Metadata::default();
     for (name, value) in fields.into_iter().filter(|(name, _)| !name.starts_with("__")) {
         let label = match name.as_str() {
+            _ if naming == Naming::Bare => None,
             "PRIORITY" => Some("level"),
             "_TRANSPORT" => Some("transport"),
             _ if Some(name.as_str()) == unit_field => Some("unit"),
@@ -101,7 +118,7 @@ fn unit_field(fields: &[(String, Vec<u8>)]) -> Option<&'static str> {
     .map(|(name, _)| name)
 }
 
-fn level(priority: &str) -> Option<&'static str> {
+pub(super) fn level(priority: &str) -> Option<&'static str> {
     Some(match priority {
         "0" => "emerg",
         "1" => "alert",
@@ -198,7 +215,7 @@ mod tests {
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "`expect!` makes a value")]
     fn check(fields: &[(&str, &[u8])], expected: Expect) {
-        let record = to_record(entry(fields), "lab1", &[]);
+        let record = to_record(entry(fields), "lab1", &[], Naming::Labels);
         let mut out = format!("{} {:?}\n", record.stream, record.entry.line);
         for (name, value) in record.entry.metadata {
             writeln!(out, "  {name}={value}").unwrap();
@@ -331,11 +348,11 @@ mod tests {
     #[test]
     fn a_huge_value_is_cut_between_characters_and_that_is_said() {
         let huge = "é".repeat(VALUE_BYTES_MAX);
-        let record = to_record(entry(&[("MESSAGE", huge.as_bytes())]), "lab1", &[]);
+        let record = to_record(entry(&[("MESSAGE", huge.as_bytes())]), "lab1", &[], Naming::Labels);
         assert_eq!(record.entry.line.len(), VALUE_BYTES_MAX);
         assert_eq!(record.entry.metadata, [(TRUNCATED_FIELD.to_owned(), "MESSAGE".to_owned())]);
         let odd = format!("x{huge}");
-        let record = to_record(entry(&[("MESSAGE", odd.as_bytes())]), "lab1", &[]);
+        let record = to_record(entry(&[("MESSAGE", odd.as_bytes())]), "lab1", &[], Naming::Labels);
         assert_eq!(record.entry.line.len(), VALUE_BYTES_MAX - 1);
     }
 
@@ -343,7 +360,7 @@ mod tests {
     fn an_entry_is_bounded_as_a_whole() {
         let value = vec![b'x'; VALUE_BYTES_MAX];
         let fields: Vec<(&str, &[u8])> = vec![("F", &value); 9];
-        let record = to_record(entry(&fields), "lab1", &[]);
+        let record = to_record(entry(&fields), "lab1", &[], Naming::Labels);
         let n_bytes: usize = record.entry.metadata.iter().map(|(_, it)| it.len()).sum();
         assert!(n_bytes <= ENTRY_BYTES_MAX + 64, "{n_bytes} bytes");
     }

@@ -17,7 +17,7 @@ use skep_proto::{
 };
 
 use super::{
-    JournalSettings, JournalSource,
+    JournalSettings, JournalSource, Select, Shape, damage, parse_matches,
     reader::{JournalReader, Place},
 };
 use crate::{
@@ -72,18 +72,30 @@ impl Lab {
     }
 
     fn start(&self, spool: &Arc<Spool>) -> JournalSource {
+        self.start_with(spool, "", self.select())
+    }
+
+    /// With what stands in `[journal]`.
+    fn start_with(&self, spool: &Arc<Spool>, toml: &str, select: Select) -> JournalSource {
+        let own = Arc::new(OwnMetrics::default());
+        let shape = Shape::new(toml::from_str(toml).unwrap(), &own.pipeline).unwrap();
         let settings = JournalSettings {
-            directory: Some(self.journal()),
+            select,
             max_age: Duration::from_secs(1 << 40),
             host: "lab1".to_owned(),
             labels: vec![("site".to_owned(), "attic".to_owned())],
+            shape,
         };
-        let own = Arc::new(OwnMetrics::default());
-        JournalSource::start(settings, Arc::clone(spool), own, &SystemClock).unwrap()
+        let clock: Arc<dyn skep_proto::Clock> = Arc::new(SystemClock);
+        JournalSource::start(settings, Arc::clone(spool), own, &clock).unwrap()
+    }
+
+    fn select(&self) -> Select {
+        Select { directory: Some(self.journal()), ..Select::default() }
     }
 
     fn reader(&self, place: &Place) -> JournalReader {
-        JournalReader::open(Some(&self.journal()), place).unwrap()
+        JournalReader::open(&self.select(), place).unwrap()
     }
 }
 
@@ -325,4 +337,150 @@ async fn a_full_spool_makes_the_journal_wait_and_lose_nothing() {
     assert!(n_bytes > bytes_max * 2, "{n_bytes} bytes would have fitted");
     assert_eq!(spool.n_items_dropped(), 0);
     assert_eq!(lines(&delivered), expected(0..6_000));
+}
+
+/// Fields beside those of [`entry`], a time and a message.
+fn with_field(ids: std::ops::Range<u64>, name: &str, value: &str) -> Vec<u8> {
+    ids.flat_map(|id| {
+        let message = format!("line {id}");
+        entry(id, &[("MESSAGE", message.as_bytes()), (name, value.as_bytes())])
+    })
+    .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_entries_that_match_are_read() {
+    let Some(lab) = Lab::new("only_entries_that_match_are_read") else { return };
+    lab.write("system.journal", &with_field(0..10, "TAG", "a"));
+    lab.write("system.journal", &with_field(10..20, "TAG", "b"));
+    lab.write("system.journal", &with_field(20..30, "TAG", "c"));
+    let read = async |matches: &str, boot_id: Option<String>, n: usize| {
+        let words: Vec<String> = matches.split_whitespace().map(str::to_owned).collect();
+        let matches = parse_matches(&words).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        let limits = SpoolLimits { bytes_max: 1 << 26, age_max: Duration::from_secs(1 << 40) };
+        let spool = Spool::open(Box::new(directory), limits, Arc::new(SystemClock)).unwrap();
+        let spool = Arc::new(spool);
+        let source = lab.start_with(&spool, "", Select { matches, boot_id, ..lab.select() });
+        let delivered = deliver(&spool, n).await;
+        tokio::task::spawn_blocking(|| source.stop()).await.unwrap();
+        assert_eq!(spool.front().unwrap(), None);
+        lines(&delivered)
+    };
+    assert_eq!(read("TAG=b", None, 10).await, expected(10..20));
+    assert_eq!(read("TAG=a TAG=c", None, 20).await, [expected(0..10), expected(20..30)].concat());
+    let units = read("TAG=a _SYSTEMD_UNIT=unit-0.service + TAG=c", None, 14).await;
+    assert_eq!(
+        units,
+        [["line 0", "line 3", "line 6", "line 9"].map(str::to_owned).to_vec(), expected(20..30)]
+            .concat()
+    );
+    assert_eq!(read("TAG=a", Some("b".repeat(32)), 10).await, expected(0..10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_are_relabelled_and_go_through_stages() {
+    let Some(lab) = Lab::new("entries_are_relabelled_and_go_through_stages") else { return };
+    lab.write("system.journal", &with_field(0..3, "TAG", "a"));
+    lab.write("system.journal", &with_field(3..5, "TAG", "b"));
+    let spool = lab.spool(64 << 20);
+    let toml = r#"
+        json = true
+        default_labels = false
+        labels = { job = "j" }
+        relabel_configs = [
+            { source_labels = ["__journal_tag"], regex = "b", action = "drop" },
+            { source_labels = ["__journal__systemd_unit"], target_label = "u" },
+            { source_labels = ["__journal_priority_keyword"], target_label = "level" },
+        ]
+        pipeline_stages = [
+            { json = { expressions = { message = "MESSAGE" } } },
+            { drop = { source = "message", value = "line 1" } },
+        ]
+    "#;
+    let source = lab.start_with(&spool, toml, lab.select());
+    let delivered = deliver(&spool, 2).await;
+    tokio::task::spawn_blocking(|| source.stop()).await.unwrap();
+    let shown: Vec<String> =
+        delivered.iter().map(|(labels, it)| format!("{labels} {}", it.line)).collect();
+    let boot = "b".repeat(32);
+    assert_eq!(
+        shown,
+        [0, 2].map(|id| format!(
+            r#"{{job="j", level="info", site="attic", u="unit-{id}.service"}} {{"MESSAGE":"line {id}","PRIORITY":"6","TAG":"a","_BOOT_ID":"{boot}","_SYSTEMD_UNIT":"unit-{id}.service","_TRANSPORT":"stdout"}}"#
+        ))
+    );
+    // What relabelling dropped has moved the position, too.
+    drop(spool);
+    let spool = lab.spool(64 << 20);
+    let last = lab.reader(&Place::Time(BEGIN_US + 4_000_000)).next().unwrap().unwrap();
+    assert_eq!(spool.resume().get("journal"), Some(last.cursor.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_are_held_back_are_read_again_after_a_kill() {
+    let Some(lab) = Lab::new("lines_that_are_held_back_are_read_again_after_a_kill") else {
+        return;
+    };
+    lab.write("system.journal", &export(0..6));
+    let toml = r#"
+        default_labels = false
+        pipeline_stages = [{ multiline = { firstline = "[024]$", max_wait_time = "1h" } }]
+    "#;
+    let spool = lab.spool(64 << 20);
+    let source = lab.start_with(&spool, toml, lab.select());
+    let delivered = deliver(&spool, 2).await;
+    assert_eq!(lines(&delivered), ["line 0\nline 1", "line 2\nline 3"].map(str::to_owned));
+    // The process ends without a word: what is held back is only in its memory.
+    std::mem::forget(source);
+    let held = lab.reader(&Place::Time(BEGIN_US + 3_000_000)).next().unwrap().unwrap();
+    let spool = lab.spool(64 << 20);
+    assert_eq!(spool.resume().get("journal"), Some(held.cursor.as_str()));
+    let source = lab.start_with(&spool, toml, lab.select());
+    tokio::task::spawn_blocking(|| source.stop()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_vacuumed_while_following_stop_nothing() {
+    let Some(lab) = Lab::new("files_that_are_vacuumed_while_following_stop_nothing") else {
+        return;
+    };
+    lab.write("old.journal", &export(0..50));
+    lab.write("system.journal", &export(50..60));
+    let spool = lab.spool(64 << 20);
+    let source = lab.start(&spool);
+    let mut delivered = deliver(&spool, 60).await;
+    std::fs::remove_file(lab.journal().join("old.journal")).unwrap();
+    lab.write("system.journal", &export(60..70));
+    delivered.extend(deliver(&spool, 10).await);
+    tokio::task::spawn_blocking(|| source.stop()).await.unwrap();
+    assert_eq!(lines(&delivered), expected(0..70));
+    assert_eq!(spool.front().unwrap(), None);
+}
+
+#[test]
+fn a_file_that_cannot_be_a_journal_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let machine = dir.path().join("0123");
+    std::fs::create_dir(&machine).unwrap();
+    std::fs::write(machine.join("short.journal"), b"LPKSHHRH").unwrap();
+    std::fs::write(machine.join("odd.journal"), vec![7; 4_096]).unwrap();
+    std::fs::write(machine.join("notes.txt"), b"x").unwrap();
+    if let Some(lab) = Lab::new("a_file_that_cannot_be_a_journal_is_named") {
+        lab.write("good.journal", &export(0..3));
+        std::fs::copy(lab.journal().join("good.journal"), machine.join("good.journal")).unwrap();
+    }
+    let mut faults: Vec<String> = damage::files(Some(dir.path()))
+        .iter()
+        .filter_map(|it| Some(format!("{}: {}", it.file_name()?.to_str()?, damage::fault(it)?)))
+        .collect();
+    faults.sort_unstable();
+    assert_eq!(
+        faults,
+        [
+            "odd.journal: it does not begin as journal files do",
+            "short.journal: it is shorter than its header"
+        ]
+    );
 }

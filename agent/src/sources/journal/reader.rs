@@ -11,7 +11,11 @@ use systemd::{
     journal::{OpenDirectoryOptions, OpenOptions},
 };
 
-use super::entry::{JournalEntry, VALUE_BYTES_MAX};
+use super::{
+    damage,
+    entry::{JournalEntry, VALUE_BYTES_MAX},
+    settings::Select,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JournalError {
@@ -19,6 +23,8 @@ pub(crate) enum JournalError {
     Directory { path: PathBuf },
     #[error("cannot open the journal")]
     Open(#[source] systemd::Error),
+    #[error("the journal does not take the match {field:?}")]
+    Match { field: String, source: systemd::Error },
     #[error("cannot find a place in the journal")]
     Seek(#[source] systemd::Error),
     #[error("cannot read the journal")]
@@ -44,10 +50,10 @@ pub(crate) struct JournalReader {
 }
 
 impl JournalReader {
-    /// The host's own journal, or all files below `directory`.
-    pub(crate) fn open(directory: Option<&Path>, place: &Place) -> Result<Self, JournalError> {
-        let mut journal = match directory {
-            None => OpenOptions::default().local_only(true).open(),
+    /// The host's own journal, one of its namespaces, or all files below a folder.
+    pub(crate) fn open(select: &Select, place: &Place) -> Result<Self, JournalError> {
+        let mut journal = match &select.directory {
+            None => open_host(select.namespace.as_deref()),
             Some(path) => {
                 let text = path
                     .to_str()
@@ -58,6 +64,7 @@ impl JournalReader {
         .map_err(JournalError::Open)?;
         // One more than is kept, so that a value that was cut is longer than one that fits.
         journal.set_data_threshold(VALUE_BYTES_MAX + 128).map_err(JournalError::Open)?;
+        add_matches(&mut journal, select)?;
         let cursor = match place {
             Place::Behind(cursor) => {
                 journal.seek_cursor(cursor.as_str()).map_err(JournalError::Seek)?;
@@ -126,14 +133,41 @@ impl JournalReader {
     }
 }
 
+fn open_host(namespace: Option<&str>) -> systemd::Result<Journal> {
+    let mut options = OpenOptions::default();
+    options.local_only(true);
+    match namespace {
+        None => options.open(),
+        Some("*") => options.all_namespaces(true).open(),
+        Some(name) => match name.strip_prefix('+') {
+            Some(name) => options.include_default_namespace(true).open_namespace(name),
+            None => options.open_namespace(name),
+        },
+    }
+}
+
+/// As journalctl does: conditions on one field are alternatives, others must all hold.
+fn add_matches(journal: &mut Journal, select: &Select) -> Result<(), JournalError> {
+    let add = |journal: &mut Journal, field: &str, value: &str| {
+        let added = journal.match_add(field, value).map(drop);
+        added.map_err(|source| JournalError::Match { field: field.to_owned(), source })
+    };
+    if let Some(boot_id) = &select.boot_id {
+        add(journal, "_BOOT_ID", boot_id)?;
+        journal.match_and().map_err(JournalError::Open)?;
+    }
+    for (idx, conditions) in select.matches.iter().enumerate() {
+        if idx > 0 {
+            journal.match_or().map_err(JournalError::Open)?;
+        }
+        for (field, value) in conditions {
+            add(journal, field, value)?;
+        }
+    }
+    Ok(())
+}
+
 /// A journal file in the folder or in one of its machines' folders that this process may open.
 fn has_readable_file(directory: &Path) -> bool {
-    let files = |dir: &Path| {
-        fs::read_dir(dir).into_iter().flatten().flatten().map(|it| it.path()).collect::<Vec<_>>()
-    };
-    let is_readable = |path: &PathBuf| {
-        path.extension().is_some_and(|it| it == "journal") && fs::File::open(path).is_ok()
-    };
-    let entries = files(directory);
-    entries.iter().any(is_readable) || entries.iter().any(|it| files(it).iter().any(is_readable))
+    damage::files(Some(directory)).iter().any(|it| fs::File::open(it).is_ok())
 }

@@ -30,7 +30,7 @@ pub(super) fn expand(pattern: &Path) -> Vec<PathBuf> {
 }
 
 /// None where the name is no pattern, or none that could match.
-fn matcher(name: &str) -> Option<Regex> {
+pub(in crate::sources) fn matcher(name: &str) -> Option<Regex> {
     if !name.contains(['*', '?', '[']) {
         return None;
     }
