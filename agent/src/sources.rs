@@ -20,6 +20,7 @@ mod drm;
 pub(crate) mod ebpf;
 mod edac;
 mod entropy;
+mod ethtool;
 pub(crate) mod feed;
 mod fibrechannel;
 mod filefd;
@@ -138,6 +139,7 @@ pub(crate) const SOURCES: &[Source] = &[
     off("drm", drm::collect),
     on("edac", edac::collect),
     on("entropy", entropy::collect),
+    off("ethtool", ethtool::collect),
     on("fibrechannel", fibrechannel::collect),
     on("filefd", filefd::collect),
     on("filesystem", filesystem::collect),

@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) bcache: super::bcache::BcacheSettings,
     pub(crate) cpu: CpuSettings,
     pub(crate) diskstats: DiskstatsSettings,
+    pub(crate) ethtool: super::ethtool::Settings,
     pub(crate) filesystem: FilesystemSettings,
     pub(crate) hwmon: HwmonSettings,
     pub(crate) infiniband: DeviceSettings,

@@ -43,6 +43,64 @@ impl<const BYTES: usize> BtrfsQuestion<BYTES> {
     }
 }
 
+/// Questions to the driver of a network device, with room for their answers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EthtoolQuestion<const BYTES: usize>(u32);
+
+/// `ETHTOOL_GDRVINFO`: a `struct ethtool_drvinfo`.
+pub(super) const ETHTOOL_DRIVER: EthtoolQuestion<196> = EthtoolQuestion(0x3);
+/// `ETHTOOL_GSTRINGS`: 32,768 names of 32 bytes, several times what any driver has.
+pub(super) const ETHTOOL_NAMES: EthtoolQuestion<{ 12 + 32_768 * 32 }> = EthtoolQuestion(0x1b);
+/// `ETHTOOL_GSTATS`: as many values of 8 bytes.
+pub(super) const ETHTOOL_VALUES: EthtoolQuestion<{ 8 + 32_768 * 8 }> = EthtoolQuestion(0x1d);
+
+/// `struct ifreq` with a pointer in its union, which is 24 bytes.
+#[repr(C)]
+struct DeviceRequest {
+    name: [u8; libc::IFNAMSIZ],
+    data: *mut u8,
+    rest: [u8; 16],
+}
+
+const SIOCETHTOOL: libc::Ioctl = 0x8946;
+
+impl<const BYTES: usize> EthtoolQuestion<BYTES> {
+    /// Zeros, of which only the pages that are written to take memory.
+    #[expect(clippy::unused_self, reason = "the question says how much room its answer needs")]
+    pub(super) fn room(self) -> Vec<u8> {
+        vec![0; BYTES]
+    }
+
+    /// What the question is about goes in with `args`, the answer comes out.
+    ///
+    /// # Errors
+    /// Less room than the answer may need, a name that is too long, or the kernel's refusal: no such
+    /// device, or a driver that does not answer.
+    pub(super) fn ask(
+        self,
+        socket: BorrowedFd<'_>,
+        device: &str,
+        args: &mut [u8],
+    ) -> io::Result<()> {
+        let mut name = [0; libc::IFNAMSIZ];
+        // The last byte stays zero.
+        let is_short = device.len() < name.len();
+        let Some(room) = name.get_mut(..device.len()).filter(|_| is_short && args.len() >= BYTES)
+        else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        room.copy_from_slice(device.as_bytes());
+        if let Some(command) = args.first_chunk_mut() {
+            *command = self.0.to_ne_bytes();
+        }
+        let mut request = DeviceRequest { name, data: args.as_mut_ptr(), rest: [0; 16] };
+        // SAFETY: the kernel reads the request, and reads and writes at `data` what the command says:
+        // no more than BYTES for each of the constants above. It keeps no pointer.
+        let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs::File, os::fd::AsFd as _};
