@@ -21,8 +21,11 @@ pub(crate) struct Args {
     /// Compare only these collectors, and nothing else; several times for several.
     #[arg(long, value_name = "NAME")]
     collector: Vec<String>,
+    /// Only this part.
+    #[arg(long)]
+    only: Option<Part>,
     /// Journal entries to read and send.
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 100_000)]
     entries: u64,
     /// How long to look at an agent that has nothing to do but its collections, every 15 s.
     #[arg(long, default_value_t = 120)]
@@ -30,6 +33,13 @@ pub(crate) struct Args {
     /// Where server, agent and journal keep their data; removed afterwards.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Collections,
+    Journal,
+    Idle,
 }
 
 const NODE_EXPORTER: &str = "prometheus-node-exporter";
@@ -107,10 +117,18 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
         let chosen: Vec<&str> = args.collector.iter().map(String::as_str).collect();
         return collections("chosen", &chosen, args).await;
     }
-    collections("default set", DEFAULT, args).await?;
-    collections("wide set", &[DEFAULT, WIDE].concat(), args).await?;
-    journal(args).await?;
-    idle(args).await
+    let is_wanted = |part| args.only.is_none_or(|it| it == part);
+    if is_wanted(Part::Collections) {
+        collections("default set", DEFAULT, args).await?;
+        collections("wide set", &[DEFAULT, WIDE].concat(), args).await?;
+    }
+    if is_wanted(Part::Journal) {
+        journal(args).await?;
+    }
+    if is_wanted(Part::Idle) {
+        idle(args).await?;
+    }
+    Ok(())
 }
 
 /// An exporter of either kind.
