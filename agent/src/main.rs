@@ -36,6 +36,11 @@ use crate::{
     telemetry::LogFormat,
 };
 
+/// Gives memory back that reading the kernel's types took, and is quick at the many small strings of
+/// journal entries; `.cargo/config.toml` says how soon. For C too.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// As in sysexits.h: something in the configuration must be changed first.
 const EXIT_CONFIG: u8 = 78;
 /// Threads for the network; disk and collection have their own.

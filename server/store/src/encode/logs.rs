@@ -80,7 +80,7 @@ impl LogWriter {
             self.file.write(&batch.slice(start, n_rows))?;
             self.n_rows += n_rows;
             start += n_rows;
-            if self.n_rows % PAGE_ROWS == 0 {
+            if self.n_rows.is_multiple_of(PAGE_ROWS) {
                 self.file.end_row_group_from(ROW_GROUP_BYTES_MAX)?;
             }
         }
