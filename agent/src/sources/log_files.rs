@@ -13,6 +13,8 @@ mod tail;
 mod watch;
 
 #[cfg(test)]
+mod live_test;
+#[cfg(test)]
 mod model_test;
 
 use std::{
