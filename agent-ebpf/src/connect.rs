@@ -13,7 +13,8 @@ use skep_abi::{Connect, ConnectEvent, event_kind};
 
 use crate::{
     events,
-    networks::{AF_INET6, PEER_ADDRESS, PEER_ADDRESS6, PEER_FAMILY, V4_IN_V6},
+    networks::{AF_INET6, PEER_ADDRESS, PEER_ADDRESS6, PEER_FAMILY},
+    packet::V4_IN_V6,
     task::{Memory, Probe, offsets},
 };
 

@@ -10,7 +10,7 @@ use skep_abi::{DNS_CODES, DnsCounts, DnsQuestion};
 
 use crate::{
     durations,
-    packet::{self, Packet, UDP},
+    packet::{self, Start, UDP},
 };
 
 const PORT: u16 = 53;
@@ -41,28 +41,28 @@ pub fn dns_in(ctx: SkBuffContext) -> i32 {
 
 #[inline(always)]
 fn ask(ctx: &SkBuffContext) -> Option<()> {
-    let packet = packet::parse(ctx).filter(|it| it.protocol == UDP)?;
-    let (client, server) = ports(ctx, &packet)?;
-    let (id, flags) = header(ctx, &packet).filter(|_| server == PORT)?;
+    let start = packet::start(ctx).filter(|it| it.protocol == UDP)?;
+    let (client, _) = ports(ctx, &start).filter(|(_, server)| *server == PORT)?;
+    let (id, flags) = header(ctx, &start)?;
     if flags & IS_ANSWER != 0 {
         return None;
     }
     let counts = DNS_COUNTS.get_ptr_mut(u32::from(packet::is_loopback(ctx)))?;
     unsafe { (*counts).questions += 1 };
-    let question = question(&packet.destination, client, id);
+    let question = question(packet::destination(ctx, &start)?, client, id);
     let now = unsafe { bpf_ktime_get_ns() };
     DNS_QUESTIONS.insert(&question, &now, 0).ok()
 }
 
 #[inline(always)]
 fn answer(ctx: &SkBuffContext) -> Option<()> {
-    let packet = packet::parse(ctx).filter(|it| it.protocol == UDP)?;
-    let (server, client) = ports(ctx, &packet)?;
-    let (id, flags) = header(ctx, &packet).filter(|_| server == PORT)?;
+    let start = packet::start(ctx).filter(|it| it.protocol == UDP)?;
+    let (_, client) = ports(ctx, &start).filter(|(server, _)| *server == PORT)?;
+    let (id, flags) = header(ctx, &start)?;
     if flags & IS_ANSWER == 0 {
         return None;
     }
-    let question = question(&packet.source, client, id);
+    let question = question(packet::source(ctx, &start)?, client, id);
     // An answer that nobody asked for, or the second one.
     let asked = unsafe { *DNS_QUESTIONS.get_ptr(&question)? };
     DNS_QUESTIONS.remove(&question).ok()?;
@@ -81,19 +81,19 @@ fn answer(ctx: &SkBuffContext) -> Option<()> {
 
 /// Source and destination.
 #[inline(always)]
-fn ports(ctx: &SkBuffContext, packet: &Packet) -> Option<(u16, u16)> {
-    let ports: [u16; 2] = ctx.load(packet.payload_at).ok()?;
+fn ports(ctx: &SkBuffContext, start: &Start) -> Option<(u16, u16)> {
+    let ports: [u16; 2] = ctx.load(start.payload_at).ok()?;
     Some((u16::from_be(ports[0]), u16::from_be(ports[1])))
 }
 
 /// A message's id and flags.
 #[inline(always)]
-fn header(ctx: &SkBuffContext, packet: &Packet) -> Option<(u16, u16)> {
-    let words: [u16; 2] = ctx.load(packet.payload_at + UDP_HEADER_BYTES).ok()?;
+fn header(ctx: &SkBuffContext, start: &Start) -> Option<(u16, u16)> {
+    let words: [u16; 2] = ctx.load(start.payload_at + UDP_HEADER_BYTES).ok()?;
     Some((words[0], u16::from_be(words[1])))
 }
 
 #[inline(always)]
-fn question(server: &[u32; 4], client: u16, id: u16) -> DnsQuestion {
-    DnsQuestion { server: *server, client_port: u32::from(client), id: u32::from(id) }
+fn question(server: [u32; 4], client: u16, id: u16) -> DnsQuestion {
+    DnsQuestion { server, client_port: u32::from(client), id: u32::from(id) }
 }

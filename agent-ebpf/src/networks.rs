@@ -9,6 +9,7 @@ use skep_abi::{ABSENT, Durations, NETWORK_OTHER, NETWORKS_MAX, Network, NetworkT
 
 use crate::{
     durations,
+    packet::V4_IN_V6,
     task::{Memory, Probe, offsets},
 };
 
@@ -27,7 +28,6 @@ const IPPROTO_TCP: u16 = 6;
 const TCP_SYN_SENT: u32 = 2;
 const TCP_CLOSE: u32 = 7;
 const TCP_LISTEN: u32 = 10;
-pub const V4_IN_V6: u32 = 0x0000_ffff_u32.to_be();
 
 /// The agent puts [`NETWORK_OTHER`] in before it loads a program.
 #[map]

@@ -6,44 +6,49 @@ pub const UDP: u8 = 17;
 /// The loopback interface, in every network namespace.
 const LOOPBACK: u32 = 1;
 
-/// What an IP header says.
-pub struct Packet {
-    /// IPv4 addresses as `::ffff:a.b.c.d`.
-    pub source: [u32; 4],
-    pub destination: [u32; 4],
+/// What the start of an IP header says: all that most packets need, in one load.
+pub struct Start {
+    is_v4: bool,
     pub protocol: u8,
     /// Where the transport's header begins.
     pub payload_at: usize,
 }
 
-const V4_IN_V6: u32 = 0x0000_ffff_u32.to_be();
+pub const V4_IN_V6: u32 = 0x0000_ffff_u32.to_be();
+/// Bytes that tell version, lengths, fragment and protocol of either version.
+const START_BYTES: usize = 12;
 
-/// Parses a header; `None` for what is neither IPv4 nor IPv6, and for later fragments.
+/// `None` for what is neither IPv4 nor IPv6, and for later fragments.
 #[inline(always)]
-pub fn parse(ctx: &SkBuffContext) -> Option<Packet> {
-    let first: u8 = ctx.load(0).ok()?;
-    if first >> 4 == 4 {
-        // The offset is the low 13 bits: only the first fragment has the ports.
-        let fragment: u16 = ctx.load(6).ok()?;
-        if u16::from_be(fragment) & 0x1fff != 0 {
-            return None;
-        }
-        return Some(Packet {
-            source: [0, 0, V4_IN_V6, ctx.load(12).ok()?],
-            destination: [0, 0, V4_IN_V6, ctx.load(16).ok()?],
-            protocol: ctx.load(9).ok()?,
-            payload_at: usize::from(first & 0xf) * 4,
-        });
+pub fn start(ctx: &SkBuffContext) -> Option<Start> {
+    let head: [u8; START_BYTES] = ctx.load(0).ok()?;
+    match head[0] >> 4 {
+        // The fragment's offset is 13 bits: only the first one has the ports.
+        4 if head[6] & 0x1f == 0 && head[7] == 0 => Some(Start {
+            is_v4: true,
+            protocol: head[9],
+            payload_at: usize::from(head[0] & 0xf) * 4,
+        }),
+        6 => Some(Start { is_v4: false, protocol: head[6], payload_at: 40 }),
+        _ => None,
     }
-    if first >> 4 != 6 {
-        return None;
-    }
-    Some(Packet {
-        source: ctx.load(8).ok()?,
-        destination: ctx.load(24).ok()?,
-        protocol: ctx.load(6).ok()?,
-        payload_at: 40,
-    })
+}
+
+/// IPv4 addresses as `::ffff:a.b.c.d`.
+#[inline(always)]
+pub fn source(ctx: &SkBuffContext, start: &Start) -> Option<[u32; 4]> {
+    if start.is_v4 { v4(ctx, 12) } else { ctx.load(8).ok() }
+}
+
+/// As [`source`].
+#[inline(always)]
+pub fn destination(ctx: &SkBuffContext, start: &Start) -> Option<[u32; 4]> {
+    if start.is_v4 { v4(ctx, 16) } else { ctx.load(24).ok() }
+}
+
+#[inline(always)]
+fn v4(ctx: &SkBuffContext, at: usize) -> Option<[u32; 4]> {
+    Some([0, 0, V4_IN_V6, ctx.load(at).ok()?])
 }
 
 #[inline(always)]

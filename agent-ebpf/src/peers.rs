@@ -21,8 +21,9 @@ static PEERS: PerCpuHashMap<Peer, PeerBytes> = PerCpuHashMap::with_max_entries(P
 #[cgroup_skb]
 pub fn peer_out(ctx: SkBuffContext) -> i32 {
     if is_counted(&ctx)
-        && let Some(packet) = packet::parse(&ctx)
-        && let Some(bytes) = bytes(&Peer { address: packet.destination })
+        && let Some(start) = packet::start(&ctx)
+        && let Some(address) = packet::destination(&ctx, &start)
+        && let Some(bytes) = bytes(&Peer { address })
     {
         unsafe { (*bytes).sent += packet::n_bytes(&ctx) };
     }
@@ -32,8 +33,9 @@ pub fn peer_out(ctx: SkBuffContext) -> i32 {
 #[cgroup_skb]
 pub fn peer_in(ctx: SkBuffContext) -> i32 {
     if is_counted(&ctx)
-        && let Some(packet) = packet::parse(&ctx)
-        && let Some(bytes) = bytes(&Peer { address: packet.source })
+        && let Some(start) = packet::start(&ctx)
+        && let Some(address) = packet::source(&ctx, &start)
+        && let Some(bytes) = bytes(&Peer { address })
     {
         unsafe { (*bytes).received += packet::n_bytes(&ctx) };
     }
