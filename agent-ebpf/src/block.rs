@@ -36,6 +36,7 @@ offsets! {
     BIO_IO_VEC,
     BVEC_PAGE,
     PAGE_MEMCG,
+    PAGE_COMPOUND_HEAD,
     CGROUP_ROOT,
     CGROUP_LEVEL,
 }
@@ -203,8 +204,19 @@ unsafe fn memory_cgroup(bio: *const u8) -> *const u8 {
     unsafe {
         let vec: *const u8 = Probe::load(bio, BIO_IO_VEC.load());
         let page: *const u8 = Probe::load(vec, BVEC_PAGE.load());
-        let memcg: usize = Probe::load(page, PAGE_MEMCG.load());
+        let memcg: usize = Probe::load(head(page), PAGE_MEMCG.load());
         let css = (memcg & !MEMCG_FLAGS) as *const u8;
         if css.is_null() { css } else { Probe::load(css, CSS_CGROUP.load()) }
     }
+}
+
+/// The first page of those that were allocated together: only that one knows its group.
+#[inline(always)]
+unsafe fn head(page: *const u8) -> *const u8 {
+    if PAGE_COMPOUND_HEAD.load() == ABSENT {
+        return page;
+    }
+    let head: usize = unsafe { Probe::load(page, PAGE_COMPOUND_HEAD.load()) };
+    // The lowest bit says that this is not the first.
+    if head & 1 == 1 { (head - 1) as *const u8 } else { page }
 }

@@ -18,13 +18,13 @@ static NONE: GroupSync = GroupSync { latency: Latency::NONE };
 #[map]
 static SYNCS_STARTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8_192, 0);
 
-#[fentry(function = "do_fsync")]
+#[fentry(function = "vfs_fsync_range")]
 pub fn fsync_enter(_: FEntryContext) -> i32 {
     start();
     0
 }
 
-#[fexit(function = "do_fsync")]
+#[fexit(function = "vfs_fsync_range")]
 pub fn fsync_exit(_: FExitContext) -> i32 {
     end();
     0

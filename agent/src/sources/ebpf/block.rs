@@ -34,6 +34,7 @@ pub(super) const FAMILY: Family = Family {
         offset("CSS_CGROUP", "cgroup_subsys_state", &["cgroup"]),
         offset("BIO_IO_VEC", "bio", &["bi_io_vec"]),
         offset("BVEC_PAGE", "bio_vec", &["bv_page"]),
+        offset("PAGE_COMPOUND_HEAD", "page", &["compound_head"]),
         offset("CGROUP_ROOT", "cgroup", &["root"]),
         offset("CGROUP_LEVEL", "cgroup", &["level"]),
     ],

@@ -17,9 +17,10 @@ pub(super) const FAMILY: Family = Family {
     ..Family::EMPTY
 };
 
-/// Both system calls come by here. Where a kernel lets nobody look at its functions, their
-/// tracepoints stand in: those make every system call of the host slower.
-const FUNCTION: &str = "do_fsync";
+/// Both system calls come by here, and writes to files that are opened to be synchronous. Where a
+/// kernel lets nobody look at its functions, the tracepoints of the system calls stand in: those
+/// make every system call of the host slower.
+const FUNCTION: &str = "vfs_fsync_range";
 
 const ENTER: Program = Program {
     name: "fsync_enter",

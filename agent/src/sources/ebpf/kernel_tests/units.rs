@@ -242,6 +242,10 @@ fn the_files_of_a_group_and_its_sockets_say_what_its_process_does() {
     assert!(value("unit_memory_current_bytes", "") > 0.0);
     assert!(value("unit_cpu_mode_seconds_total", ",mode=\"user\"") > 0.0);
     assert_ne!(hear_port(&mut child), 0);
+    if is_other_kernel() {
+        // The guest is without the module for socket diagnosis.
+        return;
+    }
     assert_eq!(value("unit_listening_sockets", ",protocol=\"tcp\""), 1.0);
 }
 
