@@ -18,13 +18,13 @@ static NONE: GroupSync = GroupSync { latency: Latency::NONE };
 #[map]
 static SYNCS_STARTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8_192, 0);
 
-#[fentry(function = "vfs_fsync_range")]
+#[fentry]
 pub fn fsync_enter(_: FEntryContext) -> i32 {
     start();
     0
 }
 
-#[fexit(function = "vfs_fsync_range")]
+#[fexit]
 pub fn fsync_exit(_: FExitContext) -> i32 {
     end();
     0
@@ -38,6 +38,30 @@ pub fn fsync_enter_classic(_: TracePointContext) -> u32 {
 
 #[tracepoint]
 pub fn fsync_exit_classic(_: TracePointContext) -> u32 {
+    end();
+    0
+}
+
+#[fentry]
+pub fn fdatasync_enter(_: FEntryContext) -> i32 {
+    start();
+    0
+}
+
+#[fexit]
+pub fn fdatasync_exit(_: FExitContext) -> i32 {
+    end();
+    0
+}
+
+#[tracepoint]
+pub fn fdatasync_enter_classic(_: TracePointContext) -> u32 {
+    start();
+    0
+}
+
+#[tracepoint]
+pub fn fdatasync_exit_classic(_: TracePointContext) -> u32 {
     end();
     0
 }

@@ -12,47 +12,54 @@ use super::{
 use crate::exposition::{Exposition, as_f64};
 
 pub(super) const FAMILY: Family = Family {
-    programs: &[ENTER, EXIT],
+    programs: PROGRAMS,
     start: Some(|maps| GroupCounters::start("GROUP_SYNCS", maps, expose)),
     ..Family::EMPTY
 };
 
-/// Both system calls come by here, and writes to files that are opened to be synchronous. Where a
-/// kernel lets nobody look at its functions, the tracepoints of the system calls stand in: those
+/// The functions of the system calls themselves: those below are inlined by some kernels, here and
+/// there. Where a kernel lets nobody look at its functions, the calls' tracepoints stand in: those
 /// make every system call of the host slower.
-const FUNCTION: &str = "vfs_fsync_range";
+macro_rules! function {
+    ($call:literal) => {
+        if cfg!(target_arch = "aarch64") {
+            concat!("__arm64_sys_", $call)
+        } else {
+            concat!("__x64_sys_", $call)
+        }
+    };
+}
 
-const ENTER: Program = Program {
-    name: "fsync_enter",
-    gives: "fsync latency per unit",
-    candidates: &[
-        Candidate { function: "fsync_enter", hook: Hook::FunctionEntry(FUNCTION), needs: &[] },
-        Candidate {
-            function: "fsync_enter_classic",
-            hook: Hook::Tracepoints {
-                category: "syscalls",
-                names: &["sys_enter_fsync", "sys_enter_fdatasync"],
-            },
-            needs: &[],
-        },
-    ],
-};
+macro_rules! program {
+    ($call:literal, $end:literal, $hook:ident) => {
+        Program {
+            name: concat!($call, "_", $end),
+            gives: concat!("latency of ", $call, " per unit"),
+            candidates: &[
+                Candidate {
+                    function: concat!($call, "_", $end),
+                    hook: Hook::$hook(function!($call)),
+                    needs: &[],
+                },
+                Candidate {
+                    function: concat!($call, "_", $end, "_classic"),
+                    hook: Hook::Tracepoint {
+                        category: "syscalls",
+                        name: concat!("sys_", $end, "_", $call),
+                    },
+                    needs: &[],
+                },
+            ],
+        }
+    };
+}
 
-const EXIT: Program = Program {
-    name: "fsync_exit",
-    gives: "fsync latency per unit",
-    candidates: &[
-        Candidate { function: "fsync_exit", hook: Hook::FunctionExit(FUNCTION), needs: &[] },
-        Candidate {
-            function: "fsync_exit_classic",
-            hook: Hook::Tracepoints {
-                category: "syscalls",
-                names: &["sys_exit_fsync", "sys_exit_fdatasync"],
-            },
-            needs: &[],
-        },
-    ],
-};
+const PROGRAMS: &[Program] = &[
+    program!("fsync", "enter", FunctionEntry),
+    program!("fsync", "exit", FunctionExit),
+    program!("fdatasync", "enter", FunctionEntry),
+    program!("fdatasync", "exit", FunctionExit),
+];
 
 counters!(GroupSync { latency });
 

@@ -59,11 +59,6 @@ pub(super) enum Hook {
         category: &'static str,
         name: &'static str,
     },
-    /// By the records in tracefs of several that one program serves.
-    Tracepoints {
-        category: &'static str,
-        names: &'static [&'static str],
-    },
     /// Where a function of the kernel begins; some kernels permit it to nobody.
     FunctionEntry(&'static str),
     /// Where it ends.
@@ -309,7 +304,7 @@ impl Object {
                 return Err(ProgramFailure::Arguments { name, n_args, n_args_min });
             }
         }
-        if matches!(candidate.hook, Hook::Tracepoint { .. } | Hook::Tracepoints { .. }) {
+        if matches!(candidate.hook, Hook::Tracepoint { .. }) {
             ensure_tracefs()?;
         }
         let function = candidate.function;
@@ -340,13 +335,6 @@ fn attach(
             let program: &mut TracePoint = program.try_into()?;
             program.load()?;
             program.attach(category, name)?;
-        }
-        Hook::Tracepoints { category, names } => {
-            let program: &mut TracePoint = program.try_into()?;
-            program.load()?;
-            for name in names {
-                program.attach(category, name)?;
-            }
         }
         Hook::FunctionEntry(name) => {
             let program: &mut FEntry = program.try_into()?;

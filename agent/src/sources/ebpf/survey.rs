@@ -48,9 +48,6 @@ impl std::fmt::Display for Hook {
             Self::BtfTracepoint { name, .. } => write!(out, "tp_btf {name}"),
             Self::RawTracepoint(name) => write!(out, "raw tracepoint {name}"),
             Self::Tracepoint { category, name } => write!(out, "tracepoint {category}/{name}"),
-            Self::Tracepoints { category, names } => {
-                write!(out, "tracepoints {category}/{}", names.join(", "))
-            }
             Self::FunctionEntry(name) => write!(out, "fentry {name}"),
             Self::FunctionExit(name) => write!(out, "fexit {name}"),
             Self::CgroupSkb(CgroupSkbAttachType::Ingress) => out.write_str("cgroup ingress"),
