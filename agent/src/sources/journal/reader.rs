@@ -46,7 +46,12 @@ pub(crate) enum Place {
 pub(crate) struct JournalReader {
     journal: Journal,
     /// The last entry that was read, or the one to start behind.
-    cursor: Option<String>,
+    cursor: Option<Last>,
+}
+
+enum Last {
+    Read(String),
+    Given(String),
 }
 
 impl JournalReader {
@@ -68,7 +73,7 @@ impl JournalReader {
         let cursor = match place {
             Place::Behind(cursor) => {
                 journal.seek_cursor(cursor.as_str()).map_err(JournalError::Seek)?;
-                Some(cursor.clone())
+                Some(Last::Given(cursor.clone()))
             }
             Place::Time(at_us) => {
                 journal.seek_realtime_usec(*at_us).map_err(JournalError::Seek)?;
@@ -92,27 +97,33 @@ impl JournalReader {
 
     /// The next entry; `None` at the end, until more is written.
     pub(crate) fn next(&mut self) -> Result<Option<JournalEntry>, JournalError> {
-        loop {
+        let cursor = loop {
             if self.journal.next().map_err(JournalError::Read)? == 0 {
                 return Ok(None);
             }
             // A seek lands on the entry itself, or on the nearest if it is gone; and the entry
             // read last can come again after a rotation. Its cursor tells.
-            let is_known = match &self.cursor {
-                Some(cursor) => {
-                    self.journal.test_cursor(cursor.as_str()).map_err(JournalError::Read)?
-                }
-                None => false,
-            };
-            if !is_known {
-                break;
+            let cursor = self.journal.cursor().map_err(JournalError::Read)?;
+            if !self.is_known(&cursor)? {
+                break cursor;
             }
-        }
-        let cursor = self.journal.cursor().map_err(JournalError::Read)?;
+        };
         let realtime_us = self.journal.timestamp_usec().map_err(JournalError::Read)?;
         let fields = self.fields();
-        self.cursor = Some(cursor.clone());
+        self.cursor = Some(Last::Read(cursor.clone()));
         Ok(Some(JournalEntry { realtime_us, cursor, fields }))
+    }
+
+    /// Whether this is the entry that was read last. One text is nearly always enough: only a
+    /// cursor that came from elsewhere may name the same entry with fewer of its parts.
+    fn is_known(&self, cursor: &str) -> Result<bool, JournalError> {
+        match &self.cursor {
+            Some(Last::Read(last)) => Ok(last == cursor),
+            Some(Last::Given(last)) => {
+                self.journal.test_cursor(last.as_str()).map_err(JournalError::Read)
+            }
+            None => Ok(false),
+        }
     }
 
     /// Returns once something was written, a file came or went, or after `timeout`.
