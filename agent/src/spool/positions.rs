@@ -39,8 +39,12 @@ impl Positions {
 
     /// Neither may hold a tab or a line break, or they are left out.
     pub(crate) fn set(&mut self, key: &str, value: String) {
-        if !key.contains(['\t', '\n']) && !value.contains(['\t', '\n']) {
-            self.0.insert(key.to_owned(), value);
+        if key.contains(['\t', '\n']) || value.contains(['\t', '\n']) {
+            return;
+        }
+        match self.0.get_mut(key) {
+            Some(it) => *it = value,
+            None => drop(self.0.insert(key.to_owned(), value)),
         }
     }
 
