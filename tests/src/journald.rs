@@ -22,7 +22,7 @@ set -eu
 mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd/journal /run/systemd/journald.conf.d /run/log/journal /var/log/journal
 mount --bind "$1" /var/log/journal
-printf '[Journal]\nStorage=persistent\nReadKMsg=no\nAudit=no\nForwardToWall=no\nRateLimitIntervalSec=0\nSystemMaxFileSize=1M\nSystemMaxUse=200M\n' > /run/systemd/journald.conf.d/50-test.conf
+printf '[Journal]\nStorage=persistent\nReadKMsg=no\nAudit=no\nForwardToWall=no\nRateLimitIntervalSec=0\nSystemMaxFileSize=1M\nSystemMaxUse=200M\nSystemKeepFree=1M\n' > /run/systemd/journald.conf.d/50-test.conf
 touch /run/systemd/journal/flushed
 exec "$2"
 "#;
