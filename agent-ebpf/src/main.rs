@@ -23,6 +23,7 @@ mod net;
 mod networks;
 mod oom;
 mod packet;
+mod page_cache;
 mod peers;
 mod reclaim;
 mod sched;

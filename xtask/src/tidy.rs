@@ -143,4 +143,25 @@ mod tests {
         }
         assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     }
+
+    /// Excerpts in the how-to pages are fenced with the file they are from: ```` ```rust FILE ````.
+    #[test]
+    fn excerpts_are_what_the_repository_has() {
+        let mut n_excerpts = 0;
+        let mut wrong = Vec::new();
+        for (page, text) in files(".md").iter().filter(|(path, _)| path.starts_with("docs/how-to/"))
+        {
+            let mut blocks = text.split("```rust ").skip(1);
+            while let Some((file, rest)) = blocks.next().and_then(|it| it.split_once('\n')) {
+                let excerpt = rest.split("```").next().unwrap_or_default();
+                let source = fs::read_to_string(root().join(file)).unwrap_or_default();
+                n_excerpts += 1;
+                if excerpt.trim().is_empty() || !source.contains(excerpt) {
+                    wrong.push(format!("{page}: {file} does not have\n{excerpt}"));
+                }
+            }
+        }
+        assert!(n_excerpts > 5, "only {n_excerpts} excerpts were found");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
 }

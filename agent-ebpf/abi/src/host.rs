@@ -67,6 +67,13 @@ pub mod reclaim_scope {
     pub const ALL: u32 = 2;
 }
 
+/// What becomes of pages of the page cache; an index.
+pub mod page_cache {
+    pub const ADDED: u32 = 0;
+    pub const REMOVED: u32 = 1;
+    pub const ALL: u32 = 2;
+}
+
 /// Reasons of dropped packets that are told apart; Linux 6.18 has about 120.
 pub const DROP_REASONS_MAX: u32 = 256;
 

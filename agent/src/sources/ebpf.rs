@@ -45,6 +45,7 @@ mod net;
 mod networks;
 mod oom;
 mod oom_limit;
+mod page_cache;
 mod peers;
 mod raw;
 mod reclaim;

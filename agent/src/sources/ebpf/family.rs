@@ -14,7 +14,7 @@ use super::{
     exec, fsync, irq,
     loader::{Offset, Program},
     maps::Maps,
-    net, networks, oom, peers, reclaim, sched, signals, task, tcp,
+    net, networks, oom, page_cache, peers, reclaim, sched, signals, task, tcp,
 };
 use crate::{
     exposition::Exposition,
@@ -41,6 +41,7 @@ pub(super) const FAMILIES: &[&Family] = &[
     &dns::FAMILY,
     &peers::FAMILY,
     &reclaim::FAMILY,
+    &page_cache::FAMILY,
 ];
 
 #[derive(Debug)]

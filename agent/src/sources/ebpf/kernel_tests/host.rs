@@ -283,6 +283,27 @@ async fn time_in_reclaim_is_measured_where_a_group_is_at_its_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_into_the_page_cache_and_goes_is_counted() {
+    if !is_possible("the page cache") {
+        return;
+    }
+    let mut kernel = Kernel::start();
+    let disk = Disk::find();
+    let series = ["ebpf_page_cache_insertions_total", "ebpf_page_cache_removals_total"];
+    let read = format!("if={} of=/dev/null bs=4096 count=64", disk.path.display());
+    let forget = format!("if={} of=/dev/null iflag=nocache count=0", disk.path.display());
+    // At least one of each: a folio holds up to 2 MiB, and other programs use the cache, too.
+    dd(&read);
+    let before = kernel.series(&series);
+    dd(&forget);
+    let forgotten = kernel.series(&series);
+    assert!(forgotten[1] > before[1], "{before:?} {forgotten:?}");
+    dd(&read);
+    let after = kernel.series(&series);
+    assert!(after[0] > forgotten[0], "{forgotten:?} {after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_of_a_peer_are_counted_with_their_headers() {
     if !is_possible("peers") {
         return;
