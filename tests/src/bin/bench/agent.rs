@@ -10,7 +10,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::measure::{as_f64, memory};
+use crate::{
+    kernel,
+    measure::{as_f64, memory},
+};
 
 /// The settings of the run.
 #[derive(Debug, clap::Args)]
@@ -39,10 +42,13 @@ pub(crate) struct Args {
 enum Part {
     Collections,
     Journal,
+    Kernel,
     Idle,
 }
 
 const NODE_EXPORTER: &str = "prometheus-node-exporter";
+/// How long one core is burnt.
+const HOG_SECONDS: u64 = 14;
 const UP_WITHIN: Duration = Duration::from_secs(30);
 const SENT_WITHIN: Duration = Duration::from_secs(300);
 
@@ -124,6 +130,10 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     }
     if is_wanted(Part::Journal) {
         journal(args).await?;
+    }
+    if is_wanted(Part::Kernel) {
+        let dir = tempfile::tempdir_in(&args.dir)?;
+        kernel::run(dir.path(), HOG_SECONDS).await?;
     }
     if is_wanted(Part::Idle) {
         idle(args).await?;

@@ -8,6 +8,7 @@ mod cap;
 mod dashboard;
 mod footprint;
 mod hostile;
+mod kernel;
 mod logs;
 mod measure;
 mod queries;
