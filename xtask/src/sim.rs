@@ -140,7 +140,7 @@ fn run_seeds(
 }
 
 /// Builds all unit tests and returns what cargo says of them.
-fn build_tests() -> anyhow::Result<String> {
+pub(crate) fn build_tests() -> anyhow::Result<String> {
     let object = ebpf::build(&paths::root())?;
     let mut cargo = shell::cargo();
     // The selection of `cargo xtask test`, so that nothing is built twice.
@@ -149,7 +149,7 @@ fn build_tests() -> anyhow::Result<String> {
 }
 
 /// Where a crate's unit tests are.
-fn test_binary(messages: &str, package: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn test_binary(messages: &str, package: &str) -> anyhow::Result<PathBuf> {
     messages
         .lines()
         .filter_map(|it| serde_json::from_str::<serde_json::Value>(it).ok())
