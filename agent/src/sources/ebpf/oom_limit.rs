@@ -46,11 +46,15 @@ fn place<'a>(groups: &'a str, mounts: &str) -> Option<(PathBuf, &'a str, &'stati
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
         controllers.split(',').any(|it| it == "memory").then_some(path)
     });
+    let v2 = groups.lines().find_map(|line| line.strip_prefix("0::"));
+    let v2 = v2.map(|it| it.trim_end_matches(" (deleted)"));
     if let (Some(path), Some(root)) = (v1, mount("cgroup", "memory")) {
+        // A process that is dead but not yet waited for is in the root of every hierarchy of
+        // version 1, and still in its group of version 2, which systemd gives the same path.
+        let path = if path == "/" { v2.unwrap_or(path) } else { path };
         return Some((root, path, "memory.limit_in_bytes"));
     }
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    Some((mount("cgroup2", "")?, path, "memory.max"))
+    Some((mount("cgroup2", "")?, v2?, "memory.max"))
 }
 
 #[cfg(test)]
@@ -90,6 +94,8 @@ mod tests {
         write(groups.join("memory.limit_in_bytes"), "9223372036854771712\n");
         write(groups.join("tight/memory.limit_in_bytes"), "31457280\n");
         assert_eq!(find(&proc, 42), Some(("/tight".to_owned(), 30 << 20)));
+        write(proc.join("42/cgroup"), "9:memory:/\n0::/tight\n");
+        assert_eq!(find(&proc, 42), Some(("/tight".to_owned(), 30 << 20)), "it is dead already");
         write(groups.join("tight/memory.limit_in_bytes"), "9223372036854771712\n");
         assert_eq!(find(&proc, 42), None, "the host itself was out of memory");
     }
