@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{io::AsyncWriteExt as _, net::UnixStream, process::Command};
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, ChildStdin, Command},
+};
 
 use crate::{Deadline, Process};
 
@@ -28,10 +31,11 @@ exec "$2"
 "#;
 
 const COPY_TO_SOCKET: &str = "
-import socket, sys
+import os, socket, sys
 journald = socket.socket(socket.AF_UNIX)
 journald.connect(sys.argv[1])
-journald.sendall(sys.stdin.buffer.read())
+while chunk := os.read(0, 65536):
+    journald.sendall(chunk)
 ";
 
 #[derive(Debug)]
@@ -76,33 +80,30 @@ impl Journald {
     /// # Errors
     /// The socket does not take them.
     pub async fn log(&self, unit: &str, lines: &[String]) -> anyhow::Result<()> {
-        let mut text = stream_header(unit);
-        for line in lines {
-            text.push_str(line);
-            text.push('\n');
-        }
+        let mut stream = self.stream(unit).await?;
+        stream.write(&lines.iter().map(|line| format!("{line}\n")).collect::<String>()).await?;
+        stream.finish().await
+    }
+
+    /// As [`Journald::log`], for lines that come by and by.
+    ///
+    /// # Errors
+    /// The socket does not take them.
+    pub async fn stream(&self, unit: &str) -> anyhow::Result<UnitOutput> {
         let mut writer = Command::new("python3")
             .args(["-c", COPY_TO_SOCKET])
             .arg(self.socket("stdout"))
             .stdin(Stdio::piped())
+            .kill_on_drop(true)
             .spawn()
             .context("starting python3")?;
-        if let Some(mut stdin) = writer.stdin.take() {
-            stdin.write_all(text.as_bytes()).await?;
-        }
-        let status = writer.wait().await?;
-        anyhow::ensure!(status.success(), "writing to journald failed with {status}");
-        Ok(())
-    }
-
-    /// The standard output of a unit, for lines written by and by. One unit a process.
-    ///
-    /// # Errors
-    /// The socket does not take it.
-    pub async fn stream(&self, unit: &str) -> anyhow::Result<UnixStream> {
-        let mut stream = UnixStream::connect(self.socket("stdout")).await?;
-        stream.write_all(stream_header(unit).as_bytes()).await?;
-        Ok(stream)
+        let stdin = writer.stdin.take().context("python3 has no input")?;
+        let mut output = UnitOutput { writer, stdin };
+        let ident = unit.trim_end_matches(".service");
+        // What systemd says before the first line: identifier, unit, priority, whether lines may
+        // begin with one, and whether they go anywhere else.
+        output.write(&format!("{ident}\n{unit}\n6\n1\n0\n0\n0\n")).await?;
+        Ok(output)
     }
 
     fn socket(&self, name: &str) -> PathBuf {
@@ -110,9 +111,29 @@ impl Journald {
     }
 }
 
-/// What systemd says of a unit before its first line: identifier, unit, priority, whether lines
-/// may begin with one, and whether they go anywhere else.
-fn stream_header(unit: &str) -> String {
-    let ident = unit.trim_end_matches(".service");
-    format!("{ident}\n{unit}\n6\n1\n0\n0\n0\n")
+/// The standard output of a unit, as systemd connects it: through a process of its own.
+#[derive(Debug)]
+pub struct UnitOutput {
+    writer: Child,
+    stdin: ChildStdin,
+}
+
+impl UnitOutput {
+    /// # Errors
+    /// The process is gone.
+    pub async fn write(&mut self, lines: &str) -> anyhow::Result<()> {
+        Ok(self.stdin.write_all(lines.as_bytes()).await?)
+    }
+
+    /// Returns once journald has taken all of it.
+    ///
+    /// # Errors
+    /// It did not.
+    pub async fn finish(self) -> anyhow::Result<()> {
+        let Self { mut writer, stdin } = self;
+        drop(stdin);
+        let status = writer.wait().await?;
+        anyhow::ensure!(status.success(), "writing to journald failed with {status}");
+        Ok(())
+    }
 }

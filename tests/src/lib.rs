@@ -14,7 +14,7 @@ mod tmpfs;
 
 pub use agent::Agent;
 pub use client::Client;
-pub use journald::Journald;
+pub use journald::{Journald, UnitOutput};
 pub use object_storage::{END_OF_PYTHON, Line, ObjectStorage};
 pub use process::{Deadline, Process, bin_dir, cpu_seconds, is_root, skipped};
 pub use server::Server;

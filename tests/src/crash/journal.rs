@@ -6,13 +6,11 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 use anyhow::Context as _;
 use skep_wal::sim::Seeded;
 use tokio::{
-    io::AsyncWriteExt as _,
-    net::UnixStream,
     sync::watch,
     time::{Instant, sleep},
 };
 
-use crate::{Agent, Client, Deadline, Journald, Server};
+use crate::{Agent, Client, Deadline, Journald, Server, journald::UnitOutput};
 
 /// Twins are logged by a unit of their own, so many at a time.
 const TWINS: usize = 20;
@@ -35,7 +33,7 @@ pub struct JournalPlan {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JournalReport {
     pub n_logged: usize,
     pub n_lost: usize,
@@ -45,6 +43,8 @@ pub struct JournalReport {
     pub n_twins_found: usize,
     pub n_agent_kills: usize,
     pub n_server_kills: usize,
+    /// Entries of the store by unit, for whoever asks where the lost ones are.
+    pub by_unit: Vec<String>,
 }
 
 impl JournalReport {
@@ -101,7 +101,7 @@ pub async fn run(
 
 /// Writes numbered lines until told to stop; returns how many.
 async fn log_steadily(
-    mut stream: UnixStream,
+    mut stream: UnitOutput,
     lines_per_second: usize,
     is_over: watch::Receiver<bool>,
 ) -> anyhow::Result<usize> {
@@ -110,10 +110,11 @@ async fn log_steadily(
     while !*is_over.borrow() {
         let n_due = lines_per_second * usize::try_from(started.elapsed().as_millis())? / 1_000;
         let text: String = (n_logged..n_due).map(|n| format!("entry {n:08}\n")).collect();
-        stream.write_all(text.as_bytes()).await?;
+        stream.write(&text).await?;
         n_logged = n_logged.max(n_due);
         sleep(TICK).await;
     }
+    stream.finish().await?;
     Ok(n_logged)
 }
 
@@ -142,6 +143,9 @@ async fn count(client: &Client, report: &mut JournalReport) -> anyhow::Result<()
     }
     report.n_lost = report.n_logged.saturating_sub(distinct.len());
     report.n_doubled = n_found.saturating_sub(distinct.len());
+    let by_unit = r#"sum by (unit, job) (count_over_time({job=~".+"}[1h]))"#;
+    let by_unit = client.logql(by_unit).await?;
+    report.by_unit = by_unit.iter().map(|(labels, n)| format!("{labels} {n}")).collect();
     Ok(())
 }
 
