@@ -67,7 +67,8 @@ async fn a_killed_process_is_told_with_who_killed_it() {
     }
     let mut kernel = Kernel::start();
     let group = TestGroup::new();
-    let mut child = group.run("read _; sleep 1000 & kill -9 $!; wait $!; /bin/sh -c 'kill -11 $$'; read _");
+    let mut child =
+        group.run("read _; sleep 1000 & kill -9 $!; wait $!; /bin/sh -c 'kill -11 $$'; read _");
     child.tell();
     let killed = kernel.event("signal", &group.unit, ("signal_name", "SIGKILL")).await;
     assert_eq!(killed.stream.get("level"), "warning");
