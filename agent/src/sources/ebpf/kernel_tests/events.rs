@@ -9,9 +9,7 @@ fn field<'a>(record: &'a LogRecord, name: &str) -> &'a str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_short_lived_processes_are_two_thousand_log_entries() {
-    if !is_possible("events of short-lived processes") {
-        return;
-    }
+    let Some(_turn) = turn("events of short-lived processes").await else { return };
     let mut kernel = Kernel::start();
     let group = TestGroup::new();
     let script = "i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i+1)); done; echo done; read _";
@@ -40,9 +38,7 @@ async fn a_thousand_short_lived_processes_are_two_thousand_log_entries() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_tells_what_the_process_used() {
-    if !is_possible("what processes used") {
-        return;
-    }
+    let Some(_turn) = turn("what processes used").await else { return };
     let mut kernel = Kernel::start();
     let group = TestGroup::new();
     let script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo done; read _";
@@ -62,9 +58,7 @@ async fn an_end_tells_what_the_process_used() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_is_told_with_who_killed_it() {
-    if !is_possible("fatal signals") {
-        return;
-    }
+    let Some(_turn) = turn("fatal signals").await else { return };
     let mut kernel = Kernel::start();
     let group = TestGroup::new();
     let mut child =
@@ -81,9 +75,7 @@ async fn a_killed_process_is_told_with_who_killed_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_told_when_they_are_made_or_refused() {
-    if !is_possible("connections") {
-        return;
-    }
+    let Some(_turn) = turn("connections").await else { return };
     let mut kernel = Kernel::start();
     let listener = tokio::net::TcpListener::bind("127.77.7.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -74,9 +74,7 @@ fn dd(words: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_of_a_disk_are_timed_in_its_queue_and_until_their_end() {
-    if !is_possible("disks") {
-        return;
-    }
+    let Some(_turn) = turn("disks").await else { return };
     let mut kernel = Kernel::start();
     let disk = Disk::find();
     let labels = format!("device=\"{}\",operation=\"read\"", disk.name);
@@ -108,9 +106,7 @@ fn softirqs(vector: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn soft_interrupts_are_counted_as_the_kernel_does_and_timed() {
-    if !is_possible("soft interrupts") {
-        return;
-    }
+    let Some(_turn) = turn("soft interrupts").await else { return };
     let mut kernel = Kernel::start();
     let series =
         ["ebpf_softirqs_total{vector=\"NET_RX\"}", "ebpf_softirq_seconds_total{vector=\"NET_RX\"}"];
@@ -135,9 +131,7 @@ async fn soft_interrupts_are_counted_as_the_kernel_does_and_timed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hard_interrupts_of_the_disk_are_counted_under_its_name() {
-    if !is_possible("hard interrupts") {
-        return;
-    }
+    let Some(_turn) = turn("hard interrupts").await else { return };
     let mut kernel = Kernel::start();
     let before = kernel.sum("ebpf_hardirqs_total{");
     Disk::find().read_directly(50);
@@ -159,9 +153,7 @@ async fn connection(host: u8) -> (TcpStream, TcpStream) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn resets_and_round_trips_are_counted_by_the_peers_network() {
-    if !is_possible("TCP resets") {
-        return;
-    }
+    let Some(_turn) = turn("TCP resets").await else { return };
     let mut kernel = Kernel::start();
     for _ in 0..10 {
         let (mut client, server) = connection(1).await;
@@ -187,9 +179,7 @@ async fn resets_and_round_trips_are_counted_by_the_peers_network() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn segments_sent_again_are_counted_by_the_peers_network() {
-    if !is_possible("TCP retransmits") {
-        return;
-    }
+    let Some(_turn) = turn("TCP retransmits").await else { return };
     let mut kernel = Kernel::start();
     let full = TcpSocket::new_v4().unwrap();
     full.bind(SocketAddr::from(([127, 77, 2, 1], 0))).unwrap();
@@ -204,9 +194,7 @@ async fn segments_sent_again_are_counted_by_the_peers_network() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn packets_to_a_closed_port_are_dropped_for_that_reason() {
-    if !is_possible("dropped packets") {
-        return;
-    }
+    let Some(_turn) = turn("dropped packets").await else { return };
     let mut kernel = Kernel::start();
     let series = ["ebpf_packet_drops_total{reason=\"no_socket\"}"];
     let before = kernel.series(&series)[0];
@@ -221,9 +209,7 @@ async fn packets_to_a_closed_port_are_dropped_for_that_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dns_is_counted_by_answer_and_timed() {
-    if !is_possible("DNS") {
-        return;
-    }
+    let Some(_turn) = turn("DNS").await else { return };
     let mut kernel = Kernel::start();
     let Ok(server) = UdpSocket::bind("127.77.6.1:53") else {
         panic!("port 53 of 127.77.6.1 is taken");
@@ -258,9 +244,7 @@ async fn dns_is_counted_by_answer_and_timed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn time_in_reclaim_is_measured_where_a_group_is_at_its_limit() {
-    if !is_possible("reclaim") {
-        return;
-    }
+    let Some(_turn) = turn("reclaim").await else { return };
     let mut kernel = Kernel::start();
     let mut group = TestGroup::new();
     group.limit_memory(6 << 20);
@@ -284,9 +268,7 @@ async fn time_in_reclaim_is_measured_where_a_group_is_at_its_limit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_into_the_page_cache_and_goes_is_counted() {
-    if !is_possible("the page cache") {
-        return;
-    }
+    let Some(_turn) = turn("the page cache").await else { return };
     let mut kernel = Kernel::start();
     let disk = Disk::find();
     let series = ["ebpf_page_cache_insertions_total", "ebpf_page_cache_removals_total"];
@@ -305,9 +287,7 @@ async fn what_comes_into_the_page_cache_and_goes_is_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_of_a_peer_are_counted_with_their_headers() {
-    if !is_possible("peers") {
-        return;
-    }
+    let Some(_turn) = turn("peers").await else { return };
     let object = Object::load_for(OBJECT, &cgroup2(), |globals| {
         let counts = globals.iter_mut().find(|(name, _)| *name == "PEERS_ON_LOOPBACK").unwrap();
         counts.1 = 1;
@@ -333,9 +313,7 @@ async fn bytes_of_a_peer_are_counted_with_their_headers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_of_programs_are_counted_and_timed_after_each_collection() {
-    if !is_possible("statistics of programs") {
-        return;
-    }
+    let Some(_turn) = turn("statistics of programs").await else { return };
     let mut kernel = Kernel::start();
     let series = [
         "ebpf_program_runs_total{program=\"sched\"}",
@@ -353,9 +331,7 @@ async fn runs_of_programs_are_counted_and_timed_after_each_collection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn waits_of_the_whole_host_outlast_those_of_units() {
-    if !is_possible("run-queue wait of the host") {
-        return;
-    }
+    let Some(_turn) = turn("run-queue wait of the host").await else { return };
     let mut kernel = Kernel::start();
     let count = |kernel: &mut Kernel| kernel.series(&["ebpf_run_queue_wait_seconds_count"])[0];
     let before = count(&mut kernel);

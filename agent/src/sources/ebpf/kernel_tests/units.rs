@@ -20,9 +20,7 @@ fn closed_port() -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn datagrams_are_counted_to_the_byte() {
-    if !is_possible("network bytes") {
-        return;
-    }
+    let Some(_turn) = turn("network bytes").await else { return };
     let mut kernel = Kernel::start();
     let group = TestGroup::new();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -51,9 +49,7 @@ async fn datagrams_are_counted_to_the_byte() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_made_and_refused_are_told_apart() {
-    if !is_possible("TCP connections") {
-        return;
-    }
+    let Some(_turn) = turn("TCP connections").await else { return };
     let mut kernel = Kernel::start();
     let group = TestGroup::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -113,9 +109,7 @@ fn hear_port(child: &mut Inside) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_listener_lets_in_and_what_is_sent_again_is_on_each_sides_account() {
-    if !is_possible("accepted TCP connections and retransmits") {
-        return;
-    }
+    let Some(_turn) = turn("accepted TCP connections and retransmits").await else { return };
     let mut kernel = Kernel::start();
     let (server, client) = (TestGroup::new(), TestGroup::new());
     let mut listener = server.run(&listen());
@@ -135,9 +129,7 @@ async fn what_a_listener_lets_in_and_what_is_sent_again_is_on_each_sides_account
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fsync_is_timed() {
-    if !is_possible("fsync latency") {
-        return;
-    }
+    let Some(_turn) = turn("fsync latency").await else { return };
     let mut kernel = Kernel::start();
     let (group, dir) = (TestGroup::new(), disk_dir());
     let file = dir.path().join("file");
@@ -153,9 +145,7 @@ async fn each_fsync_is_timed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_to_a_disk_is_on_the_writers_account() {
-    if !is_possible("block I/O") {
-        return;
-    }
+    let Some(_turn) = turn("block I/O").await else { return };
     let dir = disk_dir();
     if rustix::fs::major(fs::metadata(dir.path()).unwrap().dev()) == 0 {
         writeln!(io::stderr(), "skipped: block I/O: {} is on no disk", dir.path().display())
@@ -192,9 +182,7 @@ async fn what_is_written_to_a_disk_is_on_the_writers_account() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ends_of_processes_are_counted_by_code_and_signal() {
-    if !is_possible("exit codes") {
-        return;
-    }
+    let Some(_turn) = turn("exit codes").await else { return };
     let mut kernel = Kernel::start();
     let group = TestGroup::new();
     let mut child = group.run(
@@ -219,11 +207,9 @@ fn collect_files() -> String {
     out.to_text()
 }
 
-#[test]
-fn the_files_of_a_group_and_its_sockets_say_what_its_process_does() {
-    if !is_possible("files of control groups") {
-        return;
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_of_a_group_and_its_sockets_say_what_its_process_does() {
+    let Some(_turn) = turn("files of control groups").await else { return };
     let mut group = TestGroup::new();
     group.limit_memory(64 << 20);
     let mut child = group
@@ -254,7 +240,7 @@ async fn the_guide_lists_every_metric_of_units() {
     let guide = include_str!("../../../../../docs/guide/units.md");
     let mut names: Vec<String> =
         crate::sources::units::figures::DEFINITIONS.iter().map(|it| it.name.to_owned()).collect();
-    if is_possible("metrics of units in the guide") {
+    if let Some(_turn) = turn("metrics of units in the guide").await {
         let group = TestGroup::new();
         let mut kernel = Kernel::start();
         let mut child = group.run("/bin/true; echo done; read _");
@@ -270,9 +256,7 @@ async fn the_guide_lists_every_metric_of_units() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_program_costs_little() {
-    if !is_possible("the cost of each program") {
-        return;
-    }
+    let Some(_turn) = turn("the cost of each program").await else { return };
     let mut object = load();
     object.start(&sched::EMPTY).unwrap();
     for program in programs() {
