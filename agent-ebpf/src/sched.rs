@@ -29,16 +29,24 @@ static GROUP_RUNS: PerCpuArray<GroupRun> = PerCpuArray::with_max_entries(GROUP_S
 #[map]
 static CPU_TURNS: PerCpuArray<CpuTurn> = PerCpuArray::with_max_entries(1, 0);
 
-/// What `run_delay` said when a task last left a CPU, by its pid's low bits: the pid in the high
-/// 22 bits (no pid is longer), the delay in the low 42 (it wraps after 73 minutes of waiting).
-/// In one word, because tasks whose pids collide may write it from two CPUs at once.
+/// What a task's counters said when it was last accounted, by its pid's low bits.
 #[map]
-static TASK_DELAYS: Array<u64> = Array::with_max_entries(TASK_SLOTS, 0);
+static TASK_NOTES: Array<TaskNote> = Array::with_max_entries(TASK_SLOTS, 0);
+
+/// In each word the pid in the high 22 bits (no pid is longer) and nanoseconds in the low 42 (they
+/// wrap after 73 minutes of running or waiting): tasks whose pids collide may write them from two
+/// CPUs at once.
+#[repr(C)]
+struct TaskNote {
+    exec: u64,
+    run_delay: u64,
+}
+
 const TASK_SLOTS: u32 = 1 << 15;
-const DELAY_BITS: u32 = 42;
-const DELAY_MASK: u64 = (1 << DELAY_BITS) - 1;
+const NOTE_BITS: u32 = 42;
+const NOTE_MASK: u64 = (1 << NOTE_BITS) - 1;
 /// A longer wait between two turns (18 minutes) is another task's left-over under a reused pid.
-const DELAY_MAX: u64 = 1 << 40;
+const NOTE_MAX: u64 = 1 << 40;
 
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
@@ -78,8 +86,8 @@ pub fn sched_empty(_: BtfTracePointContext) -> i32 {
 unsafe fn switch<M: Memory>(prev: *const u8, next: *const u8) {
     let Some(turn) = CPU_TURNS.get_ptr_mut(0) else { return };
     let pid: u32 = unsafe { M::load(prev, TASK_PID.load()) };
-    // The first switch after the start knows no turn; the idle task belongs to nobody.
-    if pid != 0 && unsafe { (*turn).task } == prev as u64 {
+    // The idle task belongs to nobody.
+    if pid != 0 {
         unsafe { end_turn::<M>(prev, pid, turn) };
     }
     unsafe {
@@ -93,12 +101,16 @@ unsafe fn switch<M: Memory>(prev: *const u8, next: *const u8) {
 
 #[inline(always)]
 unsafe fn end_turn<M: Memory>(prev: *const u8, pid: u32, turn: *const CpuTurn) {
+    let Some(note) = TASK_NOTES.get_ptr_mut(pid & (TASK_SLOTS - 1)) else { return };
+    let is_known = unsafe { (*turn).task } == prev as u64;
     let exec_ns: u64 = unsafe { M::load(prev, TASK_SUM_EXEC.load()) };
+    let cpu_ns = unsafe { ran(note, pid, exec_ns, is_known, (*turn).exec_ns) };
     let Some(run) = slot(unsafe { task::group::<M>(prev) }) else { return };
-    unsafe { (*run).cpu_ns += exec_ns.wrapping_sub((*turn).exec_ns) };
-    if TASK_RUN_DELAY.load() != ABSENT {
+    unsafe { (*run).cpu_ns += cpu_ns };
+    if TASK_RUN_DELAY.load() != ABSENT && is_known {
         let run_delay_ns: u64 = unsafe { M::load(prev, TASK_RUN_DELAY.load()) };
-        let wait_ns = run_delay_ns.wrapping_sub(waited_before(pid, turn, run_delay_ns));
+        let before_ns = unsafe { waited_before(note, pid, turn, run_delay_ns) };
+        let wait_ns = run_delay_ns.wrapping_sub(before_ns);
         unsafe {
             (*run).wait_ns += wait_ns;
             (&raw mut (*run).waits)
@@ -109,17 +121,47 @@ unsafe fn end_turn<M: Memory>(prev: *const u8, pid: u32, turn: *const CpuTurn) {
     }
 }
 
+/// How long a task ran since it was last accounted, and notes that it is now. The turn tells, if it
+/// is known: after the start it is not, and now and then the kernel leaves the program out when a
+/// turn begins. Then the note tells; it is of another task where a pid is used again, which shows
+/// where it is ahead, and counts less than the turn where it is not.
+#[inline(always)]
+unsafe fn ran(
+    note: *mut TaskNote,
+    pid: u32,
+    exec_ns: u64,
+    is_known: bool,
+    exec_at_start_ns: u64,
+) -> u64 {
+    let noted = unsafe { (*note).exec };
+    unsafe { (*note).exec = u64::from(pid) << NOTE_BITS | exec_ns & NOTE_MASK };
+    let in_turn_ns = if is_known { exec_ns.wrapping_sub(exec_at_start_ns) } else { 0 };
+    let since_note_ns = exec_ns.wrapping_sub(noted) & NOTE_MASK;
+    if noted >> NOTE_BITS == u64::from(pid)
+        && since_note_ns < NOTE_MAX
+        && since_note_ns > in_turn_ns
+    {
+        since_note_ns
+    } else {
+        in_turn_ns
+    }
+}
+
 /// What the task's `run_delay` said before the wait that led to this turn, and notes what it says
 /// now. The kernel adds a wait when the turn begins; but where the task was moved to another CPU
 /// while it waited, it adds the part before the move earlier, which only the note can tell.
 #[inline(always)]
-fn waited_before(pid: u32, turn: *const CpuTurn, run_delay_ns: u64) -> u64 {
+unsafe fn waited_before(
+    note: *mut TaskNote,
+    pid: u32,
+    turn: *const CpuTurn,
+    run_delay_ns: u64,
+) -> u64 {
     let at_start = unsafe { (*turn).run_delay_ns };
-    let Some(note) = TASK_DELAYS.get_ptr_mut(pid & (TASK_SLOTS - 1)) else { return at_start };
-    let noted = unsafe { *note };
-    unsafe { *note = u64::from(pid) << DELAY_BITS | run_delay_ns & DELAY_MASK };
-    let moved_ns = at_start.wrapping_sub(noted) & DELAY_MASK;
-    if noted >> DELAY_BITS == u64::from(pid) && moved_ns < DELAY_MAX {
+    let noted = unsafe { (*note).run_delay };
+    unsafe { (*note).run_delay = u64::from(pid) << NOTE_BITS | run_delay_ns & NOTE_MASK };
+    let moved_ns = at_start.wrapping_sub(noted) & NOTE_MASK;
+    if noted >> NOTE_BITS == u64::from(pid) && moved_ns < NOTE_MAX {
         at_start.wrapping_sub(moved_ns)
     } else {
         at_start
@@ -165,15 +207,18 @@ fn home(group: u64) -> u32 {
 unsafe fn flush(current: *const u8) {
     let Some(turn) = CPU_TURNS.get_ptr_mut(0) else { return };
     let pid: u32 = unsafe { Probe::load(current, TASK_PID.load()) };
-    if pid == 0 || unsafe { (*turn).task } != current as u64 {
+    if pid == 0 {
         return;
     }
+    let Some(note) = TASK_NOTES.get_ptr_mut(pid & (TASK_SLOTS - 1)) else { return };
+    let is_known = unsafe { (*turn).task } == current as u64;
     let exec_ns: u64 = unsafe { Probe::load(current, TASK_SUM_EXEC.load()) };
+    let cpu_ns = unsafe { ran(note, pid, exec_ns, is_known, (*turn).exec_ns) };
+    if is_known {
+        unsafe { (*turn).exec_ns = exec_ns };
+    }
     if let Some(run) = slot(unsafe { task::group::<Probe>(current) }) {
-        unsafe {
-            (*run).cpu_ns += exec_ns.wrapping_sub((*turn).exec_ns);
-            (*turn).exec_ns = exec_ns;
-        }
+        unsafe { (*run).cpu_ns += cpu_ns };
     }
 }
 
