@@ -12,12 +12,12 @@ use super::{
 };
 use crate::exposition::{Exposition, as_f64};
 
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
-const IPPROTO_TCP: u8 = 6;
-/// Bytes of `struct inet_diag_req_v2` and of `struct inet_diag_msg`.
-const REQUEST_BYTES: usize = 56;
+/// The older of the kernel's two questions for TCP sockets, which both IP versions answer at once;
+/// the newer one walks its table of connections for each of them.
+const TCPDIAG_GETSOCK: u16 = 18;
+/// Bytes of `struct inet_diag_req` before the wanted states and in all, and of `struct inet_diag_msg`.
+const STATES_AT: usize = 52;
+const REQUEST_BYTES: usize = 60;
 const SOCKET_BYTES: usize = 72;
 const ALL_STATES: u32 = u32::MAX;
 /// Where `struct inet_diag_msg` has the bytes to be read and the bytes to be sent.
@@ -64,14 +64,12 @@ type Counts = BTreeMap<&'static str, u64>;
 fn diagnose() -> io::Result<Counts> {
     let netlink = Netlink::open(NETLINK_SOCK_DIAG)?;
     let mut counts = Counts::new();
-    for family in [AF_INET, AF_INET6] {
-        let mut request = vec![family, IPPROTO_TCP, 0, 0];
-        request.extend_from_slice(&ALL_STATES.to_ne_bytes());
-        request.resize(REQUEST_BYTES, 0);
-        netlink.ask(Ask::Dump, SOCK_DIAG_BY_FAMILY, &request, |_, socket| {
-            count_socket(socket, &mut counts);
-        })?;
-    }
+    let mut request = vec![0; STATES_AT];
+    request.extend_from_slice(&ALL_STATES.to_ne_bytes());
+    request.resize(REQUEST_BYTES, 0);
+    netlink.ask(Ask::Dump, TCPDIAG_GETSOCK, &request, |_, socket| {
+        count_socket(socket, &mut counts);
+    })?;
     Ok(counts)
 }
 
@@ -135,13 +133,13 @@ mod tests {
     fn sockets_are_counted_by_state_with_their_queues() {
         let mut counts = Counts::new();
         for (state, receive_queue, send_queue) in [(1_u8, 5_u32, 7_u32), (1, 0, 3), (10, 128, 0)] {
-            let mut socket = vec![AF_INET, state];
+            let mut socket = vec![0, state];
             socket.resize(SOCKET_BYTES, 0);
             socket[RECEIVE_QUEUE_AT..SEND_QUEUE_AT].copy_from_slice(&receive_queue.to_ne_bytes());
             socket[SEND_QUEUE_AT..64].copy_from_slice(&send_queue.to_ne_bytes());
             count_socket(&socket, &mut counts);
         }
-        count_socket(&[AF_INET, 6], &mut counts);
+        count_socket(&[0, 6], &mut counts);
         let mut strange = [0; SOCKET_BYTES];
         strange[1] = 99;
         count_socket(&strange, &mut counts);
@@ -181,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listening_socket_of_this_process_is_among_those_the_kernel_tells() {
+    fn listening_sockets_of_both_ip_versions_are_among_those_the_kernel_tells() {
         let n_listening = || {
             let text = Host::default().text(collect);
             let line = text
@@ -189,8 +187,8 @@ mod tests {
                 .find_map(|it| it.strip_prefix("node_tcp_connection_states{state=\"listen\"} "));
             line.map_or(0.0, |it| it.parse::<f64>().unwrap())
         };
-        let listeners: Vec<_> =
-            (0..50).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses = ["127.0.0.1:0", "[::1]:0"].iter().cycle().take(50);
+        let listeners: Vec<_> = addresses.map(|it| TcpListener::bind(it).unwrap()).collect();
         assert!(n_listening() >= 50.0);
         drop(listeners);
     }
