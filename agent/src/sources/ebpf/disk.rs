@@ -1,6 +1,6 @@
 //! Requests of block devices on the whole host: how long they wait and take, and what fails.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::collections::HashMap;
 
 use skep_abi::{Counted, DiskKey, Durations};
 use skep_proto::MetricKind;
@@ -12,7 +12,10 @@ use super::{
     loader::{Program, offset, traced},
     maps::Maps,
 };
-use crate::exposition::{Exposition, as_f64};
+use crate::{
+    exposition::{Exposition, as_f64},
+    sources::units::devices::DeviceNames,
+};
 
 pub(super) const FAMILY: Family = Family {
     programs: &[ISSUE, COMPLETE],
@@ -27,7 +30,7 @@ pub(super) const FAMILY: Family = Family {
         offset("DISK_MINOR_AT", "gendisk", &["first_minor"]),
     ],
     globals,
-    start: Some(|_maps| Ok(Box::new(Disks::default()))),
+    start: Some(|maps| Ok(Box::new(Disks::new(DeviceNames::new(maps.sys.clone()))))),
     ..Family::EMPTY
 };
 
@@ -59,8 +62,6 @@ fn globals(btf: &Btf<'_>) -> Vec<(&'static str, u32)> {
     let has_queue = btf.tracepoint_args("block_rq_issue").is_some_and(|it| it >= 2);
     vec![("DISK_ISSUE_ARG", u32::from(has_queue))]
 }
-
-const MINOR_BITS: u32 = 20;
 
 /// `REQ_OP_*`: the same numbers since 4.10.
 fn operation(part: u32) -> &'static str {
@@ -94,17 +95,21 @@ fn status(part: u32) -> String {
     name.to_owned()
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Disks {
     times: Vec<(DiskKey, Durations)>,
     queues: Vec<(DiskKey, Durations)>,
     errors: Vec<(DiskKey, Counted)>,
-    names: HashMap<u32, String>,
+    names: DeviceNames,
 }
 
 impl Disks {
+    fn new(names: DeviceNames) -> Self {
+        Self { times: Vec::new(), queues: Vec::new(), errors: Vec::new(), names }
+    }
+
     fn name(&self, device: u32) -> &str {
-        self.names.get(&device).map_or("unknown", String::as_str)
+        self.names.known(device.into()).unwrap_or("unknown")
     }
 }
 
@@ -115,7 +120,7 @@ impl Collect for Disks {
         self.errors = sorted(maps, "DISK_ERRORS")?;
         let seen = self.times.iter().chain(&self.queues).map(|(key, _)| key.device);
         for device in seen.chain(self.errors.iter().map(|(key, _)| key.device)) {
-            self.names.entry(device).or_insert_with(|| name(Path::new("/sys"), device));
+            self.names.learn(device.into());
         }
         Ok(())
     }
@@ -157,14 +162,6 @@ impl Collect for Disks {
             errors.point([("device", device), ("error", &error)], as_f64(counted.n));
         }
     }
-}
-
-fn name(sys: &Path, device: u32) -> String {
-    let numbers = format!("{}:{}", device >> MINOR_BITS, device & ((1 << MINOR_BITS) - 1));
-    let link = fs::read_link(sys.join("dev/block").join(&numbers)).ok();
-    let name = link.as_deref().and_then(|it| it.file_name()).and_then(|it| it.to_str());
-    // The kernel writes `!` for the `/` in names such as `cciss/c0d0`.
-    name.map_or(numbers, |it| it.replace('!', "/"))
 }
 
 #[cfg(test)]

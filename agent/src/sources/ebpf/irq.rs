@@ -47,7 +47,8 @@ impl Collect for Interrupts {
         self.hard = sorted(maps, "HARDIRQS")?;
         for (irq, _) in &self.hard {
             self.actions.entry(*irq).or_insert_with(|| {
-                let text = fs::read_to_string(format!("/sys/kernel/irq/{irq}/actions"));
+                let file = maps.sys.join(format!("kernel/irq/{irq}/actions"));
+                let text = fs::read_to_string(file);
                 text.unwrap_or_default().trim().to_owned()
             });
         }
