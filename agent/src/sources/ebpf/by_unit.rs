@@ -31,6 +31,18 @@ pub(super) trait Counters: Copy + Default + PartialEq + Debug + Send {
     fn add_since(&self, last: &Self, total: &mut Self::Total);
 }
 
+impl Counters for u64 {
+    type Total = Self;
+
+    fn plus(&mut self, other: &Self) {
+        self.wrapping_plus(other);
+    }
+
+    fn add_since(&self, last: &Self, total: &mut Self) {
+        Self::add_difference(total, self, last);
+    }
+}
+
 /// A field of [`Counters`] that wraps around.
 pub(super) trait Wrapping {
     fn wrapping_plus(&mut self, other: &Self);

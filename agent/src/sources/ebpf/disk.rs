@@ -7,7 +7,7 @@ use skep_proto::MetricKind;
 
 use super::{
     btf::Btf,
-    durations::{self, labels, sorted},
+    durations::{self, labels},
     family::{Collect, CollectError, Family},
     loader::{Program, offset, traced},
     maps::Maps,
@@ -115,9 +115,9 @@ impl Disks {
 
 impl Collect for Disks {
     fn read(&mut self, maps: &Maps) -> Result<(), CollectError> {
-        self.times = sorted(maps, "DISK_TIMES")?;
-        self.queues = sorted(maps, "DISK_QUEUES")?;
-        self.errors = sorted(maps, "DISK_ERRORS")?;
+        self.times = maps.sorted("DISK_TIMES")?;
+        self.queues = maps.sorted("DISK_QUEUES")?;
+        self.errors = maps.sorted("DISK_ERRORS")?;
         let seen = self.times.iter().chain(&self.queues).map(|(key, _)| key.device);
         for device in seen.chain(self.errors.iter().map(|(key, _)| key.device)) {
             self.names.learn(device.into());

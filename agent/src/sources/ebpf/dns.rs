@@ -6,7 +6,7 @@ use skep_proto::MetricKind;
 
 use super::{
     by_unit::counters,
-    durations::{self, labels, summed},
+    durations::{self, labels},
     family::{Collect, CollectError, Family},
     loader::{Candidate, Hook, Program},
     maps::Maps,
@@ -54,7 +54,7 @@ const SCOPES: [&str; 2] = ["network", "loopback"];
 
 impl Collect for Dns {
     fn read(&mut self, maps: &Maps) -> Result<(), CollectError> {
-        self.0 = summed(maps, "DNS_COUNTS")?;
+        self.0 = maps.summed("DNS_COUNTS")?;
         Ok(())
     }
 

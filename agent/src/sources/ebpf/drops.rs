@@ -53,8 +53,7 @@ struct Drops {
 
 impl Collect for Drops {
     fn read(&mut self, maps: &Maps) -> Result<(), CollectError> {
-        let values = maps.per_cpu_array::<u64>("DROPS")?;
-        self.counts = values.chunks(maps.n_cpus.max(1)).map(|it| it.iter().sum()).collect();
+        self.counts = maps.summed("DROPS")?;
         Ok(())
     }
 

@@ -6,7 +6,6 @@ use skep_abi::Counted;
 use skep_proto::MetricKind;
 
 use super::{
-    durations::{sorted, summed},
     family::{Collect, CollectError, Family},
     histogram::NS_PER_SECOND,
     loader::{Program, traced},
@@ -43,8 +42,8 @@ struct Interrupts {
 
 impl Collect for Interrupts {
     fn read(&mut self, maps: &Maps) -> Result<(), CollectError> {
-        self.soft = summed(maps, "SOFTIRQS")?;
-        self.hard = sorted(maps, "HARDIRQS")?;
+        self.soft = maps.summed("SOFTIRQS")?;
+        self.hard = maps.sorted("HARDIRQS")?;
         for (irq, _) in &self.hard {
             self.actions.entry(*irq).or_insert_with(|| {
                 let file = maps.sys.join(format!("kernel/irq/{irq}/actions"));

@@ -45,6 +45,32 @@ impl Maps {
         .map_err(|error| CollectError::Batch(name, error))
     }
 
+    /// The entries of a hash map whose entries are never removed, in order.
+    pub(super) fn sorted<K: Pod + Default + Ord + std::hash::Hash, C: Counters + Pod>(
+        &self,
+        name: &'static str,
+    ) -> Result<Vec<(K, C)>, CollectError> {
+        let mut readings = HashMap::new();
+        self.counters(name, &mut readings)?;
+        let mut sorted: Vec<(K, C)> = readings.into_iter().collect();
+        sorted.sort_unstable_by_key(|(key, _)| *key);
+        Ok(sorted)
+    }
+
+    /// The entries of a per-CPU array, each summed up over the CPUs.
+    pub(super) fn summed<C: Counters + Pod>(
+        &self,
+        name: &'static str,
+    ) -> Result<Vec<C>, CollectError> {
+        let values = self.per_cpu_array::<C>(name)?;
+        let sum = |values: &[C]| {
+            let mut sum = C::default();
+            values.iter().for_each(|it| sum.plus(it));
+            sum
+        };
+        Ok(values.chunks(self.n_cpus.max(1)).map(sum).collect())
+    }
+
     /// Every value of a per-CPU array, in the order of the entries, one value a CPU.
     pub(super) fn per_cpu_array<V: Pod + Default>(
         &self,

@@ -10,7 +10,7 @@ use skep_proto::MetricKind;
 
 use super::{
     by_unit::counters,
-    durations::{self, labels, summed},
+    durations::{self, labels},
     family::{Collect, CollectError, Family},
     histogram::NS_PER_SECOND,
     loader::{Program, offset, traced},
@@ -100,7 +100,7 @@ type Value = fn(&NetworkTcp) -> u64;
 impl Collect for Networks {
     fn read(&mut self, maps: &Maps) -> Result<(), CollectError> {
         self.readings.clear();
-        self.rtt = summed(maps, "NETWORK_RTTS")?.into_iter().next().unwrap_or_default();
+        self.rtt = maps.summed("NETWORK_RTTS")?.into_iter().next().unwrap_or_default();
         maps.counters(MAP, &mut self.readings)
     }
 

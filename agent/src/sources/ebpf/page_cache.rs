@@ -39,8 +39,7 @@ struct PageCache(Vec<u64>);
 
 impl Collect for PageCache {
     fn read(&mut self, maps: &Maps) -> Result<(), CollectError> {
-        let values = maps.per_cpu_array::<u64>("PAGE_CACHE")?;
-        self.0 = values.chunks(maps.n_cpus.max(1)).map(|it| it.iter().sum()).collect();
+        self.0 = maps.summed("PAGE_CACHE")?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use skep_abi::{Durations, reclaim_scope};
 use skep_proto::MetricKind;
 
 use super::{
-    durations::{self, labels, summed},
+    durations::{self, labels},
     family::{Collect, CollectError, Family},
     loader::{Program, traced},
     maps::Maps,
@@ -40,7 +40,7 @@ struct Reclaim(Vec<Durations>);
 
 impl Collect for Reclaim {
     fn read(&mut self, maps: &Maps) -> Result<(), CollectError> {
-        self.0 = summed(maps, "RECLAIM_TIMES")?;
+        self.0 = maps.summed("RECLAIM_TIMES")?;
         Ok(())
     }
 
