@@ -9,7 +9,7 @@ use std::{
 use aya::{
     EbpfLoader,
     programs::{
-        BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, FEntry, FExit, Iter,
+        BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, FEntry, FExit,
         Program as AyaProgram, ProgramError, RawTracePoint, TracePoint,
     },
 };
@@ -65,9 +65,6 @@ pub(super) enum Hook {
     FunctionExit(&'static str),
     /// At the root of the cgroup2 tree, so for every group.
     CgroupSkb(CgroupSkbAttachType),
-    /// Run by [`super::maps::Maps::iterate`], over what is named: `task`, `tcp`, …
-    #[expect(dead_code, reason = "for the families to come")]
-    Iter(&'static str),
     /// Run by the agent itself, attached nowhere.
     OnDemand,
 }
@@ -355,10 +352,6 @@ fn attach(
             })?;
             // Links never replace each other: the kernel wants to hear nothing about it.
             program.attach(group, direction, CgroupAttachMode::Single)?;
-        }
-        Hook::Iter(over) => {
-            let program: &mut Iter = program.try_into()?;
-            program.load(over, btf)?;
         }
         Hook::OnDemand => {
             let program: &mut RawTracePoint = program.try_into()?;

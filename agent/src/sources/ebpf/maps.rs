@@ -1,11 +1,10 @@
 //! The object's maps, read whole.
 
-use std::{collections::HashMap, fs::File, io, path::PathBuf};
+use std::{collections::HashMap, io, path::PathBuf};
 
 use aya::{
     Pod,
     maps::{Array, HashMap as BpfHashMap, Map, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues},
-    programs::{Iter, ProgramError},
 };
 
 use super::{by_unit::Counters, family::CollectError, raw};
@@ -142,21 +141,5 @@ impl Maps {
             }
             _ => Ok(()),
         }
-    }
-
-    /// What an iterator's program writes now; `None` if it is not loaded.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    #[expect(dead_code, reason = "for the families to come")]
-    pub(super) fn iterate(&mut self, function: &str) -> Result<Option<File>, ProgramError> {
-        let Some(program) = self.kernel.program_mut(function) else { return Ok(None) };
-        let program: &mut Iter = program.try_into()?;
-        if program.fd().is_err() {
-            return Ok(None);
-        }
-        let link = program.attach()?;
-        let link = program.take_link(link)?;
-        Ok(Some(link.into_file().map_err(io::Error::other)?))
     }
 }

@@ -52,7 +52,6 @@ impl std::fmt::Display for Hook {
             Self::FunctionExit(name) => write!(out, "fexit {name}"),
             Self::CgroupSkb(CgroupSkbAttachType::Ingress) => out.write_str("cgroup ingress"),
             Self::CgroupSkb(CgroupSkbAttachType::Egress) => out.write_str("cgroup egress"),
-            Self::Iter(over) => write!(out, "iter {over}"),
             Self::OnDemand => out.write_str("run by the agent"),
         }
     }
