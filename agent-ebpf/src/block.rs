@@ -7,9 +7,8 @@
 use aya_ebpf::{
     Global,
     helpers::{bpf_get_current_cgroup_id, bpf_get_current_task, bpf_ktime_get_ns},
-    macros::{btf_tracepoint, map, raw_tracepoint},
+    macros::map,
     maps::{HashMap, LruHashMap},
-    programs::{BtfTracePointContext, RawTracePointContext},
 };
 use skep_abi::{
     ABSENT, BlockRequest, GROUP_SLOTS, GroupBlock, GroupPart, Latency, block_operation,
@@ -18,6 +17,7 @@ use skep_abi::{
 use crate::{
     groups, latency,
     task::{self, CSS_SET_DFL_CGRP, Memory, Probe, TASK_CGROUPS, offsets},
+    traced::traced,
 };
 
 offsets! {
@@ -63,30 +63,12 @@ const MINOR_BITS: u32 = 20;
 /// Flags in the low bits of a page's pointer to its memory group.
 const MEMCG_FLAGS: usize = 7;
 
-#[btf_tracepoint(function = "block_rq_issue")]
-pub fn block_issue(ctx: BtfTracePointContext) -> i32 {
-    let request = if BLOCK_ISSUE_QUEUE_ARG.load() == 1 { ctx.arg(1) } else { ctx.arg(0) };
-    unsafe { issue(request) };
-    0
-}
-
-#[raw_tracepoint(tracepoint = "block_rq_issue")]
-pub fn block_issue_raw(ctx: RawTracePointContext) -> i32 {
-    let request = if BLOCK_ISSUE_QUEUE_ARG.load() == 1 { ctx.arg(1) } else { ctx.arg(0) };
-    unsafe { issue(request) };
-    0
-}
-
-#[btf_tracepoint(function = "block_rq_complete")]
-pub fn block_complete(ctx: BtfTracePointContext) -> i32 {
-    unsafe { complete(ctx.arg(0)) };
-    0
-}
-
-#[raw_tracepoint(tracepoint = "block_rq_complete")]
-pub fn block_complete_raw(ctx: RawTracePointContext) -> i32 {
-    unsafe { complete(ctx.arg(0)) };
-    0
+traced! {
+    "block_rq_issue" block_issue block_issue_raw |ctx| {
+        let request = if BLOCK_ISSUE_QUEUE_ARG.load() == 1 { ctx.arg(1) } else { ctx.arg(0) };
+        unsafe { issue(request) };
+    };
+    "block_rq_complete" block_complete block_complete_raw |ctx| unsafe { complete(ctx.arg(0)) };
 }
 
 #[inline(always)]

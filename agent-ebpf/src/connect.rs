@@ -5,9 +5,8 @@ use aya_ebpf::{
         bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
         bpf_get_current_uid_gid, bpf_ktime_get_ns,
     },
-    macros::{btf_tracepoint, map, raw_tracepoint},
+    macros::map,
     maps::LruHashMap,
-    programs::{BtfTracePointContext, RawTracePointContext},
 };
 use skep_abi::{Connect, ConnectEvent, event_kind};
 
@@ -16,6 +15,7 @@ use crate::{
     networks::{AF_INET6, PEER_ADDRESS, PEER_ADDRESS6, PEER_FAMILY},
     packet::V4_IN_V6,
     task::{Memory, Probe, offsets},
+    traced::traced,
 };
 
 offsets! {
@@ -31,18 +31,11 @@ static CONNECTS: LruHashMap<u64, Connect> = LruHashMap::with_max_entries(4096, 0
 const TCP_ESTABLISHED: u32 = 1;
 const TCP_SYN_SENT: u32 = 2;
 
-#[btf_tracepoint(function = "inet_sock_set_state")]
-pub fn tcp_connect(ctx: BtfTracePointContext) -> i32 {
-    let (before, now): (u64, u64) = (ctx.arg(1), ctx.arg(2));
-    unsafe { state(ctx.arg(0), before as u32, now as u32) };
-    0
-}
-
-#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
-pub fn tcp_connect_raw(ctx: RawTracePointContext) -> i32 {
-    let (before, now): (u64, u64) = (ctx.arg(1), ctx.arg(2));
-    unsafe { state(ctx.arg(0), before as u32, now as u32) };
-    0
+traced! {
+    "inet_sock_set_state" tcp_connect tcp_connect_raw |ctx| {
+        let (before, now): (u64, u64) = (ctx.arg(1), ctx.arg(2));
+        unsafe { state(ctx.arg(0), before as u32, now as u32) };
+    };
 }
 
 #[inline(always)]

@@ -1,12 +1,9 @@
 //! Packets that the kernel threw away, by its reason.
 
-use aya_ebpf::{
-    Global,
-    macros::{btf_tracepoint, map, raw_tracepoint},
-    maps::PerCpuArray,
-    programs::{BtfTracePointContext, RawTracePointContext},
-};
+use aya_ebpf::{Global, macros::map, maps::PerCpuArray};
 use skep_abi::DROP_REASONS_MAX;
+
+use crate::traced::traced;
 
 /// 1 where `kfree_skb` says why: from 5.17 on.
 #[unsafe(no_mangle)]
@@ -16,18 +13,11 @@ static DROP_REASON_ARG: Global<u32> = Global::new(0);
 #[map]
 static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(DROP_REASONS_MAX, 0);
 
-#[btf_tracepoint(function = "kfree_skb")]
-pub fn packet_drop(ctx: BtfTracePointContext) -> i32 {
-    let reason: u64 = if DROP_REASON_ARG.load() == 1 { ctx.arg(2) } else { 0 };
-    count(reason as u32);
-    0
-}
-
-#[raw_tracepoint(tracepoint = "kfree_skb")]
-pub fn packet_drop_raw(ctx: RawTracePointContext) -> i32 {
-    let reason: u64 = if DROP_REASON_ARG.load() == 1 { ctx.arg(2) } else { 0 };
-    count(reason as u32);
-    0
+traced! {
+    "kfree_skb" packet_drop packet_drop_raw |ctx| {
+        let reason: u64 = if DROP_REASON_ARG.load() == 1 { ctx.arg(2) } else { 0 };
+        count(reason as u32);
+    };
 }
 
 #[inline(always)]

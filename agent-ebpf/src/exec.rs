@@ -6,9 +6,8 @@ use aya_ebpf::{
         bpf_get_current_comm, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns,
         bpf_probe_read_kernel_str_bytes, bpf_probe_read_user_str_bytes,
     },
-    macros::{btf_tracepoint, map, raw_tracepoint},
+    macros::map,
     maps::{HashMap, PerCpuHashMap},
-    programs::{BtfTracePointContext, RawTracePointContext},
 };
 use skep_abi::{
     ABSENT, ARGV0_BYTES, EventHeader, ExecEvent, ExitEvent, FILENAME_BYTES, GROUP_SLOTS, GroupEnds,
@@ -20,6 +19,7 @@ use crate::{
     sched::TASK_SUM_EXEC,
     signals,
     task::{self, Memory, Probe, TASK_MM, TASK_PID, TASK_REAL_PARENT, TASK_TGID, offsets},
+    traced::traced,
 };
 
 offsets! {
@@ -55,44 +55,21 @@ const NO_ENDS: GroupEnds = GroupEnds { n: 0 };
 /// `PF_KTHREAD` of the kernel: a thread of its own, no process.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-#[btf_tracepoint(function = "sched_process_exec")]
-pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
-    unsafe { exec(ctx.arg(0), ctx.arg(2)) };
-    0
-}
-
-#[raw_tracepoint(tracepoint = "sched_process_exec")]
-pub fn process_exec_raw(ctx: RawTracePointContext) -> i32 {
-    unsafe { exec(ctx.arg(0), ctx.arg(2)) };
-    0
-}
-
-#[btf_tracepoint(function = "sched_process_exit")]
-pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
-    let task = ctx.arg(0);
-    let is_last = if EXIT_GROUP_DEAD_ARG.load() == 1 {
-        ctx.arg::<u8>(1) != 0
-    } else {
-        unsafe { is_leader(task) }
+traced! {
+    "sched_process_exec" process_exec process_exec_raw |ctx| {
+        unsafe { exec(ctx.arg(0), ctx.arg(2)) };
     };
-    if is_last {
-        unsafe { exit(task) };
-    }
-    0
-}
-
-#[raw_tracepoint(tracepoint = "sched_process_exit")]
-pub fn process_exit_raw(ctx: RawTracePointContext) -> i32 {
-    let task = ctx.arg(0);
-    let is_last = if EXIT_GROUP_DEAD_ARG.load() == 1 {
-        ctx.arg::<u8>(1) != 0
-    } else {
-        unsafe { is_leader(task) }
+    "sched_process_exit" process_exit process_exit_raw |ctx| {
+        let task = ctx.arg(0);
+        let is_last = if EXIT_GROUP_DEAD_ARG.load() == 1 {
+            ctx.arg::<u8>(1) != 0
+        } else {
+            unsafe { is_leader(task) }
+        };
+        if is_last {
+            unsafe { exit(task) };
+        }
     };
-    if is_last {
-        unsafe { exit(task) };
-    }
-    0
 }
 
 /// A leader that ends before its threads is taken for the end of the process: rare, and older

@@ -2,11 +2,12 @@
 
 use aya_ebpf::{
     helpers::bpf_ktime_get_ns,
-    macros::{btf_tracepoint, map, raw_tracepoint},
+    macros::map,
     maps::{PerCpuArray, PerCpuHashMap},
-    programs::{BtfTracePointContext, RawTracePointContext},
 };
 use skep_abi::{Counted, HARDIRQS_MAX, IrqTurn, SOFTIRQS_MAX};
+
+use crate::traced::traced;
 
 #[map]
 static SOFTIRQS: PerCpuArray<Counted> = PerCpuArray::with_max_entries(SOFTIRQS_MAX, 0);
@@ -17,33 +18,15 @@ static HARDIRQS: PerCpuHashMap<u32, Counted> = PerCpuHashMap::with_max_entries(H
 #[map]
 static IRQ_TURNS: PerCpuArray<IrqTurn> = PerCpuArray::with_max_entries(1, 0);
 
-macro_rules! programs {
-    ($($tracepoint:literal $btf:ident $raw:ident $run:ident;)*) => { $(
-        #[btf_tracepoint(function = $tracepoint)]
-        pub fn $btf(ctx: BtfTracePointContext) -> i32 {
-            let number: u64 = ctx.arg(0);
-            $run(number as u32);
-            0
-        }
-
-        #[raw_tracepoint(tracepoint = $tracepoint)]
-        pub fn $raw(ctx: RawTracePointContext) -> i32 {
-            let number: u64 = ctx.arg(0);
-            $run(number as u32);
-            0
-        }
-    )* };
-}
-
-programs! {
-    "softirq_entry" softirq_begin softirq_begin_raw soft_begins;
-    "softirq_exit" softirq_end softirq_end_raw soft_ends;
-    "irq_handler_entry" hardirq_begin hardirq_begin_raw hard_begins;
-    "irq_handler_exit" hardirq_end hardirq_end_raw hard_ends;
+traced! {
+    "softirq_entry" softirq_begin softirq_begin_raw |_| soft_begins();
+    "softirq_exit" softirq_end softirq_end_raw |ctx| soft_ends(ctx.arg::<u64>(0) as u32);
+    "irq_handler_entry" hardirq_begin hardirq_begin_raw |_| hard_begins();
+    "irq_handler_exit" hardirq_end hardirq_end_raw |ctx| hard_ends(ctx.arg::<u64>(0) as u32);
 }
 
 #[inline(always)]
-fn soft_begins(_vector: u32) {
+fn soft_begins() {
     let Some(turn) = IRQ_TURNS.get_ptr_mut(0) else { return };
     unsafe {
         (*turn).soft_ns = bpf_ktime_get_ns();
@@ -70,7 +53,7 @@ fn soft_ends(vector: u32) {
 }
 
 #[inline(always)]
-fn hard_begins(_irq: u32) {
+fn hard_begins() {
     if let Some(turn) = IRQ_TURNS.get_ptr_mut(0) {
         unsafe { (*turn).hard_ns = bpf_ktime_get_ns() };
     }

@@ -30,6 +30,7 @@ mod sched;
 mod signals;
 mod task;
 mod tcp;
+mod traced;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -1,9 +1,8 @@
 //! What goes wrong on TCP connections and how far away their peers are, by the peer's network.
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, map, raw_tracepoint},
+    macros::map,
     maps::{PerCpuArray, PerCpuHashMap},
-    programs::{BtfTracePointContext, RawTracePointContext},
 };
 use skep_abi::{ABSENT, Durations, NETWORK_OTHER, NETWORKS_MAX, Network, NetworkTcp};
 
@@ -11,6 +10,7 @@ use crate::{
     durations,
     packet::V4_IN_V6,
     task::{Memory, Probe, offsets},
+    traced::traced,
 };
 
 offsets! {
@@ -38,44 +38,27 @@ static NETWORK_TCP: PerCpuHashMap<Network, NetworkTcp> =
 #[map]
 static NETWORK_RTTS: PerCpuArray<Durations> = PerCpuArray::with_max_entries(1, 0);
 
-macro_rules! programs {
-    ($($tracepoint:literal $btf:ident $raw:ident $field:ident;)*) => { $(
-        #[btf_tracepoint(function = $tracepoint)]
-        pub fn $btf(ctx: BtfTracePointContext) -> i32 {
-            if let Some(counters) = unsafe { counters(ctx.arg(0)) } {
-                unsafe { (*counters).$field += 1 };
-            }
-            0
-        }
-
-        #[raw_tracepoint(tracepoint = $tracepoint)]
-        pub fn $raw(ctx: RawTracePointContext) -> i32 {
-            if let Some(counters) = unsafe { counters(ctx.arg(0)) } {
-                unsafe { (*counters).$field += 1 };
-            }
-            0
-        }
-    )* };
+traced! {
+    "tcp_retransmit_skb" network_retransmit network_retransmit_raw |ctx| {
+        unsafe { count(ctx.arg(0), |it| it.retransmits += 1) };
+    };
+    "tcp_send_reset" network_reset_out network_reset_out_raw |ctx| {
+        unsafe { count(ctx.arg(0), |it| it.resets_sent += 1) };
+    };
+    "tcp_receive_reset" network_reset_in network_reset_in_raw |ctx| {
+        unsafe { count(ctx.arg(0), |it| it.resets_received += 1) };
+    };
+    "inet_sock_set_state" network_rtt network_rtt_raw |ctx| {
+        let (before, now): (u64, u64) = (ctx.arg(1), ctx.arg(2));
+        unsafe { state(ctx.arg(0), before as u32, now as u32) };
+    };
 }
 
-programs! {
-    "tcp_retransmit_skb" network_retransmit network_retransmit_raw retransmits;
-    "tcp_send_reset" network_reset_out network_reset_out_raw resets_sent;
-    "tcp_receive_reset" network_reset_in network_reset_in_raw resets_received;
-}
-
-#[btf_tracepoint(function = "inet_sock_set_state")]
-pub fn network_rtt(ctx: BtfTracePointContext) -> i32 {
-    let (before, now): (u64, u64) = (ctx.arg(1), ctx.arg(2));
-    unsafe { state(ctx.arg(0), before as u32, now as u32) };
-    0
-}
-
-#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
-pub fn network_rtt_raw(ctx: RawTracePointContext) -> i32 {
-    let (before, now): (u64, u64) = (ctx.arg(1), ctx.arg(2));
-    unsafe { state(ctx.arg(0), before as u32, now as u32) };
-    0
+#[inline(always)]
+unsafe fn count(sock: *const u8, count: impl FnOnce(&mut NetworkTcp)) {
+    if let Some(counters) = unsafe { counters(sock) } {
+        count(unsafe { &mut *counters });
+    }
 }
 
 #[inline(always)]

@@ -2,13 +2,12 @@
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
-    macros::{btf_tracepoint, map, raw_tracepoint},
+    macros::map,
     maps::{LruHashMap, PerCpuArray},
-    programs::{BtfTracePointContext, RawTracePointContext},
 };
 use skep_abi::{Durations, reclaim_scope};
 
-use crate::durations;
+use crate::{durations, traced::traced};
 
 /// When the tasks that reclaim right now began, by thread.
 #[map]
@@ -18,27 +17,13 @@ static RECLAIM_STARTS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1024,
 #[map]
 static RECLAIM_TIMES: PerCpuArray<Durations> = PerCpuArray::with_max_entries(reclaim_scope::ALL, 0);
 
-macro_rules! programs {
-    ($($tracepoint:literal $btf:ident $raw:ident $run:expr;)*) => { $(
-        #[btf_tracepoint(function = $tracepoint)]
-        pub fn $btf(_: BtfTracePointContext) -> i32 {
-            $run;
-            0
-        }
-
-        #[raw_tracepoint(tracepoint = $tracepoint)]
-        pub fn $raw(_: RawTracePointContext) -> i32 {
-            $run;
-            0
-        }
-    )* };
-}
-
-programs! {
-    "mm_vmscan_direct_reclaim_begin" reclaim_begin reclaim_begin_raw begin();
-    "mm_vmscan_direct_reclaim_end" reclaim_end reclaim_end_raw end(reclaim_scope::HOST);
-    "mm_vmscan_memcg_reclaim_begin" reclaim_group_begin reclaim_group_begin_raw begin();
-    "mm_vmscan_memcg_reclaim_end" reclaim_group_end reclaim_group_end_raw end(reclaim_scope::GROUP);
+traced! {
+    "mm_vmscan_direct_reclaim_begin" reclaim_begin reclaim_begin_raw |_| begin();
+    "mm_vmscan_direct_reclaim_end" reclaim_end reclaim_end_raw |_| end(reclaim_scope::HOST);
+    "mm_vmscan_memcg_reclaim_begin" reclaim_group_begin reclaim_group_begin_raw |_| begin();
+    "mm_vmscan_memcg_reclaim_end" reclaim_group_end reclaim_group_end_raw |_| {
+        end(reclaim_scope::GROUP);
+    };
 }
 
 #[inline(always)]

@@ -2,15 +2,15 @@
 
 use aya_ebpf::{
     helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid},
-    macros::{btf_tracepoint, map, raw_tracepoint},
+    macros::map,
     maps::LruHashMap,
-    programs::{BtfTracePointContext, RawTracePointContext},
 };
 use skep_abi::{COMM_BYTES, EventHeader, Sender, SignalEvent, event_kind};
 
 use crate::{
     events,
     task::{Memory, Probe, TASK_TGID, offsets},
+    traced::traced,
 };
 
 offsets! {
@@ -31,18 +31,11 @@ const DELIVERED: u32 = 0;
 const FROM_PROCESS: usize = 0;
 const FROM_KERNEL: usize = 1;
 
-#[btf_tracepoint(function = "signal_generate")]
-pub fn signal_sent(ctx: BtfTracePointContext) -> i32 {
-    let (signal, result): (u64, u64) = (ctx.arg(0), ctx.arg(4));
-    unsafe { sent(signal as u32, ctx.arg(1), ctx.arg(2), result as u32) };
-    0
-}
-
-#[raw_tracepoint(tracepoint = "signal_generate")]
-pub fn signal_sent_raw(ctx: RawTracePointContext) -> i32 {
-    let (signal, result): (u64, u64) = (ctx.arg(0), ctx.arg(4));
-    unsafe { sent(signal as u32, ctx.arg(1), ctx.arg(2), result as u32) };
-    0
+traced! {
+    "signal_generate" signal_sent signal_sent_raw |ctx| {
+        let (signal, result): (u64, u64) = (ctx.arg(0), ctx.arg(4));
+        unsafe { sent(signal as u32, ctx.arg(1), ctx.arg(2), result as u32) };
+    };
 }
 
 #[inline(always)]

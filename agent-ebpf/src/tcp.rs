@@ -3,15 +3,15 @@
 use aya_ebpf::{
     Global,
     helpers::bpf_ktime_get_ns,
-    macros::{btf_tracepoint, map, raw_tracepoint},
+    macros::map,
     maps::{HashMap, LruHashMap},
-    programs::{BtfTracePointContext, RawTracePointContext},
 };
 use skep_abi::{GROUP_SLOTS, GroupTcp, Latency, connect_failure};
 
 use crate::{
     groups, latency,
     task::{self, Memory, Probe, offsets},
+    traced::traced,
 };
 
 offsets! {
@@ -46,32 +46,15 @@ const CLOSE: u32 = 7;
 const ETIMEDOUT: u32 = 110;
 const ECONNREFUSED: u32 = 111;
 
-#[btf_tracepoint(function = "inet_sock_set_state")]
-pub fn tcp_state(ctx: BtfTracePointContext) -> i32 {
-    unsafe { change_state(ctx.arg(0), ctx.arg(1), ctx.arg(2)) };
-    0
-}
-
-#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
-pub fn tcp_state_raw(ctx: RawTracePointContext) -> i32 {
-    unsafe { change_state(ctx.arg(0), ctx.arg(1), ctx.arg(2)) };
-    0
-}
-
-#[btf_tracepoint(function = "tcp_retransmit_skb")]
-pub fn tcp_retransmit(ctx: BtfTracePointContext) -> i32 {
-    if RETRANSMIT_ERR_ARG.load() == 0 || ctx.arg::<i32>(2) == 0 {
-        unsafe { retransmit(ctx.arg(0)) };
-    }
-    0
-}
-
-#[raw_tracepoint(tracepoint = "tcp_retransmit_skb")]
-pub fn tcp_retransmit_raw(ctx: RawTracePointContext) -> i32 {
-    if RETRANSMIT_ERR_ARG.load() == 0 || ctx.arg::<i32>(2) == 0 {
-        unsafe { retransmit(ctx.arg(0)) };
-    }
-    0
+traced! {
+    "inet_sock_set_state" tcp_state tcp_state_raw |ctx| {
+        unsafe { change_state(ctx.arg(0), ctx.arg(1), ctx.arg(2)) };
+    };
+    "tcp_retransmit_skb" tcp_retransmit tcp_retransmit_raw |ctx| {
+        if RETRANSMIT_ERR_ARG.load() == 0 || ctx.arg::<i32>(2) == 0 {
+            unsafe { retransmit(ctx.arg(0)) };
+        }
+    };
 }
 
 #[inline(always)]
