@@ -8,6 +8,7 @@ mod query;
 mod receive;
 mod retention;
 mod scrape;
+mod sites;
 mod store;
 mod values;
 
@@ -115,6 +116,8 @@ struct Raw {
     users: Vec<front::RawUser>,
     #[serde(default)]
     tokens: Vec<front::RawToken>,
+    #[serde(default)]
+    sites: Vec<sites::RawSite>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,5 +1,7 @@
 //! What the front needs to know, as types that can only hold valid values.
 
+mod site;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngCore;
 use sha2::{Digest, Sha256};
 
+pub use self::site::{Action, HostPattern, PathPattern, Respond, Route, SiteAccess, SiteConfig};
 use crate::access::Scopes;
 
 /// All settings of the front.
@@ -36,6 +39,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub tokens: Vec<Token>,
     pub users: Vec<User>,
+    /// The user's own services; the names of [`Self::domain`] cannot be taken.
+    pub sites: Vec<SiteConfig>,
     pub limits: Limits,
 }
 
@@ -115,6 +120,16 @@ impl Default for Limits {
 pub enum ConfigError {
     #[error("domain {0:?} is not a DNS name; write one like \"home.lan\" or \"skep.localhost\"")]
     Domain(String),
+    #[error(
+        "host {0:?} is not a DNS name; write one like \"photos.home.lan\", or \"*.apps.home.lan\" for every name with one label more"
+    )]
+    Host(String),
+    #[error(
+        "path {0:?} is not one; write \"/api/*\" for everything below, or \"/robots.txt\" for one"
+    )]
+    Path(String),
+    #[error("{0:?} is there twice, or is one of our own names; give each site names of its own")]
+    HostTaken(String),
     #[error(
         "plain HTTP on {0} would send passwords over the network; use an address like 127.0.0.1:8080"
     )]

@@ -26,6 +26,8 @@ pub enum Error {
     CaUnreadable { path: PathBuf, source: rcgen::Error },
     #[error("cannot make a certificate")]
     Certificate(#[from] rcgen::Error),
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
     #[error("stopped {n_cut} connections that were still busy when the drain deadline passed")]

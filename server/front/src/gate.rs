@@ -5,6 +5,7 @@ mod refusal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -20,10 +21,11 @@ use tower::ServiceExt;
 use self::refusal::Refusal;
 use crate::access::credentials::Access;
 use crate::access::origin::{self, From};
-use crate::access::{Principal, Via, needed};
+use crate::access::{Principal, Scope, Via, needed};
 use crate::clock::Clock;
-use crate::config::PlainAuth;
+use crate::config::{PlainAuth, SiteAccess};
 use crate::login;
+use crate::sites::{Served, Visit};
 use crate::vhost::{Host, Site, Sites, Target};
 
 /// What the front serves; the paths are those of the clients (`/api/v1/…`, `/loki/api/v1/…`).
@@ -40,7 +42,7 @@ pub struct Routers {
 /// What every request passes.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    pub sites: Sites,
+    pub sites: Arc<ArcSwap<Sites>>,
     pub routers: Routers,
     pub access: Access,
     pub clock: Arc<dyn Clock>,
@@ -104,7 +106,7 @@ impl Gate {
             return StatusCode::METHOD_NOT_ALLOWED.into_response();
         }
         let found = Host::of(&parts).and_then(|host| {
-            self.sites.find(&host, connection.transport.sni()).map(|site| (host, site))
+            self.sites.load().find(&host, connection.transport.sni()).map(|site| (host, site))
         });
         let (host, site) = match found {
             Ok(found) => found,
@@ -113,21 +115,49 @@ impl Gate {
         let path = parts.uri.path();
         let asked = Asked { connection, host, target: site.target(path) };
         match (site, path) {
+            (Site::Served(served), _path) => self.serve(&served, &asked, parts, body).await,
             (_any, CA_PATH) => ca_pem(&self.ca_pem),
             (Site::Everything, LOGIN_PATH) => self.login(&asked, parts, body).await,
             (Site::Everything, LOGOUT_PATH) => self.logout(&asked, &parts),
-            (_any, _else) => match self.admit(&asked, &parts).await {
-                Ok(principal) => self.hand_over(&asked, parts, body, principal).await,
-                Err(refusal) => refusal.response(&parts, asked.target),
-            },
+            (_any, path) => {
+                match self.admit(&asked, needed(asked.target, &parts.method, path), &parts).await {
+                    Ok(principal) => self.hand_over(&asked, parts, body, principal).await,
+                    Err(refusal) => refusal.response(&parts, asked.target),
+                }
+            }
         }
     }
 
-    /// The caller, if they may do this; `None` when nobody needs to be asked.
-    async fn admit(&self, asked: &Asked<'_>, parts: &Parts) -> Result<Option<Principal>, Refusal> {
-        let Some(scope) = needed(asked.target, &parts.method, parts.uri.path()) else {
-            return Ok(None);
+    /// A site of the user's: everything below its name is the service's own but what it asks for.
+    async fn serve(
+        &self,
+        served: &Served,
+        asked: &Asked<'_>,
+        parts: Parts,
+        body: Body,
+    ) -> Response {
+        let needed = match served.access() {
+            SiteAccess::Public => None,
+            SiteAccess::Scope(scope) => Some(scope),
         };
+        match self.admit(asked, needed, &parts).await {
+            Ok(principal) => {
+                let visit =
+                    Visit { connection: asked.connection, host: &asked.host.name, principal };
+                served.answer(&visit, Request::from_parts(parts, body)).await
+            }
+            Err(refusal) => refusal.response(&parts, asked.target),
+        }
+    }
+
+    /// The caller, if they may do what needs this scope; `None` when nobody needs to be asked.
+    async fn admit(
+        &self,
+        asked: &Asked<'_>,
+        needed: Option<Scope>,
+        parts: &Parts,
+    ) -> Result<Option<Principal>, Refusal> {
+        let Some(scope) = needed else { return Ok(None) };
         let principal = self.principal(asked, parts).await?.ok_or(Refusal::Anonymous)?;
         if changes_state(parts) {
             let from = origin::of(&parts.headers, asked.connection.transport.scheme(), &asked.host);

@@ -15,14 +15,16 @@ mod gate;
 mod listen;
 mod login;
 mod redirect;
+mod sites;
 mod tls;
 mod vhost;
 
 pub use access::{Principal, Scope, Scopes, Via};
 pub use clock::{Clock, SystemClock};
 pub use config::{
-    Config, ConfigError, Domain, Limits, LoopbackAddr, PasswordHash, PlainAuth, PlainListener,
-    Token, TokenHash, User,
+    Action, Config, ConfigError, Domain, HostPattern, Limits, LoopbackAddr, PasswordHash,
+    PathPattern, PlainAuth, PlainListener, Respond, Route, SiteAccess, SiteConfig, Token,
+    TokenHash, User,
 };
 pub use error::Error;
 pub use gate::Routers;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
@@ -45,6 +46,8 @@ const HTTP1_BUFFER_MIN: usize = 8192;
 pub struct Front {
     config: Config,
     clock: Arc<dyn Clock>,
+    /// The sites of the moment; a reload puts others in their place.
+    sites: Arc<ArcSwap<Sites>>,
     access: Access,
     certificates: Arc<Certificates>,
     listeners: Vec<(TcpListener, Role)>,
@@ -74,9 +77,11 @@ impl Front {
         files::create_private_dir(&config.data_dir)?;
         let ca = LocalCa::open(&config.data_dir.join("ca"), &config.host, clock.now())?;
         let ca_file = ca.root_path().to_owned();
-        let names = Sites::certificate_names(&config.domain, &config.extra_names);
+        let names = Sites::certificate_names(&config);
         let certificates = Arc::new(Certificates::new(ca, names, Arc::clone(&clock))?);
         let access = Access::new(&config)?;
+        let sites = Sites::new(config.domain.clone(), &config.extra_names, &config.sites)?;
+        let sites = Arc::new(ArcSwap::from_pointee(sites));
         let mut listeners = Vec::new();
         let mut bound = Bound { https: Vec::new(), http_redirect: None, plain: None, ca_file };
         for addr in &config.https {
@@ -89,7 +94,7 @@ impl Front {
             let role = Role::Plain(plain.require_auth);
             bound.plain = Some(listen(&mut listeners, plain.addr.addr(), role).await?);
         }
-        Ok(Self { config, clock, access, certificates, listeners, bound })
+        Ok(Self { config, clock, sites, access, certificates, listeners, bound })
     }
 
     pub fn bound(&self) -> &Bound {
@@ -101,14 +106,19 @@ impl Front {
     /// A connection that became a websocket is its handler's to end. Needs tokio's multi-threaded
     /// runtime: logins are written to disk in place.
     pub async fn run(self, routers: Routers, shutdown: CancellationToken) -> Result<(), Error> {
-        let sites = Sites::new(self.config.domain.clone(), &self.config.extra_names);
         let https_port = self.config.https_port_public;
         let https_port = https_port.or(self.bound.https.first().map(SocketAddr::port));
         let ca_pem = self.certificates.ca().root_pem().to_owned();
         let tls = tls::server_config(Arc::clone(&self.certificates))?;
         let shared = Arc::new(Shared {
-            redirect: Redirect::new(sites.clone(), https_port, ca_pem.clone()),
-            gate: Gate { sites, routers, access: self.access, clock: self.clock, ca_pem },
+            redirect: Redirect::new(Arc::clone(&self.sites), https_port, ca_pem.clone()),
+            gate: Gate {
+                sites: self.sites,
+                routers,
+                access: self.access,
+                clock: self.clock,
+                ca_pem,
+            },
             acceptor: TlsAcceptor::from(Arc::new(tls)),
             http1: http_builder(&self.config.limits).http1_only(),
             http2: http_builder(&self.config.limits).http2_only(),

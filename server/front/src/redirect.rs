@@ -1,5 +1,8 @@
 //! The plain HTTP port of the network: sends browsers to HTTPS, hands out the CA, nothing else.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::http::header::{HeaderValue, LOCATION};
 use axum::http::{Request, StatusCode};
@@ -13,13 +16,13 @@ const HTTPS_PORT: u16 = 443;
 
 #[derive(Debug)]
 pub(crate) struct Redirect {
-    sites: Sites,
+    sites: Arc<ArcSwap<Sites>>,
     https_port: Option<u16>,
     ca_pem: String,
 }
 
 impl Redirect {
-    pub(crate) fn new(sites: Sites, https_port: Option<u16>, ca_pem: String) -> Self {
+    pub(crate) fn new(sites: Arc<ArcSwap<Sites>>, https_port: Option<u16>, ca_pem: String) -> Self {
         Self { sites, https_port, ca_pem }
     }
 
@@ -31,7 +34,8 @@ impl Redirect {
         parts.uri = request.uri().clone();
         parts.headers = request.headers().clone();
         // Only to names of ours: an open redirect would lend our name to anybody.
-        let host = Host::of(&parts).and_then(|host| self.sites.find(&host, None).map(|_site| host));
+        let host =
+            Host::of(&parts).and_then(|host| self.sites.load().find(&host, None).map(|_site| host));
         match host {
             Ok(host) => self.to_https(&host, request),
             Err(error @ HostError::Malformed) => {

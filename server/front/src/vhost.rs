@@ -1,13 +1,18 @@
 //! Which site a request is for: by `Host` or `:authority`, which must agree with the TLS name.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 
-use crate::config::Domain;
+use crate::config::{Config, ConfigError, Domain, SiteConfig};
+use crate::error::Error;
+use crate::sites::Served;
 
 /// What a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Site {
     /// The page, with every API below it so that it works same-origin.
     Everything,
@@ -15,6 +20,8 @@ pub(crate) enum Site {
     Metrics,
     /// The Loki API.
     Logs,
+    /// A service of the user's.
+    Served(Arc<Served>),
 }
 
 /// The router a path of a site belongs to.
@@ -30,6 +37,8 @@ pub(crate) enum Target {
 pub(crate) struct Sites {
     domain: Domain,
     extra_names: Vec<String>,
+    /// By name, or by `*.` and the name without its first label.
+    served: HashMap<String, Arc<Served>>,
 }
 
 /// Why a request names no site of ours.
@@ -51,17 +60,35 @@ const METRICS_PREFIXES: [&str; 4] = ["/api/", "/-/", "/metrics", "/federate"];
 const LOGS_PREFIXES: [&str; 5] = ["/loki/", "/ready", "/api/prom/", "/prometheus/api/", "/config"];
 
 impl Sites {
-    pub(crate) fn new(domain: Domain, extra_names: &[String]) -> Self {
+    pub(crate) fn new(
+        domain: Domain,
+        extra_names: &[String],
+        configs: &[SiteConfig],
+    ) -> Result<Self, Error> {
         let extra_names = extra_names.iter().map(|name| as_host(name)).collect();
-        Self { domain, extra_names }
+        let mut sites = Self { domain, extra_names, served: HashMap::new() };
+        for site in configs {
+            let served = Arc::new(Served::new(site)?);
+            for host in &site.hosts {
+                let is_taken = sites.own(host.as_str()).is_some()
+                    || sites.served.insert(host.to_string(), Arc::clone(&served)).is_some();
+                if is_taken {
+                    return Err(ConfigError::HostTaken(host.to_string()).into());
+                }
+            }
+        }
+        Ok(sites)
     }
 
     /// For the certificate: every name that `site` knows, and a wildcard for what comes later.
-    pub(crate) fn certificate_names(domain: &Domain, extra_names: &[String]) -> Vec<String> {
+    pub(crate) fn certificate_names(config: &Config) -> Vec<String> {
         let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-        for name in [domain.to_string(), format!("*.{domain}")].iter().chain(extra_names) {
-            if !names.contains(name) {
-                names.push(name.clone());
+        let domain = &config.domain;
+        let served = config.sites.iter().flat_map(|it| &it.hosts).map(ToString::to_string);
+        let wanted = [domain.to_string(), format!("*.{domain}")].into_iter();
+        for name in wanted.chain(config.extra_names.iter().cloned()).chain(served) {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
         names
@@ -69,6 +96,16 @@ impl Sites {
 
     /// The site of a host name without port, in lower case.
     pub(crate) fn site(&self, host: &str) -> Option<Site> {
+        self.own(host).or_else(|| {
+            let wildcard = || host.split_once('.').map(|(_label, rest)| format!("*.{rest}"));
+            let exact = self.served.get(host);
+            let served = exact.or_else(|| self.served.get(wildcard()?.as_str()));
+            served.map(|it| Site::Served(Arc::clone(it)))
+        })
+    }
+
+    /// A site that is always there.
+    fn own(&self, host: &str) -> Option<Site> {
         if LOCAL_NAMES.contains(&host) || host == self.domain.as_str() {
             return Some(Site::Everything);
         }
@@ -97,14 +134,14 @@ impl Sites {
 }
 
 impl Site {
-    pub(crate) fn target(self, path: &str) -> Target {
+    pub(crate) fn target(&self, path: &str) -> Target {
         let any = |prefixes: &[&str]| prefixes.iter().any(|prefix| path.starts_with(prefix));
         match self {
             Self::Metrics => Target::Metrics,
             Self::Logs => Target::Logs,
             Self::Everything if any(&LOGS_PREFIXES) => Target::Logs,
             Self::Everything if any(&METRICS_PREFIXES) => Target::Metrics,
-            Self::Everything => Target::Page,
+            Self::Everything | Self::Served(_) => Target::Page,
         }
     }
 }
@@ -172,10 +209,17 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
+    use crate::config::{HostPattern, SiteAccess};
 
     fn sites() -> Sites {
         let extra = ["nas.local".to_owned(), "fd00::7".to_owned()];
-        Sites::new(Domain::parse("home.lan").unwrap(), &extra)
+        let site = |hosts: &[&str]| SiteConfig {
+            hosts: hosts.iter().map(|it| HostPattern::parse(it).unwrap()).collect(),
+            access: SiteAccess::Public,
+            routes: Vec::new(),
+        };
+        let served = [site(&["photos.home.lan", "example.org"]), site(&["*.apps.home.lan"])];
+        Sites::new(Domain::parse("home.lan").unwrap(), &extra, &served).unwrap()
     }
 
     #[track_caller]
@@ -198,6 +242,32 @@ mod tests {
         check("[::1]:1", None, &expect!["Everything"]);
         check("[fd00::7]", None, &expect!["Everything"]);
         check("nas.local", Some("nas.local"), &expect!["Everything"]);
+    }
+
+    #[test]
+    fn a_service_has_its_names_and_a_wildcard_one_label_more() {
+        let served = &expect!["Served(Served { access: Public, routes: [] })"];
+        check("photos.home.lan", Some("photos.home.lan"), served);
+        check("EXAMPLE.org:8443", None, served);
+        check("a.apps.home.lan", None, served);
+        for host in ["apps.home.lan", "a.b.apps.home.lan", "x.example.org"] {
+            assert!(sites().site(host).is_none(), "{host}");
+        }
+    }
+
+    #[test]
+    fn no_service_takes_a_name_that_is_ours_or_anothers() {
+        let taken = |names: &[&str]| {
+            let config = SiteConfig {
+                hosts: names.iter().map(|it| HostPattern::parse(it).unwrap()).collect(),
+                access: SiteAccess::Public,
+                routes: Vec::new(),
+            };
+            Sites::new(Domain::parse("home.lan").unwrap(), &[], &[config]).is_err()
+        };
+        assert!(taken(&["home.lan"]) && taken(&["metrics.home.lan"]) && taken(&["localhost"]));
+        assert!(taken(&["a.lan", "a.lan"]));
+        assert!(!taken(&["a.lan", "b.lan", "*.home.lan"]));
     }
 
     #[test]

@@ -109,6 +109,7 @@ pub(super) fn config(raw: &Raw) -> anyhow::Result<Config> {
         data_dir: raw.data_dir.clone(),
         tokens: raw.tokens.iter().map(token).collect::<anyhow::Result<_>>()?,
         users: raw.users.iter().map(user).collect::<anyhow::Result<_>>()?,
+        sites: super::sites::config(&raw.sites)?,
         limits: limits(front)?,
     })
 }

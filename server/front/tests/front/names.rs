@@ -1,5 +1,8 @@
 //! Virtual hosts, the redirect listener and the CA.
 
+use axum::http::StatusCode;
+use skep_front::{Action, HostPattern, PathPattern, Respond, Route, Scope, SiteAccess, SiteConfig};
+
 use crate::server::{READER, Server};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,6 +23,32 @@ async fn each_name_leads_to_its_router_over_tls_with_the_pinned_ca() {
         assert_eq!(response.headers()["x-content-type-options"], "nosniff");
         assert_eq!(response.text().await.unwrap(), expected, "{host}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_of_the_users_answers_on_its_names_and_asks_for_a_login_if_told_to() {
+    let site = |host: &str, access| SiteConfig {
+        hosts: vec![HostPattern::parse(host).unwrap()],
+        access,
+        routes: vec![Route {
+            path: PathPattern::parse("/hello/*").unwrap(),
+            action: Action::Respond(Respond { status: StatusCode::OK, body: "hello".to_owned() }),
+        }],
+    };
+    let sites = vec![
+        site("photos.home.lan", SiteAccess::Public),
+        site("*.apps.home.lan", SiteAccess::Scope(Scope::Query)),
+    ];
+    let server = Server::start_with(|config| config.sites = sites).await;
+    let status = async |host: &str, path: &str, token: &str| {
+        let request = server.client.get(server.url(host, path)).bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(status("photos.home.lan", "/hello", "of the service").await, 200);
+    assert_eq!(status("photos.home.lan", "/other", "of the service").await, 404);
+    assert_eq!(status("a.apps.home.lan", "/hello/you", "unknown").await, 401);
+    assert_eq!(status("a.apps.home.lan", "/hello/you", READER).await, 200);
+    assert_eq!(status("apps.home.lan", "/hello", READER).await, 421);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -128,6 +128,7 @@ pub(crate) fn config(dir: &Path) -> Config {
             token("reader", READER, &[Scope::Query]),
             token("admin", ADMIN, &[Scope::Admin]),
         ],
+        sites: Vec::new(),
         users: vec![user("ada", &[Scope::Query, Scope::Admin]), user("guest", &[Scope::Query])],
         limits: Limits {
             login_burst: 3,
@@ -148,9 +149,17 @@ pub(crate) fn client(bound: &Bound) -> Client {
         // The tests set Host and Upgrade, which mean nothing in HTTP/2.
         .http1_only()
         .redirect(redirect::Policy::none());
-    for host in
-        ["home.lan", "lan.home.lan", "metrics.home.lan", "logs.home.lan", "x.home.lan", "nas.local"]
-    {
+    for host in [
+        "home.lan",
+        "lan.home.lan",
+        "metrics.home.lan",
+        "logs.home.lan",
+        "x.home.lan",
+        "nas.local",
+        "photos.home.lan",
+        "apps.home.lan",
+        "a.apps.home.lan",
+    ] {
         builder = builder.resolve(host, bound.https[0]);
     }
     builder.build().unwrap()

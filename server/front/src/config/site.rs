@@ -1,0 +1,136 @@
+//! `[[sites]]`: the names of the user's own services, who may come, and what answers.
+
+use std::fmt;
+
+use super::{ConfigError, is_dns_label};
+use crate::access::Scope;
+
+/// One site: some names, and what answers a request for them.
+#[derive(Debug, Clone)]
+pub struct SiteConfig {
+    pub hosts: Vec<HostPattern>,
+    pub access: SiteAccess,
+    /// The first that takes a path answers; none that does is 404.
+    pub routes: Vec<Route>,
+}
+
+/// Whom a site asks to log in here before anything reaches its routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SiteAccess {
+    /// Nobody: the service has a login of its own, or needs none.
+    #[default]
+    Public,
+    /// Callers with this scope.
+    Scope(Scope),
+}
+
+/// A DNS name, or `*.` and a DNS name for every name that is one label longer; in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostPattern(String);
+
+impl HostPattern {
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let name = text.to_ascii_lowercase();
+        let base = name.strip_prefix("*.").unwrap_or(&name);
+        let is_ip = base.parse::<std::net::IpAddr>().is_ok();
+        if !is_ip && base.len() <= 253 && base.split('.').all(is_dns_label) {
+            Ok(Self(name))
+        } else {
+            Err(ConfigError::Host(text.to_owned()))
+        }
+    }
+
+    /// As written: for the certificate and the table of sites.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which paths, and what answers them.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub path: PathPattern,
+    pub action: Action,
+}
+
+/// `/path` for this path only, `/path/*` for it and everything below, `*` or `/*` for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathPattern {
+    Exact(String),
+    /// Without the `/*`; empty for all.
+    Below(String),
+}
+
+impl PathPattern {
+    pub const ALL: Self = Self::Below(String::new());
+
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let bad = || ConfigError::Path(text.to_owned());
+        if text == "*" {
+            return Ok(Self::ALL);
+        }
+        let (path, is_prefix) = match text.strip_suffix("/*") {
+            Some(path) => (path, true),
+            None => (text, false),
+        };
+        let is_path = path.starts_with('/') || (is_prefix && path.is_empty());
+        if !is_path || path.contains(['*', '?', '#']) || path.contains("//") {
+            return Err(bad());
+        }
+        Ok(if is_prefix { Self::Below(path.to_owned()) } else { Self::Exact(path.to_owned()) })
+    }
+
+    pub(crate) fn takes(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => exact == path,
+            Self::Below(prefix) => path
+                .strip_prefix(prefix.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        }
+    }
+}
+
+/// What answers a request.
+#[derive(Debug, Clone)]
+pub enum Action {
+    Respond(Respond),
+}
+
+/// The same answer for everybody.
+#[derive(Debug, Clone)]
+pub struct Respond {
+    pub status: axum::http::StatusCode,
+    pub body: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_a_wildcard_of_one_label() {
+        assert_eq!(HostPattern::parse("Photos.Home.LAN").unwrap().as_str(), "photos.home.lan");
+        assert_eq!(HostPattern::parse("*.apps.home.lan").unwrap().as_str(), "*.apps.home.lan");
+        for bad in ["", "*", "*.", "a.*.b", "10.0.0.1", "x y", "a/b", "a:80"] {
+            assert!(HostPattern::parse(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_path_is_taken_whole_or_with_everything_below_it() {
+        let takes = |pattern, path| PathPattern::parse(pattern).unwrap().takes(path);
+        assert!(takes("/api/*", "/api") && takes("/api/*", "/api/") && takes("/api/*", "/api/v1"));
+        assert!(!takes("/api/*", "/apix"));
+        assert!(takes("/robots.txt", "/robots.txt") && !takes("/robots.txt", "/robots.txt/x"));
+        assert!(takes("*", "/") && takes("/*", "/any"));
+        for bad in ["", "api", "/a*", "/a//b", "/a?b"] {
+            assert!(PathPattern::parse(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+}
