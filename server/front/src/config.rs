@@ -1,5 +1,6 @@
 //! What the front needs to know, as types that can only hold valid values.
 
+mod networks;
 mod site;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngCore;
 use sha2::{Digest, Sha256};
 
+pub use self::networks::Networks;
 pub use self::site::{Action, HostPattern, PathPattern, Respond, Route, SiteAccess, SiteConfig};
 use crate::access::Scopes;
 
@@ -39,6 +41,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub tokens: Vec<Token>,
     pub users: Vec<User>,
+    /// Proxies before us whose `X-Forwarded-For` tells the client's address.
+    pub trusted_proxies: Networks,
     /// The user's own services; the names of [`Self::domain`] cannot be taken.
     pub sites: Vec<SiteConfig>,
     pub limits: Limits,
@@ -128,6 +132,10 @@ pub enum ConfigError {
         "path {0:?} is not one; write \"/api/*\" for everything below, or \"/robots.txt\" for one"
     )]
     Path(String),
+    #[error(
+        "{0:?} is no network; write one like \"10.0.0.0/8\", \"192.168.1.7\" or \"private_ranges\""
+    )]
+    Network(String),
     #[error("{0:?} is there twice, or is one of our own names; give each site names of its own")]
     HostTaken(String),
     #[error(

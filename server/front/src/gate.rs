@@ -2,7 +2,7 @@
 
 mod refusal;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -22,8 +22,9 @@ use self::refusal::Refusal;
 use crate::access::credentials::Access;
 use crate::access::origin::{self, From};
 use crate::access::{Principal, Scope, Via, needed};
+use crate::client_ip::client_ip;
 use crate::clock::Clock;
-use crate::config::{PlainAuth, SiteAccess};
+use crate::config::{Networks, PlainAuth, SiteAccess};
 use crate::login;
 use crate::sites::{Served, Visit};
 use crate::vhost::{Host, Site, Sites, Target};
@@ -45,6 +46,7 @@ pub(crate) struct Gate {
     pub sites: Arc<ArcSwap<Sites>>,
     pub routers: Routers,
     pub access: Access,
+    pub trusted_proxies: Networks,
     pub clock: Arc<dyn Clock>,
     pub ca_pem: String,
 }
@@ -86,6 +88,8 @@ const LOGOUT_PATH: &str = "/logout";
 /// What the steps before a router have found out about a request.
 struct Asked<'a> {
     connection: &'a Connection,
+    /// The peer, or whom a trusted proxy names.
+    client: IpAddr,
     host: Host,
     target: Target,
 }
@@ -113,7 +117,8 @@ impl Gate {
             Err(error) => return Refusal::Host(error).response(&parts, Target::Page),
         };
         let path = parts.uri.path();
-        let asked = Asked { connection, host, target: site.target(path) };
+        let client = client_ip(connection.peer.ip(), &parts.headers, &self.trusted_proxies);
+        let asked = Asked { connection, client, host, target: site.target(path) };
         match (site, path) {
             (Site::Served(served), _path) => self.serve(&served, &asked, parts, body).await,
             (_any, CA_PATH) => ca_pem(&self.ca_pem),
@@ -142,8 +147,12 @@ impl Gate {
         };
         match self.admit(asked, needed, &parts).await {
             Ok(principal) => {
-                let visit =
-                    Visit { connection: asked.connection, host: &asked.host.name, principal };
+                let visit = Visit {
+                    connection: asked.connection,
+                    client: asked.client,
+                    host: &asked.host,
+                    principal,
+                };
                 served.answer(&visit, Request::from_parts(parts, body)).await
             }
             Err(refusal) => refusal.response(&parts, asked.target),
@@ -178,8 +187,7 @@ impl Gate {
         if let Transport::Plain(PlainAuth::Open) = asked.connection.transport {
             return Ok(Some(Principal::loopback()));
         }
-        let peer = asked.connection.peer.ip();
-        let found = self.access.principal(&parts.headers, peer, self.clock.now()).await;
+        let found = self.access.principal(&parts.headers, asked.client, self.clock.now()).await;
         found.map_err(Refusal::Denied)
     }
 
@@ -205,7 +213,7 @@ impl Gate {
 
     async fn login(&self, asked: &Asked<'_>, parts: Parts, body: Body) -> Response {
         let next = login::next_of(&parts.uri);
-        let peer = asked.connection.peer.ip();
+        let peer = asked.client;
         match parts.method {
             Method::GET | Method::HEAD => match self.principal(asked, &parts).await {
                 Ok(Some(_already)) => see_other(&next),

@@ -7,6 +7,7 @@
 
 mod access;
 mod ca;
+mod client_ip;
 mod clock;
 mod config;
 mod error;
@@ -22,7 +23,7 @@ mod vhost;
 pub use access::{Principal, Scope, Scopes, Via};
 pub use clock::{Clock, SystemClock};
 pub use config::{
-    Action, Config, ConfigError, Domain, HostPattern, Limits, LoopbackAddr, PasswordHash,
+    Action, Config, ConfigError, Domain, HostPattern, Limits, LoopbackAddr, Networks, PasswordHash,
     PathPattern, PlainAuth, PlainListener, Respond, Route, SiteAccess, SiteConfig, Token,
     TokenHash, User,
 };

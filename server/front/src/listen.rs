@@ -116,6 +116,7 @@ impl Front {
                 sites: self.sites,
                 routers,
                 access: self.access,
+                trusted_proxies: self.config.trusted_proxies.clone(),
                 clock: self.clock,
                 ca_pem,
             },

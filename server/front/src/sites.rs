@@ -1,5 +1,7 @@
 //! The sites of the user's own services, made ready to answer.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -8,6 +10,7 @@ use crate::access::Principal;
 use crate::config::{Action, PathPattern, Respond, SiteAccess, SiteConfig};
 use crate::error::Error;
 use crate::gate::Connection;
+use crate::vhost::Host;
 
 /// A site as the gate meets it: who may come is asked there, the rest is done here.
 #[derive(Debug)]
@@ -27,8 +30,9 @@ enum Handler {
 #[expect(dead_code, reason = "what forwards a request tells the service")]
 pub(crate) struct Visit<'a> {
     pub connection: &'a Connection,
-    /// As the request spelled it, in lower case and without port.
-    pub host: &'a str,
+    /// The peer, or whom a trusted proxy names.
+    pub client: IpAddr,
+    pub host: &'a Host,
     /// Of a site that asks for one.
     pub principal: Option<Principal>,
 }

@@ -11,6 +11,8 @@ mod server;
 
 #[path = "front/access.rs"]
 mod access;
+#[path = "front/client_ip.rs"]
+mod client_ip;
 #[path = "front/connections.rs"]
 mod connections;
 #[path = "front/names.rs"]

@@ -5,8 +5,8 @@ use std::{collections::HashSet, net::SocketAddr};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use skep_front::{
-    Config, Domain, Limits, LoopbackAddr, PasswordHash, PlainAuth, PlainListener, Scope, Scopes,
-    Token, TokenHash, User,
+    Config, Domain, Limits, LoopbackAddr, Networks, PasswordHash, PlainAuth, PlainListener, Scope,
+    Scopes, Token, TokenHash, User,
 };
 
 use super::{
@@ -24,6 +24,7 @@ const STREAMS_MAX: u32 = 10_000;
 pub(super) struct RawFront {
     domain: String,
     extra_names: Vec<String>,
+    trusted_proxies: Vec<String>,
     https: Vec<String>,
     https_port_public: Option<u16>,
     redirect: Option<String>,
@@ -44,6 +45,7 @@ impl Default for RawFront {
         Self {
             domain: "skep.localhost".to_owned(),
             extra_names: Vec::new(),
+            trusted_proxies: Vec::new(),
             https: vec!["127.0.0.1:8443".to_owned()],
             https_port_public: None,
             redirect: None,
@@ -109,9 +111,14 @@ pub(super) fn config(raw: &Raw) -> anyhow::Result<Config> {
         data_dir: raw.data_dir.clone(),
         tokens: raw.tokens.iter().map(token).collect::<anyhow::Result<_>>()?,
         users: raw.users.iter().map(user).collect::<anyhow::Result<_>>()?,
+        trusted_proxies: networks("front.trusted_proxies", &front.trusted_proxies)?,
         sites: super::sites::config(&raw.sites)?,
         limits: limits(front)?,
     })
+}
+
+pub(super) fn networks(key: &'static str, texts: &[String]) -> anyhow::Result<Networks> {
+    Networks::parse(texts.iter().map(String::as_str)).context(key)
 }
 
 fn host_name() -> String {

@@ -10,7 +10,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::routing::get;
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use skep_front::{
-    Bound, Config, Domain, Error, Front, Limits, LoopbackAddr, PasswordHash, PlainAuth,
+    Bound, Config, Domain, Error, Front, Limits, LoopbackAddr, Networks, PasswordHash, PlainAuth,
     PlainListener, Principal, Routers, Scope, SystemClock, Token, TokenHash, User,
 };
 use tempfile::TempDir;
@@ -128,6 +128,7 @@ pub(crate) fn config(dir: &Path) -> Config {
             token("reader", READER, &[Scope::Query]),
             token("admin", ADMIN, &[Scope::Admin]),
         ],
+        trusted_proxies: Networks::default(),
         sites: Vec::new(),
         users: vec![user("ada", &[Scope::Query, Scope::Admin]), user("guest", &[Scope::Query])],
         limits: Limits {
