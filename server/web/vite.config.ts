@@ -2,8 +2,19 @@
 import { defineConfig } from "vite";
 import { mock } from "./dev/mock.ts";
 
-export default defineConfig(({ command }) => ({
-  plugins: command === "serve" ? [mock()] : [],
+/** As the server sends it (`POLICY` of server/src/web.rs), so that `npm run preview` keeps to it. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/** `SKEP_API=http://127.0.0.1:8428` asks a running server instead of making up its answers. */
+const api = process.env.SKEP_API;
+const to = { target: api ?? "", ws: true };
+const proxy = api ? { "/api": to, "/loki": to } : {};
+
+export default defineConfig(({ command, isPreview }) => ({
+  plugins: command === "serve" && !isPreview && !api ? [mock()] : [],
+  server: { proxy },
+  preview: { proxy, headers: { "content-security-policy": POLICY } },
   build: {
     target: "es2022",
     // The policy of the server allows no inline script, style or data: font.

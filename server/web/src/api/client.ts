@@ -37,18 +37,39 @@ export function useServerAway(): string | undefined {
 
 export type Params = Record<string, string | number>;
 
-export async function getJson(path: string, params: Params, abort?: AbortSignal): Promise<unknown> {
+export interface Asking {
+  headers?: Record<string, string>;
+  /** For questions that somebody waits for and can cancel. */
+  timeout_ms?: number;
+}
+
+export async function getJson(
+  path: string,
+  params: Params,
+  abort?: AbortSignal,
+  asking?: Asking,
+): Promise<unknown> {
+  return JSON.parse(await getText(path, params, abort, asking));
+}
+
+export async function getText(
+  path: string,
+  params: Params,
+  abort?: AbortSignal,
+  { headers = {}, timeout_ms = TIMEOUT_MS }: Asking = {},
+): Promise<string> {
   const query = new URLSearchParams(Object.entries(params).map(([k, v]) => [k, String(v)]));
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const timeout = AbortSignal.timeout(timeout_ms);
   const signal = abort ? AbortSignal.any([abort, timeout]) : timeout;
   let response: Response;
   let text: string;
   try {
-    response = await fetch(`${path}?${query}`, { signal, headers: { accept: "application/json" } });
+    const accept = { accept: "application/json", ...headers };
+    response = await fetch(`${path}?${query}`, { signal, headers: accept });
     text = await response.text();
   } catch (error) {
     if (abort?.aborted) throw error;
-    const reason = timeout.aborted ? `no answer in ${TIMEOUT_MS / 1000} s` : "no connection";
+    const reason = timeout.aborted ? `no answer in ${timeout_ms / 1000} s` : "no connection";
     setAway(reason);
     throw new Away(`the server does not answer: ${reason}`);
   }
@@ -63,7 +84,7 @@ export async function getJson(path: string, params: Params, abort?: AbortSignal)
   }
   setAway(undefined);
   if (!response.ok) throw new Refused(response.status, errorText(response.status, text));
-  return JSON.parse(text);
+  return text;
 }
 
 function errorText(status: number, text: string): string {

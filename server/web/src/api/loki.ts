@@ -1,5 +1,5 @@
 // Loki's query API: lines with their labels and structured metadata, newest first.
-import { getJson } from "./client";
+import { getJson, type Params } from "./client";
 import { answer, type Answer, type Labels, type Range } from "./prometheus";
 
 export interface Line {
@@ -12,40 +12,89 @@ export interface Line {
   metadata: Labels;
 }
 
-export type LogAnswer = { type: "lines"; lines: Line[] } | { type: "metrics"; answer: Answer };
+/** What the server read to answer. */
+export interface Work {
+  lines: number;
+  bytes: number;
+}
+
+export type LogAnswer =
+  | { type: "lines"; lines: Line[]; work: Work }
+  | { type: "metrics"; answer: Answer; work: Work };
+
+export interface Stream {
+  stream: Labels;
+  values: Entry[];
+}
 
 type Entry = [string, string, (Labels | { structuredMetadata?: Labels; parsed?: Labels })?];
 
 interface Body {
-  data: { resultType: string; result: { stream: Labels; values: Entry[] }[] };
+  data: { resultType: string; result: Stream[]; stats?: { summary?: Record<string, number> } };
 }
+
+/** Labels of a stream, structured metadata and parsed fields apart: each is filtered in its own way. */
+const CATEGORIES = { "X-Loki-Response-Encoding-Flags": "categorize-labels" };
 
 export async function queryRange(
   query: string,
   at: Range,
   limit: number,
   abort?: AbortSignal,
+  timeout_ms?: number,
 ): Promise<LogAnswer> {
   const { start, end, step } = at;
   const params = { query, start, end, step, limit, direction: "backward" };
-  return readAnswer(await getJson("/loki/api/v1/query_range", params, abort));
+  return ask(params, abort, timeout_ms);
+}
+
+/** Lines of a span in nanoseconds; its end is not in it. */
+export async function linesBetween(
+  query: string,
+  [start, end]: [string, string],
+  limit: number,
+  direction: "forward" | "backward",
+  abort?: AbortSignal,
+  timeout_ms?: number,
+): Promise<LogAnswer> {
+  return ask({ query, start, end, limit, direction }, abort, timeout_ms);
+}
+
+async function ask(params: Params, abort?: AbortSignal, timeout_ms?: number): Promise<LogAnswer> {
+  const asking = timeout_ms === undefined ? { headers: CATEGORIES } : { headers: CATEGORIES, timeout_ms };
+  return readAnswer(await getJson("/loki/api/v1/query_range", params, abort, asking));
 }
 
 export function readAnswer(json: unknown): LogAnswer {
   const { data } = json as Body;
-  if (data.resultType !== "streams") return { type: "metrics", answer: answer(json) };
-  const lines = data.result.flatMap(({ stream, values }) =>
-    values.map((entry) => line(stream, entry)),
-  );
-  // Nanoseconds of one length compare as text.
-  lines.sort((a, b) => (a.key < b.key ? 1 : -1));
-  return { type: "lines", lines: unique(lines) };
+  const { totalLinesProcessed = 0, totalBytesProcessed = 0 } = data.stats?.summary ?? {};
+  const work = { lines: totalLinesProcessed, bytes: totalBytesProcessed };
+  if (data.resultType !== "streams") return { type: "metrics", answer: answer(json), work };
+  return { type: "lines", lines: linesOf(data.result), work };
 }
 
-function line(labels: Labels, [ns, text, extra]: Entry): Line {
+/** Lines of all streams, the newest first. */
+export function linesOf(streams: Stream[]): Line[] {
+  const lines = streams.flatMap(({ stream, values }) => {
+    const name = JSON.stringify(stream);
+    return values.map((entry) => line(stream, name, entry));
+  });
+  // Nanoseconds of one length compare as text.
+  lines.sort((a, b) => (a.key < b.key ? 1 : -1));
+  return unique(lines);
+}
+
+function line(labels: Labels, stream: string, [ns, text, extra]: Entry): Line {
   const metadata = metadataOf(extra);
-  const key = `${ns.padStart(20, "0")} ${JSON.stringify(labels)} ${text}`;
+  const key = `${ns.padStart(NS_DIGITS, "0")} ${stream} ${text}`;
   return { key, ms: Number(ns.slice(0, -6)), text, labels, metadata };
+}
+
+const NS_DIGITS = 20;
+
+/** The time of a line in nanoseconds, which no number holds. */
+export function nsOf(line: Line): bigint {
+  return BigInt(line.key.slice(0, NS_DIGITS));
 }
 
 function metadataOf(extra: Entry[2]): Labels {
@@ -66,7 +115,8 @@ function unique(lines: Line[]): Line[] {
   });
 }
 
-const LEVELS = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"] as const;
+/** The worst first. */
+export const LEVELS = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"] as const;
 export type Level = (typeof LEVELS)[number] | "unknown";
 
 const LEVEL_NAMES: Record<string, Level> = {
@@ -79,9 +129,13 @@ const LEVEL_NAMES: Record<string, Level> = {
 
 export function levelOf(line: Line): Level {
   const all: Labels = { ...line.metadata, ...line.labels };
-  const text = (all.level ?? all.detected_level ?? "").toLowerCase();
-  const named = LEVELS.find((level) => level === text) ?? LEVEL_NAMES[text];
+  const named = levelNamed(all.level ?? all.detected_level ?? "");
   return named ?? LEVELS[Number(all.PRIORITY ?? all.priority ?? NaN)] ?? "unknown";
+}
+
+export function levelNamed(name: string): Level | undefined {
+  const text = name.toLowerCase();
+  return LEVELS.find((level) => level === text) ?? LEVEL_NAMES[text];
 }
 
 export function hostOf(line: Line): string {
