@@ -45,7 +45,27 @@ pub struct Config {
     pub trusted_proxies: Networks,
     /// The user's own services; the names of [`Self::domain`] cannot be taken.
     pub sites: Vec<SiteConfig>,
+    pub metric_names: MetricNames,
     pub limits: Limits,
+}
+
+/// What the metrics of requests begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetricNames {
+    /// `skep_http_…`
+    #[default]
+    Skep,
+    /// `caddy_http_…`, for dashboards that are made for Caddy.
+    Caddy,
+}
+
+impl MetricNames {
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::Skep => "skep",
+            Self::Caddy => "caddy",
+        }
+    }
 }
 
 /// The plain HTTP listener.

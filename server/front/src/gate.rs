@@ -26,6 +26,7 @@ use crate::client_ip::client_ip;
 use crate::clock::Clock;
 use crate::config::{Networks, PlainAuth, SiteAccess};
 use crate::login;
+use crate::observe::{HandlerName, Note};
 use crate::sites::{Served, Visit};
 use crate::vhost::{Host, Site, Sites, Target};
 
@@ -88,6 +89,7 @@ const LOGOUT_PATH: &str = "/logout";
 /// What the steps before a router have found out about a request.
 struct Asked<'a> {
     connection: &'a Connection,
+    note: &'a Note,
     /// The peer, or whom a trusted proxy names.
     client: IpAddr,
     host: Host,
@@ -95,8 +97,13 @@ struct Asked<'a> {
 }
 
 impl Gate {
-    pub(crate) async fn answer(&self, connection: &Connection, request: Request<Body>) -> Response {
-        let mut response = self.route(connection, request).await;
+    pub(crate) async fn answer(
+        &self,
+        connection: &Connection,
+        note: &Note,
+        request: Request<Body>,
+    ) -> Response {
+        let mut response = self.route(connection, note, request).await;
         let headers = response.headers_mut();
         for (name, value) in HARDENING {
             headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -104,7 +111,12 @@ impl Gate {
         response
     }
 
-    async fn route(&self, connection: &Connection, request: Request<Body>) -> Response {
+    async fn route(
+        &self,
+        connection: &Connection,
+        note: &Note,
+        request: Request<Body>,
+    ) -> Response {
         let (parts, body) = request.into_parts();
         if parts.method == Method::CONNECT {
             return StatusCode::METHOD_NOT_ALLOWED.into_response();
@@ -118,10 +130,15 @@ impl Gate {
         };
         let path = parts.uri.path();
         let client = client_ip(connection.peer.ip(), &parts.headers, &self.trusted_proxies);
-        let asked = Asked { connection, client, host, target: site.target(path) };
+        note.found(&host.name);
+        note.set_client_ip(client);
+        let asked = Asked { connection, note, client, host, target: site.target(path) };
         match (site, path) {
             (Site::Served(served), _path) => self.serve(&served, &asked, parts, body).await,
-            (_any, CA_PATH) => ca_pem(&self.ca_pem),
+            (_any, CA_PATH) => {
+                note.handled(HandlerName::Front);
+                ca_pem(&self.ca_pem)
+            }
             (Site::Everything, LOGIN_PATH) => self.login(&asked, parts, body).await,
             (Site::Everything, LOGOUT_PATH) => self.logout(&asked, &parts),
             (_any, path) => {
@@ -149,6 +166,7 @@ impl Gate {
             Ok(principal) => {
                 let visit = Visit {
                     connection: asked.connection,
+                    note: asked.note,
                     client: asked.client,
                     host: &asked.host,
                     principal,
@@ -168,6 +186,7 @@ impl Gate {
     ) -> Result<Option<Principal>, Refusal> {
         let Some(scope) = needed else { return Ok(None) };
         let principal = self.principal(asked, parts).await?.ok_or(Refusal::Anonymous)?;
+        asked.note.set_user(&principal.name);
         if changes_state(parts) {
             let from = origin::of(&parts.headers, asked.connection.transport.scheme(), &asked.host);
             check_origin(from, principal.via)?;
@@ -203,15 +222,17 @@ impl Gate {
         if let Some(principal) = principal {
             request.extensions_mut().insert(principal);
         }
-        let router = match asked.target {
-            Target::Page => &self.routers.page,
-            Target::Metrics => &self.routers.metrics,
-            Target::Logs => &self.routers.logs,
+        let (router, handler) = match asked.target {
+            Target::Page => (&self.routers.page, HandlerName::Page),
+            Target::Metrics => (&self.routers.metrics, HandlerName::Prometheus),
+            Target::Logs => (&self.routers.logs, HandlerName::Loki),
         };
+        asked.note.handled(handler);
         router.clone().oneshot(request).await.into_response()
     }
 
     async fn login(&self, asked: &Asked<'_>, parts: Parts, body: Body) -> Response {
+        asked.note.handled(HandlerName::Front);
         let next = login::next_of(&parts.uri);
         let peer = asked.client;
         match parts.method {
@@ -231,6 +252,7 @@ impl Gate {
     }
 
     fn logout(&self, asked: &Asked<'_>, parts: &Parts) -> Response {
+        asked.note.handled(HandlerName::Front);
         if parts.method != Method::POST {
             return StatusCode::METHOD_NOT_ALLOWED.into_response();
         }

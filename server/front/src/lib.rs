@@ -15,6 +15,7 @@ mod files;
 mod gate;
 mod listen;
 mod login;
+mod observe;
 mod redirect;
 mod sites;
 mod tls;
@@ -23,10 +24,11 @@ mod vhost;
 pub use access::{Principal, Scope, Scopes, Via};
 pub use clock::{Clock, SystemClock};
 pub use config::{
-    Action, Config, ConfigError, Domain, HostPattern, Limits, LoopbackAddr, Networks, PasswordHash,
-    PathPattern, PlainAuth, PlainListener, Respond, Route, SiteAccess, SiteConfig, Token,
-    TokenHash, User,
+    Action, Config, ConfigError, Domain, HostPattern, Limits, LoopbackAddr, MetricNames, Networks,
+    PasswordHash, PathPattern, PlainAuth, PlainListener, Respond, Route, SiteAccess, SiteConfig,
+    Token, TokenHash, User,
 };
 pub use error::Error;
 pub use gate::Routers;
 pub use listen::{Bound, Front};
+pub use observe::{AccessLog, AccessRecord, Figures};

@@ -5,10 +5,10 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
 use hyper::body::Incoming;
@@ -30,6 +30,7 @@ use crate::config::{Config, Limits, PlainAuth};
 use crate::error::Error;
 use crate::files;
 use crate::gate::{Connection, Gate, Routers, Transport};
+use crate::observe::{AccessLog, Figures, HandlerName, Observer, Open, Server, Watched};
 use crate::redirect::Redirect;
 use crate::tls::{self, Certificates};
 use crate::vhost::Sites;
@@ -49,6 +50,7 @@ pub struct Front {
     /// The sites of the moment; a reload puts others in their place.
     sites: Arc<ArcSwap<Sites>>,
     access: Access,
+    observer: Arc<Observer>,
     certificates: Arc<Certificates>,
     listeners: Vec<(TcpListener, Role)>,
     bound: Bound,
@@ -71,6 +73,16 @@ enum Role {
     Plain(PlainAuth),
 }
 
+impl Role {
+    fn server(self) -> Server {
+        match self {
+            Self::Https => Server::Https,
+            Self::Redirect => Server::Redirect,
+            Self::Plain(_) => Server::Plain,
+        }
+    }
+}
+
 impl Front {
     /// Loads or makes the CA, reads the sessions, opens every listener.
     pub async fn bind(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
@@ -82,6 +94,8 @@ impl Front {
         let access = Access::new(&config)?;
         let sites = Sites::new(config.domain.clone(), &config.extra_names, &config.sites)?;
         let sites = Arc::new(ArcSwap::from_pointee(sites));
+        let observer = Observer::new(config.metric_names, Arc::clone(&clock));
+        observer.learn_hosts(Sites::names(&config));
         let mut listeners = Vec::new();
         let mut bound = Bound { https: Vec::new(), http_redirect: None, plain: None, ca_file };
         for addr in &config.https {
@@ -94,11 +108,21 @@ impl Front {
             let role = Role::Plain(plain.require_auth);
             bound.plain = Some(listen(&mut listeners, plain.addr.addr(), role).await?);
         }
-        Ok(Self { config, clock, sites, access, certificates, listeners, bound })
+        Ok(Self { config, clock, sites, access, observer, certificates, listeners, bound })
     }
 
     pub fn bound(&self) -> &Bound {
         &self.bound
+    }
+
+    /// Where records of requests go; without this, nowhere.
+    pub fn log_to(&self, log: Arc<dyn AccessLog>) {
+        self.observer.log_to(log);
+    }
+
+    /// What the front counts.
+    pub fn figures(&self) -> Figures {
+        Figures::new(Arc::clone(&self.observer))
     }
 
     /// Serves until `shutdown`, then lets open requests end within the drain deadline.
@@ -120,6 +144,7 @@ impl Front {
                 clock: self.clock,
                 ca_pem,
             },
+            observer: self.observer,
             acceptor: TlsAcceptor::from(Arc::new(tls)),
             http1: http_builder(&self.config.limits).http1_only(),
             http2: http_builder(&self.config.limits).http2_only(),
@@ -168,6 +193,7 @@ impl Version {
 struct Shared {
     gate: Gate,
     redirect: Redirect,
+    observer: Arc<Observer>,
     acceptor: TlsAcceptor,
     http1: auto::Builder<TokioExecutor>,
     http2: auto::Builder<TokioExecutor>,
@@ -222,6 +248,7 @@ async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %peer, "Could not set TCP_NODELAY.");
     }
+    let _open = Open::new(&shared.observer, role.server());
     match role {
         Role::Redirect => redirect(shared, stream, peer).await,
         Role::Plain(auth) => {
@@ -244,14 +271,20 @@ async fn handshake(
     stream: TcpStream,
     peer: SocketAddr,
 ) -> Option<TlsStream<TcpStream>> {
+    let counts = &shared.observer.connections;
     let accepted = shared.acceptor.accept(stream);
     match tokio::time::timeout(shared.limits.handshake_timeout, accepted).await {
-        Ok(Ok(tls)) => Some(tls),
+        Ok(Ok(tls)) => {
+            counts.handshakes.fetch_add(1, Ordering::Relaxed);
+            Some(tls)
+        }
         Ok(Err(error)) => {
+            counts.handshakes_failed.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%error, %peer, "A TLS handshake failed.");
             None
         }
         Err(_elapsed) => {
+            counts.handshakes_late.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%peer, "A TLS handshake took too long.");
             None
         }
@@ -261,7 +294,9 @@ async fn handshake(
 async fn redirect(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     let answers = Arc::clone(&shared);
     speak(&shared, stream, Version::Http1, peer, move |request| {
-        std::future::ready(Ok(answers.redirect.answer(&request)))
+        let (watch, request) = answers.observer.watch(Server::Redirect, peer, request);
+        watch.note().handled(HandlerName::Front);
+        std::future::ready(Ok(watch.finish(answers.redirect.answer(&request))))
     })
     .await;
 }
@@ -276,10 +311,18 @@ async fn gate<IO>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let answers = Arc::clone(&shared);
+    let server = match transport {
+        Transport::Tls { .. } => Server::Https,
+        Transport::Plain(_) => Server::Plain,
+    };
     let connection = Arc::new(Connection { peer, transport });
     speak(&shared, stream, version, peer, move |request| {
         let (answers, connection) = (Arc::clone(&answers), Arc::clone(&connection));
-        async move { Ok(answers.gate.answer(&connection, request).await) }
+        async move {
+            let (watch, request) = answers.observer.watch(server, peer, request);
+            let response = answers.gate.answer(&connection, watch.note(), request).await;
+            Ok(watch.finish(response))
+        }
     })
     .await;
 }
@@ -293,13 +336,13 @@ async fn speak<IO, F, Fut>(
     answer: F,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn(Request<Body>) -> Fut,
-    Fut: Future<Output = Result<Response, Infallible>> + Send + 'static,
+    F: Fn(Request<Incoming>) -> Fut,
+    Fut: Future<Output = Result<Response<Watched>, Infallible>> + Send + 'static,
 {
     let asked = CancellationToken::new();
     let service = service_fn(|request: Request<Incoming>| {
         asked.cancel();
-        answer(request.map(Body::new))
+        answer(request)
     });
     let http = match version {
         Version::Http1 => &shared.http1,

@@ -10,6 +10,7 @@ use crate::access::Principal;
 use crate::config::{Action, PathPattern, Respond, SiteAccess, SiteConfig};
 use crate::error::Error;
 use crate::gate::Connection;
+use crate::observe::{HandlerName, Note};
 use crate::vhost::Host;
 
 /// A site as the gate meets it: who may come is asked there, the rest is done here.
@@ -30,6 +31,8 @@ enum Handler {
 #[expect(dead_code, reason = "what forwards a request tells the service")]
 pub(crate) struct Visit<'a> {
     pub connection: &'a Connection,
+    /// Takes what the access log should know.
+    pub note: &'a Note,
     /// The peer, or whom a trusted proxy names.
     pub client: IpAddr,
     pub host: &'a Host,
@@ -51,13 +54,23 @@ impl Served {
     pub(crate) async fn answer(&self, visit: &Visit<'_>, request: Request<Body>) -> Response {
         let path = request.uri().path();
         match self.routes.iter().find(|(pattern, _)| pattern.takes(path)) {
-            Some((_, handler)) => handler.answer(visit, request).await,
+            Some((_, handler)) => {
+                visit.note.handled(handler.name());
+                handler.answer(visit, request).await
+            }
             None => (StatusCode::NOT_FOUND, "no route takes this path\n").into_response(),
         }
     }
 }
 
 impl Handler {
+    /// As metrics and the access log call it.
+    fn name(&self) -> HandlerName {
+        match self {
+            Self::Respond(_) => HandlerName::StaticResponse,
+        }
+    }
+
     fn new(action: &Action) -> Result<Self, Error> {
         match action {
             Action::Respond(it) => Ok(Self::Respond(it.clone())),

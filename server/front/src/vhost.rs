@@ -94,6 +94,16 @@ impl Sites {
         names
     }
 
+    /// Every name that `site` knows, as it is configured.
+    pub(crate) fn names(config: &Config) -> Vec<String> {
+        let domain = &config.domain;
+        let own = ["", "lan.", "metrics.", "logs."].map(|head| format!("{head}{domain}"));
+        let local = LOCAL_NAMES.map(str::to_owned);
+        let extra = config.extra_names.iter().map(|name| as_host(name));
+        let served = config.sites.iter().flat_map(|it| &it.hosts).map(ToString::to_string);
+        own.into_iter().chain(local).chain(extra).chain(served).collect()
+    }
+
     /// The site of a host name without port, in lower case.
     pub(crate) fn site(&self, host: &str) -> Option<Site> {
         self.own(host).or_else(|| {

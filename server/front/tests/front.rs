@@ -17,5 +17,7 @@ mod client_ip;
 mod connections;
 #[path = "front/names.rs"]
 mod names;
+#[path = "front/observe.rs"]
+mod observe;
 #[path = "front/people.rs"]
 mod people;

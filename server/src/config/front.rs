@@ -5,8 +5,8 @@ use std::{collections::HashSet, net::SocketAddr};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use skep_front::{
-    Config, Domain, Limits, LoopbackAddr, Networks, PasswordHash, PlainAuth, PlainListener, Scope,
-    Scopes, Token, TokenHash, User,
+    Config, Domain, Limits, LoopbackAddr, MetricNames, Networks, PasswordHash, PlainAuth,
+    PlainListener, Scope, Scopes, Token, TokenHash, User,
 };
 
 use super::{
@@ -38,6 +38,7 @@ pub(super) struct RawFront {
     session_lifetime: Option<String>,
     login_burst: Option<u32>,
     login_refill: Option<String>,
+    caddy_metric_names: bool,
 }
 
 impl Default for RawFront {
@@ -59,6 +60,7 @@ impl Default for RawFront {
             session_lifetime: None,
             login_burst: None,
             login_refill: None,
+            caddy_metric_names: false,
         }
     }
 }
@@ -113,6 +115,10 @@ pub(super) fn config(raw: &Raw) -> anyhow::Result<Config> {
         users: raw.users.iter().map(user).collect::<anyhow::Result<_>>()?,
         trusted_proxies: networks("front.trusted_proxies", &front.trusted_proxies)?,
         sites: super::sites::config(&raw.sites)?,
+        metric_names: match front.caddy_metric_names {
+            true => MetricNames::Caddy,
+            false => MetricNames::Skep,
+        },
         limits: limits(front)?,
     })
 }

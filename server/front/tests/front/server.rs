@@ -10,8 +10,9 @@ use axum::extract::{ConnectInfo, Request};
 use axum::routing::get;
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use skep_front::{
-    Bound, Config, Domain, Error, Front, Limits, LoopbackAddr, Networks, PasswordHash, PlainAuth,
-    PlainListener, Principal, Routers, Scope, SystemClock, Token, TokenHash, User,
+    AccessLog, Bound, Config, Domain, Error, Figures, Front, Limits, LoopbackAddr, Networks,
+    PasswordHash, PlainAuth, PlainListener, Principal, Routers, Scope, SystemClock, Token,
+    TokenHash, User,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -29,6 +30,7 @@ pub(crate) struct Server {
     pub(crate) dir: TempDir,
     pub(crate) bound: Bound,
     pub(crate) client: Client,
+    pub(crate) figures: Figures,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), Error>>,
 }
@@ -45,12 +47,24 @@ impl Server {
     pub(crate) async fn start_in(dir: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(dir.path());
         change(&mut config);
+        Self::start_as(dir, config, |_front| {}).await
+    }
+
+    pub(crate) async fn start_logging(log: Arc<dyn AccessLog>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        Self::start_as(dir, config, |front| front.log_to(log)).await
+    }
+
+    async fn start_as(dir: TempDir, config: Config, prepare: impl FnOnce(&Front)) -> Self {
         let front = Front::bind(config, Arc::new(SystemClock)).await.unwrap();
+        prepare(&front);
+        let figures = front.figures();
         let bound = front.bound().clone();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(front.run(routers(), shutdown.clone()));
         let client = client(&bound);
-        Self { dir, bound, client, shutdown, task }
+        Self { dir, bound, client, figures, shutdown, task }
     }
 
     pub(crate) fn https(&self) -> SocketAddr {
@@ -130,6 +144,7 @@ pub(crate) fn config(dir: &Path) -> Config {
         ],
         trusted_proxies: Networks::default(),
         sites: Vec::new(),
+        metric_names: skep_front::MetricNames::Skep,
         users: vec![user("ada", &[Scope::Query, Scope::Admin]), user("guest", &[Scope::Query])],
         limits: Limits {
             login_burst: 3,
@@ -188,5 +203,6 @@ fn routers() -> Routers {
         }))
     });
     let logs = named("logs").route("/loki/api/v1/tail", tail);
-    Routers { page: named("page"), metrics: named("metrics"), logs }
+    let never = get(std::future::pending::<&'static str>);
+    Routers { page: named("page").route("/never", never), metrics: named("metrics"), logs }
 }
