@@ -2,10 +2,12 @@
 import { useState } from "preact/hooks";
 import "./app.css";
 import { useServerAway } from "./api/client";
-import { Explore } from "./explore/explore";
 import { Home } from "./home/home";
 import { Link, useRoute } from "./route";
+import { later } from "./ui/later";
 import { ThemeButton } from "./ui/theme";
+
+const Explore = later(() => import("./explore/explore").then((it) => it.Explore));
 
 export function App() {
   const route = useRoute();

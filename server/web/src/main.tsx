@@ -1,6 +1,5 @@
 // Starts the page.
 import { render } from "preact";
-import "uplot/dist/uPlot.min.css";
 import "./tokens.css";
 import "./base.css";
 import { App } from "./app";

@@ -3,8 +3,8 @@ import "./explore.css";
 import { go, useRoute } from "../route";
 import { LogPanel } from "./log-panel";
 import { MetricPanel } from "./metric-panel";
-import { rangeOf } from "./range";
-import { RangePicker } from "./range-picker";
+import { rangeOf } from "../ui/range";
+import { RangePicker } from "../ui/range-picker";
 
 export function Explore() {
   const { query } = useRoute();

@@ -3,9 +3,9 @@ import { queryRange, type LogAnswer } from "../api/loki";
 import type { Range } from "../api/prometheus";
 import { counted } from "../ui/format";
 import { LineList } from "../ui/lines";
-import { Chart } from "./chart";
+import { Chart } from "../chart/chart";
 import { QueryBox } from "./query-box";
-import { gridOf, type TimeRange } from "./range";
+import { gridOf, type TimeRange } from "../ui/range";
 import { useQuery, type Asked } from "./use-query";
 
 const LINES_MAX = 500;

@@ -1,8 +1,8 @@
 // PromQL: over the range as a chart, or at its end as a table.
 import { instant, range as queryRange, type Answer, type Range } from "../api/prometheus";
-import { Chart } from "./chart";
+import { Chart } from "../chart/chart";
 import { QueryBox } from "./query-box";
-import { gridOf, type TimeRange } from "./range";
+import { gridOf, type TimeRange } from "../ui/range";
 import { Table } from "./table";
 import { useQuery, type Asked } from "./use-query";
 

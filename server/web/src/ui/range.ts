@@ -10,6 +10,7 @@ export const PRESETS: [string, number][] = [
   ["24h", 24 * 3600],
   ["7d", 7 * 24 * 3600],
   ["30d", 30 * 24 * 3600],
+  ["1y", 365 * 24 * 3600],
 ];
 const DEFAULT_S = 3600;
 /** Points of a chart; more would be closer together than pixels. */
