@@ -15,7 +15,7 @@ use skep_abi::{
 };
 
 use crate::{
-    groups, latency,
+    groups, histogram,
     task::{self, CSS_SET_DFL_CGRP, Memory, Probe, TASK_CGROUPS, offsets},
     traced::traced,
 };
@@ -92,7 +92,7 @@ unsafe fn complete(request: *const u8) {
     if let Some(block) = groups::counters(&GROUP_BLOCKS, record.key, &NONE) {
         unsafe {
             groups::add(&raw mut (*block).bytes, record.bytes);
-            latency::observe_since(&raw mut (*block).latency, record.issued_ns);
+            histogram::add_since(&raw mut (*block).latency, record.issued_ns);
         }
     }
 }

@@ -12,7 +12,7 @@ use aya_ebpf::{
 use skep_abi::{ABSENT, Counted, DISK_KEYS_MAX, DiskKey, Durations};
 
 use crate::{
-    durations,
+    histogram,
     task::{Direct, Memory, Probe, offsets},
 };
 
@@ -85,7 +85,7 @@ unsafe fn issued<M: Memory>(request: *const u8) {
     let key = unsafe { key::<M>(request) };
     let waited_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(started);
     if let Some(queue) = entry(&DISK_QUEUES, &key) {
-        unsafe { durations::add(queue, waited_ns) };
+        unsafe { histogram::add(queue, waited_ns) };
     }
 }
 
@@ -109,7 +109,7 @@ unsafe fn completed<M: Memory>(request: *const u8, status: u32, n_bytes: u32) {
     }
     let taken_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(started);
     if let Some(time) = entry(&DISK_TIMES, &key) {
-        unsafe { durations::add(time, taken_ns) };
+        unsafe { histogram::add(time, taken_ns) };
     }
 }
 

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use skep_abi::{DNS_CODES, DnsCounts, DnsQuestion};
 
 use crate::{
-    durations,
+    histogram,
     packet::{self, Start, UDP},
 };
 
@@ -70,7 +70,7 @@ fn answer(ctx: &SkBuffContext) -> Option<()> {
     let ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(asked);
     let code = usize::from(flags & CODE_MASK);
     unsafe {
-        durations::add(&raw mut (*counts).latency, ns);
+        histogram::add(&raw mut (*counts).latency, ns);
         if code < DNS_CODES {
             let answers = (&raw mut (*counts).answers).cast::<u64>().add(code);
             *answers += 1;

@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use skep_abi::{GROUP_SLOTS, GroupSync, Latency};
 
-use crate::{groups, latency};
+use crate::{groups, histogram};
 
 #[map]
 static GROUP_SYNCS: HashMap<u64, GroupSync> = HashMap::with_max_entries(GROUP_SLOTS, 0);
@@ -79,6 +79,6 @@ fn end() {
     let _ = SYNCS_STARTED.remove(&thread);
     let group = unsafe { bpf_get_current_cgroup_id() };
     if let Some(sync) = groups::counters(&GROUP_SYNCS, group, &NONE) {
-        unsafe { latency::observe_since(&raw mut (*sync).latency, started) };
+        unsafe { histogram::add_since(&raw mut (*sync).latency, started) };
     }
 }

@@ -7,7 +7,7 @@ use aya_ebpf::{
 use skep_abi::{ABSENT, Durations, NETWORK_OTHER, NETWORKS_MAX, Network, NetworkTcp};
 
 use crate::{
-    durations,
+    histogram,
     packet::V4_IN_V6,
     task::{Memory, Probe, offsets},
     traced::traced,
@@ -79,7 +79,7 @@ unsafe fn state(sock: *const u8, before: u32, now: u32) {
     }
     let rtt_ns = u64::from(srtt) * 125;
     if let Some(all) = NETWORK_RTTS.get_ptr_mut(0) {
-        unsafe { durations::add(all, rtt_ns) };
+        unsafe { histogram::add(all, rtt_ns) };
     }
     if let Some(counters) = unsafe { counters(sock) } {
         unsafe {

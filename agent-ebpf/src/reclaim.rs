@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use skep_abi::{Durations, reclaim_scope};
 
-use crate::{durations, traced::traced};
+use crate::{histogram, traced::traced};
 
 /// When the tasks that reclaim right now began, by thread.
 #[map]
@@ -39,7 +39,7 @@ fn end(scope: u32) {
     let ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(unsafe { *started });
     let _ = RECLAIM_STARTS.remove(&thread);
     if let Some(times) = RECLAIM_TIMES.get_ptr_mut(scope) {
-        unsafe { durations::add(times, ns) };
+        unsafe { histogram::add(times, ns) };
     }
 }
 

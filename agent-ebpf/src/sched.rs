@@ -14,7 +14,10 @@ use skep_abi::{
     ABSENT, CpuTurn, GROUP_OTHER, GROUP_PROBES, GROUP_SLOTS, GroupRun, WAIT_BUCKETS, WAIT_SHIFT,
 };
 
-use crate::task::{self, Direct, Memory, Probe, TASK_PID, offsets};
+use crate::{
+    histogram,
+    task::{self, Direct, Memory, Probe, TASK_PID, offsets},
+};
 
 offsets! {
     TASK_SUM_EXEC,
@@ -113,10 +116,9 @@ unsafe fn end_turn<M: Memory>(prev: *const u8, pid: u32, turn: *const CpuTurn) {
         let wait_ns = run_delay_ns.wrapping_sub(before_ns);
         unsafe {
             (*run).wait_ns += wait_ns;
-            (&raw mut (*run).waits)
-                .cast::<u32>()
-                .add(bucket(wait_ns))
-                .write((&raw const (*run).waits).cast::<u32>().add(bucket(wait_ns)).read() + 1);
+            let bucket = histogram::bucket::<WAIT_SHIFT, WAIT_BUCKETS>(wait_ns);
+            let count = (&raw mut (*run).waits).cast::<u32>().add(bucket);
+            *count += 1;
         }
     }
 }
@@ -166,14 +168,6 @@ unsafe fn waited_before(
     } else {
         at_start
     }
-}
-
-#[inline(always)]
-fn bucket(wait_ns: u64) -> usize {
-    let above = wait_ns.saturating_sub(1) >> WAIT_SHIFT;
-    let above = if above > u64::from(u32::MAX) { u32::MAX } else { above as u32 };
-    let n_bits = (u32::BITS - above.leading_zeros()) as usize;
-    if n_bits < WAIT_BUCKETS { n_bits } else { WAIT_BUCKETS - 1 }
 }
 
 /// This CPU's counts of a group: an open-addressing table in an array, since a lookup in an array

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use skep_abi::{GROUP_SLOTS, GroupTcp, Latency, connect_failure};
 
 use crate::{
-    groups, latency,
+    groups, histogram,
     task::{self, Memory, Probe, offsets},
     traced::traced,
 };
@@ -80,7 +80,7 @@ unsafe fn change_state(sock: *const u8, old: u32, new: u32) {
     } else if new == CLOSE {
         unsafe { fail(tcp, Probe::load(sock, SOCK_ERR.load())) };
     } else if new == ESTABLISHED && started != 0 {
-        unsafe { latency::observe_since(&raw mut (*tcp).connect, started) };
+        unsafe { histogram::add_since(&raw mut (*tcp).connect, started) };
     }
 }
 

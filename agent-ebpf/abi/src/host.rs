@@ -1,23 +1,6 @@
 //! Records of programs that look at the whole host.
 
-/// Classic histogram of durations: bucket `i` counts those of at most
-/// `2^(DURATION_SHIFT + i)` ns (1.024 µs, 2.048 µs, … 4.29 s), the last one all longer ones.
-pub const DURATION_BUCKETS: usize = 24;
-/// See [`DURATION_BUCKETS`].
-pub const DURATION_SHIFT: u32 = 10;
-
-/// How long something took, how often.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Durations {
-    pub sum_ns: u64,
-    /// Not cumulative.
-    pub counts: [u64; DURATION_BUCKETS],
-}
-
-impl Durations {
-    pub const NONE: Self = Self { sum_ns: 0, counts: [0; DURATION_BUCKETS] };
-}
+use crate::Durations;
 
 /// How often something happened, and how long it took in all.
 #[repr(C)]
@@ -150,11 +133,9 @@ pub struct NetworkTcp {
 mod user {
     #![expect(unsafe_code, reason = "aya's marker for plain data is an unsafe trait")]
 
-    use super::{Counted, DiskKey, DnsCounts, Durations, Network, NetworkTcp, Peer, PeerBytes};
+    use super::{Counted, DiskKey, DnsCounts, Network, NetworkTcp, Peer, PeerBytes};
 
     // SAFETY: `repr(C)` structs of integers without padding: any bytes are a valid value.
-    unsafe impl aya::Pod for Durations {}
-    // SAFETY: as above.
     unsafe impl aya::Pod for Counted {}
     // SAFETY: as above.
     unsafe impl aya::Pod for DiskKey {}

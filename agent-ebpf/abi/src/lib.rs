@@ -3,9 +3,11 @@
 #![no_std]
 
 mod events;
+mod histogram;
 mod host;
 
 pub use events::*;
+pub use histogram::*;
 pub use host::*;
 
 /// Value of an offset global for a field that this kernel does not have.
@@ -61,25 +63,6 @@ pub struct CpuTurn {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GroupProcesses {
     pub execs: u64,
-}
-
-/// Classic histogram of latencies: bucket `i` counts those of at most `2^(LATENCY_SHIFT + i)` ns
-/// (8.192 µs, 16.384 µs, … 8.59 s), the last one all longer ones.
-pub const LATENCY_BUCKETS: usize = 22;
-/// See [`LATENCY_BUCKETS`].
-pub const LATENCY_SHIFT: u32 = 13;
-
-/// How long something took, how often.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Latency {
-    pub sum_ns: u64,
-    /// Not cumulative.
-    pub counts: [u64; LATENCY_BUCKETS],
-}
-
-impl Latency {
-    pub const NONE: Self = Self { sum_ns: 0, counts: [0; LATENCY_BUCKETS] };
 }
 
 /// What one control group's sockets sent and received, with the headers of IP.
@@ -299,6 +282,7 @@ mod tests {
     #[test]
     fn records_have_no_padding() {
         assert_eq!(size_of::<GroupRun>(), 8 + 8 + 4 * WAIT_BUCKETS + 8);
+        assert_eq!(size_of::<Durations>(), 8 + 8 * Durations::NONE.counts.len());
         assert_eq!(size_of::<EventHeader>(), 8 + 8 + 4 * 4 + COMM_BYTES);
         assert_eq!(size_of::<ExecEvent>(), size_of::<EventHeader>() + FILENAME_BYTES + ARGV0_BYTES);
         assert_eq!(size_of::<ExitEvent>(), size_of::<EventHeader>() + 48);

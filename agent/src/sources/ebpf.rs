@@ -32,7 +32,6 @@ mod connect;
 mod disk;
 mod dns;
 mod drops;
-mod durations;
 mod events;
 mod exec;
 mod family;

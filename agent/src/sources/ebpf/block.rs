@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use skep_abi::{GroupBlock, GroupPart, LATENCY_BUCKETS, LATENCY_SHIFT, block_operation};
+use skep_abi::{GroupBlock, GroupPart, block_operation};
 use skep_proto::MetricKind;
 
 use super::{
     btf::Btf,
     by_unit::{ByUnit, GroupKey as _, counters},
     family::{Collect, CollectError, Family},
-    histogram::{NS_PER_SECOND, bounds_seconds},
+    histogram,
     loader::{Candidate, Hook, Program, needs, offset},
     maps::Maps,
 };
@@ -147,15 +147,13 @@ impl Collect for Blocks {
         for (labels, total) in &labelled {
             bytes.labelled(labels.clone(), as_f64(total.bytes));
         }
-        let bounds = bounds_seconds(LATENCY_SHIFT, LATENCY_BUCKETS);
         let latencies = out.family(
             "unit_block_seconds",
             "From the issue of a unit's request to a block device until its completion.",
             MetricKind::Histogram,
         );
         for (labels, GroupBlock { latency, .. }) in &labelled {
-            let sum = as_f64(latency.sum_ns) / NS_PER_SECOND;
-            latencies.histogram(labels, &bounds, &latency.counts, sum);
+            histogram::add(latencies, labels, latency);
         }
     }
 }

@@ -31,7 +31,13 @@ pub(super) trait Counters: Copy + Default + PartialEq + Debug + Send {
     fn add_since(&self, last: &Self, total: &mut Self::Total);
 }
 
-impl Counters for u64 {
+/// A field of [`Counters`] that wraps around; may be all that an entry holds.
+pub(super) trait Wrapping {
+    fn wrapping_plus(&mut self, other: &Self);
+    fn add_difference(total: &mut Self, now: &Self, last: &Self);
+}
+
+impl<W: Wrapping + Copy + Default + PartialEq + Debug + Send> Counters for W {
     type Total = Self;
 
     fn plus(&mut self, other: &Self) {
@@ -41,12 +47,6 @@ impl Counters for u64 {
     fn add_since(&self, last: &Self, total: &mut Self) {
         Self::add_difference(total, self, last);
     }
-}
-
-/// A field of [`Counters`] that wraps around.
-pub(super) trait Wrapping {
-    fn wrapping_plus(&mut self, other: &Self);
-    fn add_difference(total: &mut Self, now: &Self, last: &Self);
 }
 
 impl Wrapping for u64 {

@@ -7,8 +7,9 @@ use skep_proto::MetricKind;
 
 use super::{
     btf::Btf,
-    durations::{self, labels},
+    by_unit::Counters as _,
     family::{Collect, CollectError, Family},
+    histogram::{self, labels},
     loader::{Program, offset, traced},
     maps::Maps,
 };
@@ -143,13 +144,13 @@ impl Collect for Disks {
             for (key, durations) in histograms {
                 // Several operations are called `other`.
                 let sum = named.entry((self.name(key.device), operation(key.part))).or_default();
-                super::by_unit::Counters::plus(sum, durations);
+                sum.plus(durations);
             }
             let mut named: Vec<_> = named.into_iter().collect();
             named.sort_unstable_by_key(|(key, _)| *key);
             for ((device, operation), durations) in named {
                 let labels = labels([("device", device), ("operation", operation)]);
-                durations::add(family, &labels, &durations);
+                histogram::add(family, &labels, &durations);
             }
         }
         let errors = out.family(

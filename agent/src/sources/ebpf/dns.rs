@@ -6,8 +6,8 @@ use skep_proto::MetricKind;
 
 use super::{
     by_unit::counters,
-    durations::{self, labels},
     family::{Collect, CollectError, Family},
+    histogram::{self, labels},
     loader::{Candidate, Hook, Program},
     maps::Maps,
 };
@@ -88,7 +88,7 @@ impl Collect for Dns {
             MetricKind::Histogram,
         );
         for (scope, counts) in scopes() {
-            durations::add(latency, &labels([("scope", scope)]), &counts.latency);
+            histogram::add(latency, &labels([("scope", scope)]), &counts.latency);
         }
     }
 }

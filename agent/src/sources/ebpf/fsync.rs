@@ -1,15 +1,15 @@
 //! How long a unit's programs wait until their data is on the disk.
 
-use skep_abi::{GroupSync, LATENCY_BUCKETS, LATENCY_SHIFT};
+use skep_abi::GroupSync;
 use skep_proto::MetricKind;
 
 use super::{
     by_unit::{ByUnit, GroupCounters, counters},
     family::Family,
-    histogram::{NS_PER_SECOND, bounds_seconds},
+    histogram,
     loader::{Candidate, Hook, Program},
 };
-use crate::exposition::{Exposition, as_f64};
+use crate::exposition::Exposition;
 
 pub(super) const FAMILY: Family = Family {
     programs: PROGRAMS,
@@ -64,14 +64,12 @@ const PROGRAMS: &[Program] = &[
 counters!(GroupSync { latency });
 
 fn expose(by_unit: &ByUnit<u64, GroupSync>, out: &mut Exposition) {
-    let bounds = bounds_seconds(LATENCY_SHIFT, LATENCY_BUCKETS);
     let latencies = out.family(
         "unit_fsync_seconds",
         "How long fsync and fdatasync kept programs of a unit waiting.",
         MetricKind::Histogram,
     );
     for (unit, (), GroupSync { latency }) in by_unit.totals() {
-        let sum = as_f64(latency.sum_ns) / NS_PER_SECOND;
-        latencies.histogram(&unit.labels([]), &bounds, &latency.counts, sum);
+        histogram::add(latencies, &unit.labels([]), latency);
     }
 }

@@ -6,6 +6,7 @@ use skep_abi::Counted;
 use skep_proto::MetricKind;
 
 use super::{
+    by_unit::counters,
     family::{Collect, CollectError, Family},
     histogram::NS_PER_SECOND,
     loader::{Program, traced},
@@ -27,6 +28,8 @@ const SOFT_END: Program = traced!("softirq_exit", SOFT, "softirq_end", "softirq_
 const HARD_BEGIN: Program =
     traced!("hardirq_entry", HARD, "hardirq_begin", "irq_handler_entry", 1, &[]);
 const HARD_END: Program = traced!("hardirq_exit", HARD, "hardirq_end", "irq_handler_exit", 1, &[]);
+
+counters!(Counted { n, ns });
 
 /// The kernel's `softirq_to_name`, as `/proc/softirqs` has them.
 const VECTORS: &[&str] =

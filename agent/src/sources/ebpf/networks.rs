@@ -10,9 +10,9 @@ use skep_proto::MetricKind;
 
 use super::{
     by_unit::counters,
-    durations::{self, labels},
     family::{Collect, CollectError, Family},
     histogram::NS_PER_SECOND,
+    histogram::{self, labels},
     loader::{Program, offset, traced},
     maps::Maps,
     top::Top,
@@ -154,7 +154,7 @@ impl Collect for Networks {
             "Smoothed round-trip times of all TCP connections at their end.",
             MetricKind::Histogram,
         );
-        durations::add(family, &Vec::new(), &self.rtt);
+        histogram::add(family, &[], &self.rtt);
     }
 }
 

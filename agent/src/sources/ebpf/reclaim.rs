@@ -4,8 +4,8 @@ use skep_abi::{Durations, reclaim_scope};
 use skep_proto::MetricKind;
 
 use super::{
-    durations::{self, labels},
     family::{Collect, CollectError, Family},
+    histogram::{self, labels},
     loader::{Program, traced},
     maps::Maps,
 };
@@ -53,7 +53,7 @@ impl Collect for Reclaim {
         );
         for (idx, scope) in (0_u32..).zip(&self.0) {
             let name = if idx == reclaim_scope::HOST { "host" } else { "cgroup" };
-            durations::add(family, &labels([("scope", name)]), scope);
+            histogram::add(family, &labels([("scope", name)]), scope);
         }
     }
 }

@@ -6,13 +6,13 @@ use aya::{
     programs::{ProgramError, RawTracePoint, RawTracePointRunOptions, TestRun as _},
     util::online_cpus,
 };
-use skep_abi::{GroupRun, WAIT_BUCKETS, WAIT_SHIFT};
+use skep_abi::{GroupRun, Histogram, WAIT_BUCKETS, WAIT_SHIFT};
 use skep_proto::MetricKind;
 
 use super::{
     by_unit::{ByUnit, Counters, Wrapping as _},
     family::{Collect, CollectError, Family},
-    histogram::{NS_PER_SECOND, bounds_seconds},
+    histogram::{self, NS_PER_SECOND},
     loader::{Candidate, Hook, Program, needs, offset},
     maps::Maps,
 };
@@ -82,8 +82,7 @@ struct Runs {
 #[derive(Debug, Clone, Default)]
 pub(super) struct RunTotal {
     cpu_ns: u64,
-    wait_ns: u64,
-    waits: [u64; WAIT_BUCKETS],
+    waits: Histogram<WAIT_SHIFT, WAIT_BUCKETS>,
 }
 
 impl Counters for GroupRun {
@@ -99,9 +98,9 @@ impl Counters for GroupRun {
 
     fn add_since(&self, last: &Self, total: &mut RunTotal) {
         total.cpu_ns += self.cpu_ns.wrapping_sub(last.cpu_ns);
-        total.wait_ns += self.wait_ns.wrapping_sub(last.wait_ns);
+        total.waits.sum_ns += self.wait_ns.wrapping_sub(last.wait_ns);
         let waits = self.waits.iter().zip(&last.waits);
-        for (total, (now, last)) in total.waits.iter_mut().zip(waits) {
+        for (total, (now, last)) in total.waits.counts.iter_mut().zip(waits) {
             *total += u64::from(now.wrapping_sub(*last));
         }
     }
@@ -163,7 +162,6 @@ fn expose(by_unit: &ByUnit<u64, GroupRun>, out: &mut Exposition) {
     for (unit, (), total) in by_unit.totals() {
         seconds.labelled(unit.labels([]), as_f64(total.cpu_ns) / NS_PER_SECOND);
     }
-    let bounds = bounds_seconds(WAIT_SHIFT, WAIT_BUCKETS);
     let waits = out.family(
         "unit_run_queue_wait_seconds",
         "How long threads of a unit could have run but had to wait for a CPU, once a turn, counted \
@@ -171,16 +169,14 @@ fn expose(by_unit: &ByUnit<u64, GroupRun>, out: &mut Exposition) {
         MetricKind::Histogram,
     );
     for (unit, (), total) in by_unit.totals() {
-        if total.waits.iter().any(|it| *it > 0) {
-            let sum = as_f64(total.wait_ns) / NS_PER_SECOND;
-            waits.histogram(&unit.labels([]), &bounds, &total.waits, sum);
+        if total.waits.counts.iter().any(|it| *it > 0) {
+            histogram::add(waits, &unit.labels([]), &total.waits);
         }
     }
-    let all = by_unit.all();
-    out.family(
+    let waits = out.family(
         "ebpf_run_queue_wait_seconds",
         "How long threads of the whole host could have run but had to wait for a CPU, once a turn.",
         MetricKind::Histogram,
-    )
-    .histogram(&[], &bounds, &all.waits, as_f64(all.wait_ns) / NS_PER_SECOND);
+    );
+    histogram::add(waits, &[], &by_unit.all().waits);
 }

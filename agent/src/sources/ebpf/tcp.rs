@@ -1,13 +1,13 @@
 //! TCP connections of each unit.
 
-use skep_abi::{GroupTcp, LATENCY_BUCKETS, LATENCY_SHIFT, Latency, connect_failure};
+use skep_abi::{GroupTcp, connect_failure};
 use skep_proto::MetricKind;
 
 use super::{
     btf::Btf,
-    by_unit::{ByUnit, GroupCounters, Wrapping, counters},
+    by_unit::{ByUnit, GroupCounters, counters},
     family::Family,
-    histogram::{NS_PER_SECOND, bounds_seconds},
+    histogram,
     loader::{Candidate, Hook, Program, offset},
 };
 use crate::exposition::{Exposition, as_f64};
@@ -69,18 +69,6 @@ fn globals(btf: &Btf<'_>) -> Vec<(&'static str, u32)> {
 
 counters!(GroupTcp { accepted, retransmits, failed, connect });
 
-impl Wrapping for Latency {
-    fn wrapping_plus(&mut self, other: &Self) {
-        self.sum_ns.wrapping_plus(&other.sum_ns);
-        self.counts.wrapping_plus(&other.counts);
-    }
-
-    fn add_difference(total: &mut Self, now: &Self, last: &Self) {
-        Wrapping::add_difference(&mut total.sum_ns, &now.sum_ns, &last.sum_ns);
-        Wrapping::add_difference(&mut total.counts, &now.counts, &last.counts);
-    }
-}
-
 /// The label `reason` of connections that were not made.
 const REASONS: [(usize, &str); connect_failure::KINDS] = [
     (connect_failure::REFUSED, "refused"),
@@ -120,17 +108,14 @@ fn expose(by_unit: &ByUnit<u64, GroupTcp>, out: &mut Exposition) {
             failures.labelled(unit.labels([("reason", reason)]), as_f64(n));
         }
     }
-    let bounds = bounds_seconds(LATENCY_SHIFT, LATENCY_BUCKETS);
     let latencies = out.family(
         "unit_tcp_connect_seconds",
         "From the first packet of a TCP connection that a unit makes until it is established.",
         MetricKind::Histogram,
     );
     for (unit, (), total) in by_unit.totals() {
-        let Latency { sum_ns, counts } = &total.connect;
-        if counts.iter().any(|it| *it > 0) {
-            let sum = as_f64(*sum_ns) / NS_PER_SECOND;
-            latencies.histogram(&unit.labels([]), &bounds, counts, sum);
+        if total.connect.counts.iter().any(|it| *it > 0) {
+            histogram::add(latencies, &unit.labels([]), &total.connect);
         }
     }
 }
