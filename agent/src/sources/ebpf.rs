@@ -206,7 +206,7 @@ impl Running {
         let units = Arc::clone(&settings.units);
         let reader = Reader {
             host: settings.host.clone(),
-            proc: settings.roots.proc.clone(),
+            roots: settings.roots.clone(),
             units: Arc::clone(&units),
             stats: Arc::clone(&stats),
             events_tx,

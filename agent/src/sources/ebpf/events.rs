@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     fs,
     num::NonZeroU32,
-    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -27,7 +26,7 @@ use tracing::{debug, warn};
 
 use super::{family, oom_limit, raw};
 use crate::sources::{
-    LogRecord,
+    LogRecord, Roots,
     units::{
         SharedUnits,
         groups::{Unit, path_of_process},
@@ -130,7 +129,7 @@ impl Stats {
 #[derive(Debug)]
 pub(super) struct Reader<C> {
     pub(super) host: String,
-    pub(super) proc: PathBuf,
+    pub(super) roots: Roots,
     pub(super) units: SharedUnits,
     pub(super) stats: Arc<Stats>,
     pub(super) events_tx: mpsc::Sender<LogRecord>,
@@ -179,7 +178,7 @@ impl<C: Clock> Reader<C> {
         }
         let Some(mut event) = (kind.describe)(item, &unit.name) else { return true };
         if header.kind == event_kind::OOM_KILL
-            && let Some((group, limit)) = oom_limit::find(&self.proc, header.pid)
+            && let Some((group, limit)) = oom_limit::find(&self.roots, header.pid)
         {
             event.line.push_str(&format!("; {group} may hold {} MiB", limit >> 20));
             event.metadata.push(("cgroup", group));
@@ -213,7 +212,7 @@ impl<C: Clock> Reader<C> {
             return unit.clone();
         }
         // One file is cheaper than the whole tree; but the process may be gone by now.
-        let file = self.proc.join(header.pid.to_string()).join("cgroup");
+        let file = self.roots.proc.join(header.pid.to_string()).join("cgroup");
         let text = fs::read_to_string(file).unwrap_or_default();
         let path = path_of_process(&text);
         if header.group == 0 {
