@@ -25,8 +25,9 @@ use crate::{
     sources::{
         Context, LogRecord,
         ebpf::{Ebpf, EbpfSettings},
-        journal::{Boot, JournalSettings, JournalSource, Shape},
-        log_files::{FilesJob, FilesSource},
+        feed::FeedThread,
+        journal::{self, Boot, JournalSettings, Shape},
+        log_files::{self, FilesJob},
     },
     spool::{
         AppendError, Kind, NewRecord, Positions, Spool, SpoolLimits, WhenFull, disk::Directory,
@@ -67,8 +68,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 struct Agent {
     /// Told first: the sources and `/metrics` end.
     stop: CancellationToken,
-    journal: Option<JournalSource>,
-    log_files: Option<FilesSource>,
+    journal: Option<FeedThread>,
+    log_files: Option<FeedThread>,
     collector: Arc<Collector>,
     ticking: JoinHandle<()>,
     /// Ends by itself once the kernel programs are gone.
@@ -229,7 +230,7 @@ fn start_journal(
     logs: &Arc<Spool>,
     own: &Arc<OwnMetrics>,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Option<JournalSource>> {
+) -> anyhow::Result<Option<FeedThread>> {
     if !config.journal.is_enabled {
         return Ok(None);
     }
@@ -245,7 +246,7 @@ fn start_journal(
         labels: config.stream_labels.clone(),
         shape: Shape::new(config.journal.raw.clone(), &own.pipeline)?,
     };
-    let source = JournalSource::start(settings, Arc::clone(logs), Arc::clone(own), clock)
+    let source = journal::start(settings, Arc::clone(logs), Arc::clone(own), clock)
         .context("starting the journal's thread")?;
     Ok(Some(source))
 }
@@ -255,7 +256,7 @@ fn start_log_files(
     logs: &Arc<Spool>,
     own: &Arc<OwnMetrics>,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Option<FilesSource>> {
+) -> anyhow::Result<Option<FeedThread>> {
     if config.files.is_empty() {
         return Ok(None);
     }
@@ -264,7 +265,7 @@ fn start_log_files(
     let jobs = FilesJob::all(config.files.clone(), &labels, &own.pipeline)
         .map_err(|(idx, error)| anyhow::Error::new(error).context(format!("files[{idx}]")))?;
     let (logs, own) = (Arc::clone(logs), Arc::clone(own));
-    let source = FilesSource::start(jobs, logs, own, Arc::clone(clock), &Handle::current())
+    let source = log_files::start(jobs, logs, own, Arc::clone(clock), &Handle::current())
         .context("starting the thread of log files")?;
     Ok(Some(source))
 }

@@ -2,10 +2,12 @@
 //! takes nothing, so that nothing is lost.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -24,6 +26,41 @@ pub(crate) const WAIT_MAX: Duration = Duration::from_millis(250);
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Between two moves of positions that no batch carries.
 const POSITIONS_DELAY: Duration = Duration::from_secs(5);
+
+/// A source that runs: a thread that reads and feeds.
+#[derive(Debug)]
+pub(crate) struct FeedThread {
+    /// What the messages call the source.
+    source: &'static str,
+    is_stopping: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl FeedThread {
+    /// `run` returns soon after [`Feed::is_stopping`] says so.
+    ///
+    /// # Errors
+    /// There is no room for a thread.
+    pub(crate) fn start(
+        source: &'static str,
+        spool: Arc<Spool>,
+        run: impl FnOnce(Feed) + Send + 'static,
+    ) -> io::Result<Self> {
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let feed = Feed::new(source, spool, Arc::clone(&is_stopping));
+        let thread =
+            std::thread::Builder::new().name(source.to_owned()).spawn(move || run(feed))?;
+        Ok(Self { source, is_stopping, thread })
+    }
+
+    /// Returns once what was read is in the spool. Blocks.
+    pub(crate) fn stop(self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        if self.thread.join().is_err() {
+            error!(source = self.source, "The thread of a source had panicked.");
+        }
+    }
+}
 
 /// The sending end of a source's thread.
 #[derive(Debug)]

@@ -13,17 +13,7 @@ mod shape;
 #[cfg(test)]
 mod journal_test;
 
-use std::{
-    collections::BTreeSet,
-    io,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc, time::Duration};
 
 use skep_proto::Clock;
 use tracing::{error, info, warn};
@@ -39,7 +29,7 @@ use self::{
 use crate::{
     own_metrics::OwnMetrics,
     pipeline::{Context, Flush},
-    sources::feed::{Feed, WAIT_MAX, chain},
+    sources::feed::{Feed, FeedThread, WAIT_MAX, chain},
     spool::{Spool, positions::JOURNAL_KEY},
 };
 
@@ -50,45 +40,33 @@ const NO_JOURNAL_HINT: &str = "is there one, and is the agent in the group syste
 /// After so many failures at one place the entry there is given up.
 const FAILURES_MAX: u32 = 3;
 
-/// The running thread.
-#[derive(Debug)]
-pub(crate) struct JournalSource {
-    is_stopping: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl JournalSource {
-    pub(crate) fn start(
-        settings: JournalSettings,
-        spool: Arc<Spool>,
-        own: Arc<OwnMetrics>,
-        clock: &Arc<dyn Clock>,
-    ) -> io::Result<Self> {
-        let is_stopping = Arc::new(AtomicBool::new(false));
-        let seed = clock.now().0.unsigned_abs();
-        let context = Context::new(Arc::clone(clock), Arc::clone(&own.pipeline), seed);
+/// Starts the thread.
+///
+/// # Errors
+/// There is no room for one.
+pub(crate) fn start(
+    settings: JournalSettings,
+    spool: Arc<Spool>,
+    own: Arc<OwnMetrics>,
+    clock: &Arc<dyn Clock>,
+) -> io::Result<FeedThread> {
+    let seed = clock.now().0.unsigned_abs();
+    let context = Context::new(Arc::clone(clock), Arc::clone(&own.pipeline), seed);
+    let place = first_place(&spool, settings.max_age, clock.as_ref());
+    let shaper = (!settings.shape.is_plain()).then(|| Shaper::new(&settings, context));
+    FeedThread::start("journal", spool, move |feed| {
         let follower = Follower {
-            place: first_place(&spool, settings.max_age, clock.as_ref()),
-            shaper: (!settings.shape.is_plain()).then(|| Shaper::new(&settings, context)),
             settings,
-            feed: Feed::new("journal", spool, Arc::clone(&is_stopping)),
+            shaper,
+            feed,
             own,
+            place,
             last_realtime_us: None,
             n_failures: 0,
             damaged: BTreeSet::new(),
         };
-        let thread =
-            std::thread::Builder::new().name("journal".to_owned()).spawn(move || follower.run())?;
-        Ok(Self { is_stopping, thread })
-    }
-
-    /// Returns once what was read is in the spool. Blocks.
-    pub(crate) fn stop(self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
-        if self.thread.join().is_err() {
-            error!("The journal's thread had panicked.");
-        }
-    }
+        follower.run();
+    })
 }
 
 /// Whether there is a journal and we may read it; for a check before the start.

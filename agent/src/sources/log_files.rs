@@ -23,16 +23,14 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
         mpsc::{self, Receiver},
     },
-    thread::JoinHandle,
     time::Duration,
 };
 
 use skep_proto::Clock;
 use tokio::{runtime::Handle, time::Instant};
-use tracing::{error, warn};
+use tracing::warn;
 
 pub(crate) use self::settings::{
     FilesJob, Format, JobError, LongLines, RawFiles, checked_labels, rules,
@@ -43,7 +41,7 @@ use self::{
 };
 use crate::{
     own_metrics::OwnMetrics,
-    sources::feed::{Feed, WAIT_MAX},
+    sources::feed::{FeedThread, WAIT_MAX},
     spool::Spool,
 };
 
@@ -52,42 +50,26 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Rounds of changes that wait for the thread; beyond that it looks at all files anyway.
 const CHANGES_MAX: usize = 64;
 
-/// The running thread.
-#[derive(Debug)]
-pub(crate) struct FilesSource {
-    is_stopping: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl FilesSource {
-    pub(crate) fn start(
-        jobs: Vec<FilesJob>,
-        spool: Arc<Spool>,
-        own: Arc<OwnMetrics>,
-        clock: Arc<dyn Clock>,
-        runtime: &Handle,
-    ) -> io::Result<Self> {
-        let is_stopping = Arc::new(AtomicBool::new(false));
-        let resume = spool.resume();
-        let feed = Feed::new("files", spool, Arc::clone(&is_stopping));
+/// Starts the thread.
+///
+/// # Errors
+/// There is no room for one.
+pub(crate) fn start(
+    jobs: Vec<FilesJob>,
+    spool: Arc<Spool>,
+    own: Arc<OwnMetrics>,
+    clock: Arc<dyn Clock>,
+    runtime: &Handle,
+) -> io::Result<FeedThread> {
+    let resume = spool.resume();
+    let (sender, changes) = mpsc::sync_channel(CHANGES_MAX);
+    let watcher = Watcher::start(runtime, sender)
+        .inspect_err(|error| warn!(%error, "Asking log files one by one for changes."))
+        .ok();
+    FeedThread::start("files", spool, move |feed| {
         let follower = Follower::new(jobs, &resume, feed, own, clock);
-        let (sender, changes) = mpsc::sync_channel(CHANGES_MAX);
-        let watcher = Watcher::start(runtime, sender)
-            .inspect_err(|error| warn!(%error, "Asking log files one by one for changes."))
-            .ok();
-        let runner = Runner { follower, changes, watcher };
-        let thread =
-            std::thread::Builder::new().name("files".to_owned()).spawn(move || runner.run())?;
-        Ok(Self { is_stopping, thread })
-    }
-
-    /// Returns once what was read is in the spool. Blocks.
-    pub(crate) fn stop(self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
-        if self.thread.join().is_err() {
-            error!("The thread of log files had panicked.");
-        }
-    }
+        Runner { follower, changes, watcher }.run();
+    })
 }
 
 /// The thread: when to look and when to read.

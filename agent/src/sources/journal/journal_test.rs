@@ -17,11 +17,13 @@ use skep_proto::{
 };
 
 use super::{
-    JournalSettings, JournalSource, Select, Shape, damage, parse_matches,
+    JournalSettings, Select, Shape, damage, parse_matches,
     reader::{JournalReader, Place},
+    start,
 };
 use crate::{
     own_metrics::OwnMetrics,
+    sources::feed::FeedThread,
     spool::{Record, Spool, SpoolLimits, disk::Directory},
 };
 
@@ -71,12 +73,12 @@ impl Lab {
         Arc::new(Spool::open(Box::new(directory), limits, Arc::new(SystemClock)).unwrap())
     }
 
-    fn start(&self, spool: &Arc<Spool>) -> JournalSource {
+    fn start(&self, spool: &Arc<Spool>) -> FeedThread {
         self.start_with(spool, "", self.select())
     }
 
     /// With what stands in `[journal]`.
-    fn start_with(&self, spool: &Arc<Spool>, toml: &str, select: Select) -> JournalSource {
+    fn start_with(&self, spool: &Arc<Spool>, toml: &str, select: Select) -> FeedThread {
         let own = Arc::new(OwnMetrics::default());
         let shape = Shape::new(toml::from_str(toml).unwrap(), &own.pipeline).unwrap();
         let settings = JournalSettings {
@@ -87,7 +89,7 @@ impl Lab {
             shape,
         };
         let clock: Arc<dyn skep_proto::Clock> = Arc::new(SystemClock);
-        JournalSource::start(settings, Arc::clone(spool), own, &clock).unwrap()
+        start(settings, Arc::clone(spool), own, &clock).unwrap()
     }
 
     fn select(&self) -> Select {

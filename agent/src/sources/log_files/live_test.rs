@@ -14,9 +14,10 @@ use prost::Message as _;
 use skep_proto::{Clock, SystemClock, loki_push::PushRequest, snappy};
 use tokio::runtime::Handle;
 
-use super::{FilesJob, FilesSource, RawFiles};
+use super::{FilesJob, RawFiles, start};
 use crate::{
     own_metrics::OwnMetrics,
+    sources::feed::FeedThread,
     spool::{Spool, SpoolLimits, disk::Directory},
 };
 
@@ -49,14 +50,14 @@ impl Lab {
     }
 
     /// With what stands in `[[files]]`, `LOG` being the folder.
-    fn start(&self, spool: &Arc<Spool>, toml: &str) -> FilesSource {
+    fn start(&self, spool: &Arc<Spool>, toml: &str) -> FeedThread {
         let toml = toml.replace("LOG", self.dir.path().join("log").to_str().unwrap());
         let raw: RawFiles = toml::from_str(&toml).unwrap();
         let own = Arc::new(OwnMetrics::default());
         let host = [("host".to_owned(), "lab1".to_owned())];
         let jobs = FilesJob::all(vec![raw], &host, &own.pipeline).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        FilesSource::start(jobs, Arc::clone(spool), own, clock, &Handle::current()).unwrap()
+        start(jobs, Arc::clone(spool), own, clock, &Handle::current()).unwrap()
     }
 
     /// Streams and lines of what a server that takes everything has got, once there are `n`.
@@ -86,7 +87,7 @@ impl Lab {
         shown.join("\n").replace(root, "")
     }
 
-    async fn stop(source: FilesSource) {
+    async fn stop(source: FeedThread) {
         tokio::task::spawn_blocking(|| source.stop()).await.unwrap();
     }
 }
