@@ -16,6 +16,6 @@ pub use agent::Agent;
 pub use client::Client;
 pub use journald::{Journald, UnitOutput};
 pub use object_storage::{END_OF_PYTHON, Line, ObjectStorage};
-pub use process::{Deadline, Process, bin_dir, cpu_seconds, is_root, skipped};
+pub use process::{Deadline, Process, bin_dir, cgroup2, cpu_seconds, free_port, is_root, skipped};
 pub use server::Server;
 pub use tmpfs::{Ballast, Tmpfs, disk_bytes};

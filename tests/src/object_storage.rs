@@ -2,7 +2,6 @@
 //! can be cut.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{Deadline, Process};
+use crate::{Deadline, Process, free_port};
 
 const UP_WITHIN: Duration = Duration::from_secs(60);
 const SCRIPT_WITHIN: Duration = Duration::from_secs(120);
@@ -70,7 +69,7 @@ impl ObjectStorage {
     /// # Errors
     /// It does not come up.
     pub async fn start(dir: &Path, python: PathBuf) -> anyhow::Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port()?;
         std::fs::write(dir.join("access-key"), format!("{}\n", Self::ACCESS_KEY))?;
         std::fs::write(dir.join("secret-key"), format!("{}\n", Self::SECRET_KEY))?;
         let process = moto(&python, port)?;

@@ -1,6 +1,7 @@
 //! Child processes of a test: their lines kept for the failure message, killed with the test.
 
 use std::{
+    net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex},
@@ -28,6 +29,24 @@ pub fn bin_dir() -> PathBuf {
 pub fn is_root() -> bool {
     std::fs::read_to_string("/proc/self/status")
         .is_ok_and(|it| it.lines().any(|line| line.starts_with("Uid:\t0\t")))
+}
+
+/// The cgroup2 tree, wherever it is mounted.
+pub fn cgroup2() -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let at = fields.next()?;
+        (fields.next()? == "cgroup2").then(|| at.into())
+    })
+}
+
+/// A port that nobody listens on now, for a program that cannot say which one it took itself.
+///
+/// # Errors
+/// All are taken.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// CPU time a process has used, in user and kernel mode.

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -12,7 +11,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use crate::{Client, Process, bin_dir};
+use crate::{Client, Process, bin_dir, free_port};
 
 /// A benchmark has it read a log of a gigabyte first.
 const UP_WITHIN: Duration = Duration::from_secs(120);
@@ -40,7 +39,7 @@ impl Server {
         let password_hash = ask("hash-password", Self::PASSWORD).await?;
         let token_hash = ask("hash-token", TOKEN).await?;
         // Free now, and the same after a restart: agents have it in their config.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port()?;
         let config = format!(
             "data_dir = {data:?}\n\
              [front]\n\

@@ -1,12 +1,12 @@
 //! Clients that exist: promtool asks, Prometheus sends.
 
-use std::{fs, net::TcpListener, path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use skep_proto::{
     Clock as _, Labels, MetricKind, Sample, SystemClock, TimestampMs, remote_write::SeriesBatch,
 };
-use skep_tests::{Deadline, Process, Server};
+use skep_tests::{Deadline, Process, Server, free_port};
 use tokio::process::Command;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -79,10 +79,6 @@ async fn promtool_queries_over_the_front() -> anyhow::Result<()> {
         "idle\nuser"
     );
     Ok(())
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// What a block of Prometheus' configuration says of the server's login.

@@ -1,9 +1,11 @@
 //! The line from the kernel to a query: what happens on this machine is read back.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::Context as _;
-use skep_tests::{Agent, Client, Deadline, Journald, Server, cpu_seconds, is_root, skipped};
+use skep_tests::{
+    Agent, Client, Deadline, Journald, Server, cgroup2, cpu_seconds, is_root, skipped,
+};
 use tokio::process::Command;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -66,16 +68,6 @@ async fn a_line_of_a_unit_is_found_by_unit_and_text() -> anyhow::Result<()> {
     let query = r#"{unit="bees.service", transport!=""} | _TRANSPORT="" | _PID!="""#;
     assert_eq!(client.lines(query, 10).await?.len(), 2, "the transport is a label");
     Ok(())
-}
-
-/// The cgroup2 tree, wherever it is mounted.
-fn cgroup2() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let at = fields.next()?;
-        (fields.next()? == "cgroup2").then(|| at.into())
-    })
 }
 
 #[tokio::test]

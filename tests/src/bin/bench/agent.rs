@@ -1,10 +1,10 @@
 //! What the agent takes on a host: for a collection beside node_exporter, for journal entries until
 //! they are acknowledged, and for a day on which nothing happens.
 
-use std::{net::TcpListener, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use skep_tests::{Agent, Deadline, Journald, Process, Server, cpu_seconds, skipped};
+use skep_tests::{Agent, Deadline, Journald, Process, Server, cpu_seconds, free_port, skipped};
 use tokio::{
     process::Command,
     time::{Instant, sleep},
@@ -282,8 +282,4 @@ async fn idle(args: &Args) -> anyhow::Result<()> {
     );
     agent.stop().await?;
     server.stop().await
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

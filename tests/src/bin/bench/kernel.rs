@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use skep_proto::{Clock as _, SystemClock};
-use skep_tests::{Agent, Client, Deadline, Server, is_root, skipped};
+use skep_tests::{Agent, Client, Deadline, Server, cgroup2, is_root, skipped};
 use tokio::{
     process::{Child, Command},
     time::{Instant, sleep},
@@ -80,16 +80,6 @@ impl Drop for Group {
             drop(fs::remove_dir(dir));
         }
     }
-}
-
-/// The cgroup2 tree, wherever it is mounted.
-fn cgroup2() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let at = fields.next()?;
-        (fields.next()? == "cgroup2").then(|| at.into())
-    })
 }
 
 /// The unit's counter at its samples' times beside the time its one thread was on a CPU by then.

@@ -1,14 +1,13 @@
 //! What is measured: our server, or one that it would replace, started for the run.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
-use skep_tests::{Deadline, Process, Server};
+use skep_tests::{Deadline, Process, Server, free_port};
 use tokio::process::Command;
 
 use crate::measure::forget_files;
@@ -40,7 +39,7 @@ impl Target {
     }
 
     pub(crate) async fn peer(peer: Peer, dir: &Path) -> anyhow::Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port()?;
         let listen = format!("127.0.0.1:{port}");
         let data = dir.join("data");
         let data = data.display();
