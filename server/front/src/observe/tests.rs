@@ -1,3 +1,5 @@
+//! What is counted and told of requests, as text.
+
 use std::time::Duration;
 
 use expect_test::expect;
