@@ -65,6 +65,15 @@ const NEEDS: &[Need] = &[
         is_there: || shell::which("promtool").is_some() && shell::which("prometheus").is_some(),
     },
     Need {
+        what: "pebble",
+        why: "tests get certificates from it, as from Let's Encrypt",
+        package: "pebble",
+        since: For::Test,
+        is_there: || {
+            shell::which("pebble").is_some() && shell::which("pebble-challtestsrv").is_some()
+        },
+    },
+    Need {
         what: "Chromium",
         why: "the page is tested in it",
         package: "chromium",

@@ -1,5 +1,6 @@
 //! What the front needs to know, as types that can only hold valid values.
 
+mod certs;
 mod networks;
 mod site;
 
@@ -15,6 +16,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngCore;
 use sha2::{Digest, Sha256};
 
+pub use self::certs::{
+    AcmeConfig, AcmeDns, CertificateFiles, CertificatesConfig, CertificatesConfigError, Cloudflare,
+    Directory, Dns01, DnsProviderConfig, DnsTransport, Exec, ExternalAccount, Proof, Propagation,
+    PropagationCheck, Retry, Rfc2136, SecretFile, Webhook,
+};
 pub use self::networks::Networks;
 pub use self::site::{Action, HostPattern, PathPattern, Respond, Route, SiteAccess, SiteConfig};
 use crate::access::Scopes;
@@ -46,6 +52,8 @@ pub struct Config {
     /// The user's own services; the names of [`Self::domain`] cannot be taken.
     pub sites: Vec<SiteConfig>,
     pub metric_names: MetricNames,
+    /// Where certificates come from, before the local CA.
+    pub certificates: CertificatesConfig,
     pub limits: Limits,
 }
 

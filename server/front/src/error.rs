@@ -28,8 +28,37 @@ pub enum Error {
     Certificate(#[from] rcgen::Error),
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+    #[error(
+        "{} and {} cannot be used as a certificate", certificate.display(), key.display()
+    )]
+    OwnCertificate { certificate: PathBuf, key: PathBuf, source: crate::certs::chain::ChainError },
+    #[error("{} is not a usable certificate and key", path.display())]
+    StoredCertificate { path: PathBuf, source: crate::certs::chain::ChainError },
+    #[error("{} is not as it was written", path.display())]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error("cannot make the certificate of a challenge")]
+    Challenge(#[source] crate::certs::chain::ChainError),
+    #[error(transparent)]
+    Certificates(crate::config::CertificatesConfigError),
+    #[error("cannot ask {directory} for certificates")]
+    Acme { directory: String, source: crate::certs::http::HttpError },
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
     #[error("stopped {n_cut} connections that were still busy when the drain deadline passed")]
     DrainDeadline { n_cut: usize },
+}
+
+/// An error with all its causes in one line, for where it is kept as text.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some errors of libraries repeat their cause.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }

@@ -6,7 +6,7 @@
 //! [`Principal`] in the request's extensions.
 
 mod access;
-mod ca;
+mod certs;
 mod client_ip;
 mod clock;
 mod config;
@@ -22,7 +22,16 @@ mod tls;
 mod vhost;
 
 pub use access::{Principal, Scope, Scopes, Via};
+pub use certs::acme::order::AcmeError;
+pub use certs::acme::trial::{Trial, TrialError, try_orders};
+pub use certs::status::{CertificateSource, CertificateStatus, stored_certificates};
+pub use certs::{Certificates, Live as PreparedCertificates};
 pub use clock::{Clock, SystemClock};
+pub use config::{
+    AcmeConfig, AcmeDns, CertificateFiles, CertificatesConfig, CertificatesConfigError, Cloudflare,
+    Directory, Dns01, DnsProviderConfig, DnsTransport, Exec, ExternalAccount, Proof, Propagation,
+    PropagationCheck, Retry, Rfc2136, SecretFile, Webhook,
+};
 pub use config::{
     Action, Config, ConfigError, Domain, HostPattern, Limits, LoopbackAddr, MetricNames, Networks,
     PasswordHash, PathPattern, PlainAuth, PlainListener, Respond, Route, SiteAccess, SiteConfig,

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::credentials::Access;
-use crate::ca::LocalCa;
+use crate::certs::Certificates;
 use crate::clock::Clock;
 use crate::config::{Config, Limits, PlainAuth};
 use crate::error::Error;
@@ -32,7 +32,7 @@ use crate::files;
 use crate::gate::{Connection, Gate, Routers, Transport};
 use crate::observe::{AccessLog, Figures, HandlerName, Observer, Open, Server, Watched};
 use crate::redirect::Redirect;
-use crate::tls::{self, Certificates};
+use crate::tls;
 use crate::vhost::Sites;
 
 /// Out of file descriptors, for one: accepting again at once would only burn the core.
@@ -87,10 +87,8 @@ impl Front {
     /// Loads or makes the CA, reads the sessions, opens every listener.
     pub async fn bind(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         files::create_private_dir(&config.data_dir)?;
-        let ca = LocalCa::open(&config.data_dir.join("ca"), &config.host, clock.now())?;
-        let ca_file = ca.root_path().to_owned();
-        let names = Sites::certificate_names(&config);
-        let certificates = Arc::new(Certificates::new(ca, names, Arc::clone(&clock))?);
+        let certificates = Arc::new(Certificates::open(&config, Arc::clone(&clock))?);
+        let ca_file = certificates.ca().root_path().to_owned();
         let access = Access::new(&config)?;
         let sites = Sites::new(config.domain.clone(), &config.extra_names, &config.sites)?;
         let sites = Arc::new(ArcSwap::from_pointee(sites));
@@ -109,6 +107,11 @@ impl Front {
             bound.plain = Some(listen(&mut listeners, plain.addr.addr(), role).await?);
         }
         Ok(Self { config, clock, sites, access, observer, certificates, listeners, bound })
+    }
+
+    /// Where certificates come from, for metrics and for a reload.
+    pub fn certificates(&self) -> Arc<Certificates> {
+        Arc::clone(&self.certificates)
     }
 
     pub fn bound(&self) -> &Bound {
@@ -133,7 +136,7 @@ impl Front {
         let https_port = self.config.https_port_public;
         let https_port = https_port.or(self.bound.https.first().map(SocketAddr::port));
         let ca_pem = self.certificates.ca().root_pem().to_owned();
-        let tls = tls::server_config(Arc::clone(&self.certificates))?;
+        let tls = tls::server_config(Arc::clone(&self.certificates) as _)?;
         let shared = Arc::new(Shared {
             redirect: Redirect::new(Arc::clone(&self.sites), https_port, ca_pem.clone()),
             gate: Gate {
@@ -157,7 +160,7 @@ impl Front {
         for (listener, role) in self.listeners {
             loops.spawn(accept(Arc::clone(&shared), listener, role));
         }
-        loops.spawn(async move { self.certificates.keep_fresh(shutdown).await });
+        loops.spawn(self.certificates.run(shutdown));
         loops.close();
         loops.wait().await;
         shared.drain().await
@@ -255,8 +258,13 @@ async fn serve(
             gate(shared, stream, Version::Http1, peer, Transport::Plain(auth)).await;
         }
         Role::Https => {
-            if let Some(tls) = handshake(&shared, stream, peer).await {
+            if let Some(mut tls) = handshake(&shared, stream, peer).await {
                 let session = tls.get_ref().1;
+                if session.alpn_protocol() == Some(tls::ALPN_CHALLENGE) {
+                    // A CA has seen what it came for.
+                    drop(tls.shutdown().await);
+                    return;
+                }
                 let sni = session.server_name().map(str::to_ascii_lowercase);
                 let version = Version::of_alpn(session.alpn_protocol());
                 gate(shared, tls, version, peer, Transport::Tls { sni }).await;

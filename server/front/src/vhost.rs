@@ -80,18 +80,20 @@ impl Sites {
         Ok(sites)
     }
 
-    /// For the certificate: every name that `site` knows, and a wildcard for what comes later.
+    /// For the certificate of whoever names no site: the machine's names, and a wildcard so that
+    /// what will be below the domain can be refused in words.
     pub(crate) fn certificate_names(config: &Config) -> Vec<String> {
-        let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
         let domain = &config.domain;
-        let served = config.sites.iter().flat_map(|it| &it.hosts).map(ToString::to_string);
-        let wanted = [domain.to_string(), format!("*.{domain}")].into_iter();
-        for name in wanted.chain(config.extra_names.iter().cloned()).chain(served) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names
+        let ours = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        let below = [domain.to_string(), format!("*.{domain}")];
+        once_each(ours.into_iter().chain(below).chain(config.extra_names.iter().cloned()))
+    }
+
+    /// The DNS names among [`Self::names`], wildcards too: each has a certificate of its own.
+    pub(crate) fn dns_names(config: &Config) -> Vec<String> {
+        let is_ip = |it: &String| it.starts_with('[') || it.parse::<std::net::IpAddr>().is_ok();
+        let is_local = |it: &String| LOCAL_NAMES.contains(&it.as_str());
+        once_each(Self::names(config).into_iter().filter(|it| !is_ip(it) && !is_local(it)))
     }
 
     /// Every name that `site` knows, as it is configured.
@@ -199,6 +201,16 @@ impl Host {
         let name = trimmed(&authority.host().to_ascii_lowercase()).to_owned();
         (!name.is_empty()).then_some(Self { name, port })
     }
+}
+
+fn once_each(all: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in all {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn trimmed(name: &str) -> &str {

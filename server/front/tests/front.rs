@@ -9,8 +9,13 @@
 #[path = "front/server.rs"]
 mod server;
 
+#[path = "front/pebble.rs"]
+mod pebble;
+
 #[path = "front/access.rs"]
 mod access;
+#[path = "front/acme.rs"]
+mod acme;
 #[path = "front/client_ip.rs"]
 mod client_ip;
 #[path = "front/connections.rs"]

@@ -119,6 +119,7 @@ pub(super) fn config(raw: &Raw) -> anyhow::Result<Config> {
             true => MetricNames::Caddy,
             false => MetricNames::Skep,
         },
+        certificates: skep_front::CertificatesConfig::default(),
         limits: limits(front)?,
     })
 }

@@ -10,9 +10,9 @@ use axum::extract::{ConnectInfo, Request};
 use axum::routing::get;
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use skep_front::{
-    AccessLog, Bound, Config, Domain, Error, Figures, Front, Limits, LoopbackAddr, Networks,
-    PasswordHash, PlainAuth, PlainListener, Principal, Routers, Scope, SystemClock, Token,
-    TokenHash, User,
+    AccessLog, Bound, Certificates, Config, Domain, Error, Figures, Front, Limits, LoopbackAddr,
+    Networks, PasswordHash, PlainAuth, PlainListener, Principal, Routers, Scope, SystemClock,
+    Token, TokenHash, User,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -31,6 +31,7 @@ pub(crate) struct Server {
     pub(crate) bound: Bound,
     pub(crate) client: Client,
     pub(crate) figures: Figures,
+    pub(crate) certificates: Arc<Certificates>,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), Error>>,
 }
@@ -61,10 +62,11 @@ impl Server {
         prepare(&front);
         let figures = front.figures();
         let bound = front.bound().clone();
+        let certificates = front.certificates();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(front.run(routers(), shutdown.clone()));
         let client = client(&bound);
-        Self { dir, bound, client, figures, shutdown, task }
+        Self { dir, bound, client, figures, certificates, shutdown, task }
     }
 
     pub(crate) fn https(&self) -> SocketAddr {
@@ -108,6 +110,18 @@ impl Server {
     }
 }
 
+/// What `look` finds, as soon as it finds something.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "not within a minute: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 pub(crate) fn cookie_of(response: &Response) -> String {
     let cookie = response.headers()["set-cookie"].to_str().unwrap();
     cookie.split(';').next().unwrap().to_owned()
@@ -145,6 +159,7 @@ pub(crate) fn config(dir: &Path) -> Config {
         trusted_proxies: Networks::default(),
         sites: Vec::new(),
         metric_names: skep_front::MetricNames::Skep,
+        certificates: skep_front::CertificatesConfig::default(),
         users: vec![user("ada", &[Scope::Query, Scope::Admin]), user("guest", &[Scope::Query])],
         limits: Limits {
             login_burst: 3,

@@ -36,6 +36,7 @@ pub(crate) struct LocalCa {
 pub(crate) struct Leaf {
     pub key: Arc<CertifiedKey>,
     pub renew_at: OffsetDateTime,
+    pub not_after: OffsetDateTime,
 }
 
 impl LocalCa {
@@ -96,7 +97,11 @@ impl LocalCa {
         let key = KeyPair::generate()?;
         let leaf = leaf_params(names, now)?.signed_by(&key, &self.issuer)?;
         let pair = certified(&leaf.pem(), &[&self.root_pem], &key.serialize_pem())?;
-        Ok(Leaf { key: Arc::new(pair), renew_at: now + LEAF_LIFETIME * 2 / 3 })
+        Ok(Leaf {
+            key: Arc::new(pair),
+            renew_at: now + LEAF_LIFETIME * 2 / 3,
+            not_after: now + LEAF_LIFETIME,
+        })
     }
 }
 
