@@ -1,8 +1,14 @@
 //! What the front needs to know, as types that can only hold valid values.
 
 mod certs;
+mod files;
+mod guard;
+mod headers;
 mod networks;
+mod redirect;
+mod rewrite;
 mod site;
+mod template;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,8 +27,20 @@ pub use self::certs::{
     Directory, Dns01, DnsProviderConfig, DnsTransport, Exec, ExternalAccount, Proof, Propagation,
     PropagationCheck, Retry, Rfc2136, SecretFile, Webhook,
 };
+pub use self::files::{Browse, FilesConfig, Hidden, Links, Precompressed};
+pub(crate) use self::guard::CopiedHeader;
+pub use self::guard::{BasicUser, ForwardAuth};
+pub use self::headers::HeaderRules;
+pub(crate) use self::headers::Removed;
 pub use self::networks::Networks;
-pub use self::site::{Action, HostPattern, PathPattern, Respond, Route, SiteAccess, SiteConfig};
+pub use self::redirect::RedirectConfig;
+pub use self::rewrite::Rewrite;
+pub use self::site::{
+    Action, Compress, Guard, HostPattern, PathPattern, Respond, Route, RouteGuard, SiteAccess,
+    SiteConfig,
+};
+pub(crate) use self::template::Piece;
+pub use self::template::{Placeholder, Template};
 use crate::access::Scopes;
 
 /// All settings of the front.
@@ -164,6 +182,38 @@ pub enum ConfigError {
         "{0:?} is no network; write one like \"10.0.0.0/8\", \"192.168.1.7\" or \"private_ranges\""
     )]
     Network(String),
+    #[error(
+        "{0:?} has a placeholder that is not known; there are {{host}}, {{path}}, {{query}}, {{uri}}, {{remote_ip}}, {{scheme}} and {{method}}, and \"{{{{\" is a brace"
+    )]
+    Placeholder(String),
+    #[error("{0:?} cannot be in a header; write ASCII without line ends")]
+    NotAHeaderValue(String),
+    #[error("{0:?} is no name of a header; write one like \"Cache-Control\"")]
+    HeaderName(String),
+    #[error("the header {0:?} belongs to the connection and cannot be changed; take it out")]
+    FramingHeader(String),
+    #[error(
+        "{0:?} is no auth server; write the URL it is asked at, like \"http://127.0.0.1:9091/api/authz/forward-auth\""
+    )]
+    AuthUrl(String),
+    #[error(
+        "root {} is relative; write an absolute path, like \"/srv/www\"", .0.display()
+    )]
+    FilesRoot(PathBuf),
+    #[error("{0:?} is no file below the root; write one like \"index.html\"")]
+    FileName(String),
+    #[error(
+        "{0:?} is no place to send a browser; write a URL like \"https://{{host}}/new{{path}}\", or a path"
+    )]
+    RedirectTo(String),
+    #[error("status {0} sends nobody elsewhere; write 301, 302, 303, 307 or 308")]
+    RedirectStatus(u16),
+    #[error("{0:?} is no prefix of a path; write one like \"/api\"")]
+    StripPrefix(String),
+    #[error("{0:?} is no path; write one like \"/new{{path}}\"")]
+    RewriteTo(String),
+    #[error("{0:?} is no method; write one like \"GET\"")]
+    Method(String),
     #[error("{0:?} is there twice, or is one of our own names; give each site names of its own")]
     HostTaken(String),
     #[error(
@@ -172,8 +222,12 @@ pub enum ConfigError {
     NotLoopback(SocketAddr),
     #[error("token hash {0:?} is not 64 hexadecimal digits")]
     TokenHash(String),
-    #[error("password hash is not an argon2 PHC string (\"$argon2id$v=19$…\")")]
+    #[error(
+        "password hash is neither an argon2 PHC string (\"$argon2id$v=19$…\") nor bcrypt (\"$2b$…\")"
+    )]
     PasswordHash(#[source] argon2::password_hash::Error),
+    #[error("password hash begins as bcrypt's do, but is none, or costs more than 2^16 rounds")]
+    Bcrypt,
     #[error("could not hash the password")]
     Hashing(#[source] argon2::password_hash::Error),
 }
@@ -267,13 +321,18 @@ impl TokenHash {
     }
 }
 
-/// An argon2 hash in PHC form.
+/// An argon2 hash in PHC form, or a bcrypt one, as Caddy and Apache write them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        argon2::PasswordHash::new(text).map_err(ConfigError::PasswordHash)?;
+        if is_bcrypt(text) {
+            let parts = text.parse::<bcrypt::HashParts>().ok();
+            parts.filter(|it| it.get_cost() <= BCRYPT_COST_MAX).ok_or(ConfigError::Bcrypt)?;
+        } else {
+            argon2::PasswordHash::new(text).map_err(ConfigError::PasswordHash)?;
+        }
         Ok(Self(text.to_owned()))
     }
 
@@ -306,6 +365,17 @@ impl PasswordHash {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    pub(crate) fn is_bcrypt(&self) -> bool {
+        is_bcrypt(&self.0)
+    }
+}
+
+/// Some seconds of a core for one check.
+const BCRYPT_COST_MAX: u32 = 16;
+
+fn is_bcrypt(text: &str) -> bool {
+    ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|it| text.starts_with(it))
 }
 
 impl fmt::Debug for PasswordHash {
@@ -383,5 +453,14 @@ mod tests {
         assert_eq!(PasswordHash::parse(hash.as_str()).unwrap(), hash);
         assert!(!format!("{hash:?}").contains("argon2"));
         PasswordHash::parse(PasswordHash::of_nobody().as_str()).unwrap();
+    }
+
+    #[test]
+    fn a_bcrypt_hash_is_taken_unless_it_is_broken_or_too_dear() {
+        let hash = "$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+        assert!(PasswordHash::parse(hash).unwrap().is_bcrypt());
+        for bad in ["$2y$05$short", "$2y$", &hash.replace("$05$", "$31$")] {
+            assert!(PasswordHash::parse(bad).is_err(), "{bad:?} was taken");
+        }
     }
 }

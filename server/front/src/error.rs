@@ -44,6 +44,8 @@ pub enum Error {
     Acme { directory: String, source: crate::certs::http::HttpError },
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
+    #[error("cannot set up the client that asks an auth server")]
+    AuthClient(#[source] reqwest::Error),
     #[error("stopped {n_cut} connections that were still busy when the drain deadline passed")]
     DrainDeadline { n_cut: usize },
 }

@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::config::{Networks, PlainAuth, SiteAccess};
 use crate::login;
 use crate::observe::{HandlerName, Note};
-use crate::sites::{Served, Visit};
+use crate::sites::{self, Served, Visit};
 use crate::vhost::{Host, Site, Sites, Target};
 
 /// What the front serves; the paths are those of the clients (`/api/v1/…`, `/loki/api/v1/…`).
@@ -73,7 +73,7 @@ impl Transport {
         }
     }
 
-    fn scheme(&self) -> &'static str {
+    pub(crate) fn scheme(&self) -> &'static str {
         match self {
             Self::Tls { .. } => "https",
             Self::Plain(_) => "http",
@@ -104,6 +104,9 @@ impl Gate {
         request: Request<Body>,
     ) -> Response {
         let mut response = self.route(connection, note, request).await;
+        if response.extensions_mut().remove::<FromService>().is_some() {
+            return response;
+        }
         let headers = response.headers_mut();
         for (name, value) in HARDENING {
             headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -158,6 +161,9 @@ impl Gate {
         parts: Parts,
         body: Body,
     ) -> Response {
+        if !served.is_open_to(asked.client) {
+            return sites::forbidden();
+        }
         let needed = match served.access() {
             SiteAccess::Public => None,
             SiteAccess::Scope(scope) => Some(scope),
@@ -170,8 +176,11 @@ impl Gate {
                     client: asked.client,
                     host: &asked.host,
                     principal,
+                    clock: &*self.clock,
                 };
-                served.answer(&visit, Request::from_parts(parts, body)).await
+                let mut response = served.answer(&visit, Request::from_parts(parts, body)).await;
+                response.extensions_mut().insert(FromService);
+                response
             }
             Err(refusal) => refusal.response(&parts, asked.target),
         }
@@ -264,7 +273,11 @@ impl Gate {
     }
 }
 
-/// On every response that does not say otherwise.
+/// Marks answers of the user's own sites: what they may be embedded in is their own business.
+#[derive(Debug, Clone, Copy)]
+struct FromService;
+
+/// On every response of our own that does not say otherwise.
 const HARDENING: [(HeaderName, &str); 3] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),

@@ -33,9 +33,11 @@ pub use config::{
     PropagationCheck, Retry, Rfc2136, SecretFile, Webhook,
 };
 pub use config::{
-    Action, Config, ConfigError, Domain, HostPattern, Limits, LoopbackAddr, MetricNames, Networks,
-    PasswordHash, PathPattern, PlainAuth, PlainListener, Respond, Route, SiteAccess, SiteConfig,
-    Token, TokenHash, User,
+    Action, BasicUser, Browse, Compress, Config, ConfigError, Domain, FilesConfig, ForwardAuth,
+    Guard, HeaderRules, Hidden, HostPattern, Limits, Links, LoopbackAddr, MetricNames, Networks,
+    PasswordHash, PathPattern, Placeholder, PlainAuth, PlainListener, Precompressed,
+    RedirectConfig, Respond, Rewrite, Route, RouteGuard, SiteAccess, SiteConfig, Template, Token,
+    TokenHash, User,
 };
 pub use error::Error;
 pub use gate::Routers;

@@ -1,13 +1,33 @@
 //! The sites of the user's own services, made ready to answer.
 
+mod basic_auth;
+mod compress;
+mod files;
+mod forward_auth;
+mod guard;
+mod headers;
+mod path;
+mod redirect;
+mod rewrite;
+mod values;
+
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::header::{ALLOW, HeaderName, HeaderValue};
+use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use self::compress::Accepted;
+use self::guard::ServedGuard;
+use self::values::Values;
 use crate::access::Principal;
-use crate::config::{Action, PathPattern, Respond, SiteAccess, SiteConfig};
+use crate::clock::Clock;
+use crate::config::{
+    Action, Compress, FilesConfig, HeaderRules, Networks, PathPattern, RedirectConfig, Respond,
+    Rewrite, Route, RouteGuard, SiteAccess, SiteConfig,
+};
 use crate::error::Error;
 use crate::gate::Connection;
 use crate::observe::{HandlerName, Note};
@@ -17,18 +37,38 @@ use crate::vhost::Host;
 #[derive(Debug)]
 pub(crate) struct Served {
     access: SiteAccess,
-    routes: Vec<(PathPattern, Handler)>,
+    allow: Networks,
+    guard: Arc<ServedGuard>,
+    /// What auth servers say about a visitor; nobody else may.
+    auth_headers: Vec<HeaderName>,
+    request_headers: HeaderRules,
+    response_headers: HeaderRules,
+    compress: Compress,
+    routes: Vec<ServedRoute>,
+}
+
+#[derive(Debug)]
+struct ServedRoute {
+    path: PathPattern,
+    methods: Vec<Method>,
+    allow: Networks,
+    guard: Arc<ServedGuard>,
+    request_headers: HeaderRules,
+    response_headers: HeaderRules,
+    rewrite: Rewrite,
+    handler: Handler,
 }
 
 /// What answers, with all it keeps between requests.
 #[derive(Debug)]
 enum Handler {
+    Files(FilesConfig),
+    Redirect(RedirectConfig),
     Respond(Respond),
 }
 
 /// Who a request comes from.
 #[derive(Debug)]
-#[expect(dead_code, reason = "what forwards a request tells the service")]
 pub(crate) struct Visit<'a> {
     pub connection: &'a Connection,
     /// Takes what the access log should know.
@@ -37,29 +77,125 @@ pub(crate) struct Visit<'a> {
     pub client: IpAddr,
     pub host: &'a Host,
     /// Of a site that asks for one.
+    #[expect(dead_code, reason = "what forwards a request tells the service")]
     pub principal: Option<Principal>,
+    pub clock: &'a dyn Clock,
 }
 
 impl Served {
     pub(crate) fn new(config: &SiteConfig) -> Result<Self, Error> {
-        let routes = config.routes.iter();
-        let routes = routes.map(|it| Ok((it.path.clone(), Handler::new(&it.action)?)));
-        Ok(Self { access: config.access, routes: routes.collect::<Result<_, Error>>()? })
+        let guard = Arc::new(ServedGuard::new(&config.guard)?);
+        let routes = config.routes.iter().map(|it| ServedRoute::new(it, &guard));
+        let routes: Vec<ServedRoute> = routes.collect::<Result<_, Error>>()?;
+        let guards = routes.iter().map(|it| &it.guard).chain([&guard]);
+        let mut auth_headers: Vec<HeaderName> = guards.flat_map(|it| it.auth_headers()).collect();
+        auth_headers.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        auth_headers.dedup();
+        Ok(Self {
+            access: config.access,
+            allow: config.allow.clone(),
+            guard,
+            auth_headers,
+            request_headers: config.request_headers.clone(),
+            response_headers: config.response_headers.clone(),
+            compress: config.compress,
+            routes,
+        })
     }
 
     pub(crate) fn access(&self) -> SiteAccess {
         self.access
     }
 
+    /// Asked before anything else, a login too.
+    pub(crate) fn is_open_to(&self, client: IpAddr) -> bool {
+        self.allow.is_empty() || self.allow.contains(client)
+    }
+
     pub(crate) async fn answer(&self, visit: &Visit<'_>, request: Request<Body>) -> Response {
-        let path = request.uri().path();
-        match self.routes.iter().find(|(pattern, _)| pattern.takes(path)) {
-            Some((_, handler)) => {
-                visit.note.handled(handler.name());
-                handler.answer(visit, request).await
-            }
-            None => (StatusCode::NOT_FOUND, "no route takes this path\n").into_response(),
+        let values = Values { visit, method: request.method().clone(), uri: request.uri().clone() };
+        let accepted = match self.compress {
+            Compress::On => Some(Accepted::by(request.headers())),
+            Compress::Off => None,
+        };
+        let mut response = self.routed(&values, request).await;
+        headers::apply(&self.response_headers, response.headers_mut(), &values);
+        match accepted {
+            Some(accepted) => accepted.compressed(response).await,
+            None => response,
         }
+    }
+
+    async fn routed(&self, values: &Values<'_>, mut request: Request<Body>) -> Response {
+        let Some(path) = path::cleaned(values.uri.path()) else {
+            return (StatusCode::BAD_REQUEST, "the path is malformed\n").into_response();
+        };
+        guard::remove_claims(&self.auth_headers, request.headers_mut());
+        let taking = || self.routes.iter().filter(|it| it.path.takes(&path));
+        let route = taking().find(|it| it.takes_method(&values.method));
+        let guard = route.map_or(&self.guard, |it| &it.guard);
+        if let Some(refusal) = guard.refusal(values, request.headers_mut()).await {
+            return refusal;
+        }
+        let Some(route) = route else { return no_route(taking().flat_map(|it| &it.methods)) };
+        if !route.is_open_to(values.visit.client) {
+            return forbidden();
+        }
+        headers::apply(&self.request_headers, request.headers_mut(), values);
+        headers::apply(&route.request_headers, request.headers_mut(), values);
+        if let Some(uri) = rewrite::rewritten(&route.rewrite, &path, values) {
+            *request.uri_mut() = uri;
+        }
+        values.visit.note.handled(route.handler.name());
+        let mut response = route.handler.answer(values, request).await;
+        headers::apply(&route.response_headers, response.headers_mut(), values);
+        response
+    }
+}
+
+/// 403: the client's address is on no list.
+pub(crate) fn forbidden() -> Response {
+    (StatusCode::FORBIDDEN, "not from this address\n").into_response()
+}
+
+/// 405 where another method would be answered, else 404.
+fn no_route<'a>(methods: impl Iterator<Item = &'a Method>) -> Response {
+    let mut names: Vec<&str> = methods.map(Method::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    match HeaderValue::from_str(&names.join(", ")) {
+        Ok(names) if !names.is_empty() => {
+            let text = "no route takes this method\n";
+            (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, names)], text).into_response()
+        }
+        _none => (StatusCode::NOT_FOUND, "no route takes this path\n").into_response(),
+    }
+}
+
+impl ServedRoute {
+    fn new(config: &Route, site: &Arc<ServedGuard>) -> Result<Self, Error> {
+        Ok(Self {
+            path: config.path.clone(),
+            methods: config.methods.clone(),
+            allow: config.allow.clone(),
+            guard: match &config.guard {
+                RouteGuard::AsSite => Arc::clone(site),
+                RouteGuard::Open => Arc::new(ServedGuard::default()),
+                RouteGuard::Own(guard) => Arc::new(ServedGuard::new(guard)?),
+            },
+            request_headers: config.request_headers.clone(),
+            response_headers: config.response_headers.clone(),
+            rewrite: config.rewrite.clone(),
+            handler: Handler::new(&config.action)?,
+        })
+    }
+
+    fn takes_method(&self, method: &Method) -> bool {
+        self.methods.is_empty() || self.methods.contains(method)
+    }
+
+    fn is_open_to(&self, client: IpAddr) -> bool {
+        self.allow.is_empty() || self.allow.contains(client)
     }
 }
 
@@ -67,19 +203,24 @@ impl Handler {
     /// As metrics and the access log call it.
     fn name(&self) -> HandlerName {
         match self {
-            Self::Respond(_) => HandlerName::StaticResponse,
+            Self::Files(_) => HandlerName::FileServer,
+            Self::Redirect(_) | Self::Respond(_) => HandlerName::StaticResponse,
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what forwards requests opens files of its own")]
     fn new(action: &Action) -> Result<Self, Error> {
-        match action {
-            Action::Respond(it) => Ok(Self::Respond(it.clone())),
-        }
+        Ok(match action {
+            Action::Files(it) => Self::Files(it.clone()),
+            Action::Redirect(it) => Self::Redirect(it.clone()),
+            Action::Respond(it) => Self::Respond(it.clone()),
+        })
     }
 
-    #[expect(clippy::unused_async, reason = "a proxied answer is waited for")]
-    async fn answer(&self, _visit: &Visit<'_>, _request: Request<Body>) -> Response {
+    async fn answer(&self, values: &Values<'_>, request: Request<Body>) -> Response {
         match self {
+            Self::Files(it) => files::answer(it, request).await,
+            Self::Redirect(it) => redirect::answer(it, values),
             Self::Respond(it) => (it.status, it.body.clone()).into_response(),
         }
     }

@@ -20,6 +20,10 @@ mod acme;
 mod client_ip;
 #[path = "front/connections.rs"]
 mod connections;
+#[path = "front/forward_auth.rs"]
+mod forward_auth;
+#[path = "front/handlers.rs"]
+mod handlers;
 #[path = "front/names.rs"]
 mod names;
 #[path = "front/observe.rs"]

@@ -1,9 +1,23 @@
 //! `[[sites]]`: the user's own services behind the front.
 
+mod files;
+mod guard;
+mod headers;
+
 use anyhow::{Context as _, bail};
-use axum::http::StatusCode;
+use axum::http::Method;
 use serde::Deserialize;
-use skep_front::{Action, HostPattern, PathPattern, Respond, Route, Scope, SiteAccess, SiteConfig};
+use skep_front::{
+    Action, Compress, ConfigError, HostPattern, PathPattern, Rewrite, Route, RouteGuard, Scope,
+    SiteAccess, SiteConfig,
+};
+
+use self::{
+    files::{RawFiles, RawRedirect, RawRespond},
+    guard::{RawBasicUser, RawForwardAuth},
+    headers::RawHeaderRules,
+};
+use super::front::networks;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,6 +25,17 @@ pub(super) struct RawSite {
     hosts: Vec<String>,
     #[serde(default)]
     access: RawAccess,
+    #[serde(default)]
+    allow: Vec<String>,
+    #[serde(default)]
+    basic_auth: Vec<RawBasicUser>,
+    forward_auth: Option<RawForwardAuth>,
+    #[serde(default)]
+    compress: bool,
+    #[serde(default)]
+    request_headers: RawHeaderRules,
+    #[serde(default)]
+    response_headers: RawHeaderRules,
     #[serde(default)]
     routes: Vec<RawRoute>,
 }
@@ -28,15 +53,24 @@ enum RawAccess {
 #[serde(deny_unknown_fields)]
 struct RawRoute {
     path: Option<String>,
-    respond: Option<RawRespond>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRespond {
-    status: u16,
     #[serde(default)]
-    body: String,
+    methods: Vec<String>,
+    #[serde(default)]
+    allow: Vec<String>,
+    #[serde(default)]
+    open: bool,
+    #[serde(default)]
+    basic_auth: Vec<RawBasicUser>,
+    forward_auth: Option<RawForwardAuth>,
+    #[serde(default)]
+    request_headers: RawHeaderRules,
+    #[serde(default)]
+    response_headers: RawHeaderRules,
+    strip_prefix: Option<String>,
+    rewrite: Option<String>,
+    files: Option<RawFiles>,
+    redirect: Option<RawRedirect>,
+    respond: Option<RawRespond>,
 }
 
 pub(super) fn config(sites: &[RawSite]) -> anyhow::Result<Vec<SiteConfig>> {
@@ -49,26 +83,80 @@ fn site(raw: &RawSite) -> anyhow::Result<SiteConfig> {
         bail!("hosts is empty; write the names of the site, like [\"photos.home.lan\"]");
     }
     let hosts = raw.hosts.iter().map(|it| HostPattern::parse(it));
+    let hosts = hosts.collect::<Result<_, _>>().context("hosts")?;
     let routes = raw.routes.iter().enumerate();
     let routes = routes.map(|(i, it)| route(it).with_context(|| format!("routes[{i}]")));
     Ok(SiteConfig {
-        hosts: hosts.collect::<Result<_, _>>().context("hosts")?,
         access: match raw.access {
             RawAccess::Public => SiteAccess::Public,
             RawAccess::Viewer => SiteAccess::Scope(Scope::Query),
             RawAccess::Admin => SiteAccess::Scope(Scope::Admin),
         },
-        routes: routes.collect::<anyhow::Result<_>>()?,
+        allow: networks("allow", &raw.allow)?,
+        guard: guard::guard(&raw.basic_auth, raw.forward_auth.as_ref())?,
+        request_headers: raw.request_headers.rules().context("request_headers")?,
+        response_headers: raw.response_headers.rules().context("response_headers")?,
+        compress: if raw.compress { Compress::On } else { Compress::Off },
+        ..SiteConfig::new(hosts, routes.collect::<anyhow::Result<_>>()?)
     })
 }
 
 fn route(raw: &RawRoute) -> anyhow::Result<Route> {
     let path = raw.path.as_deref().map_or(Ok(PathPattern::ALL), PathPattern::parse);
-    let Some(it) = &raw.respond else {
-        bail!("nothing answers here; write `respond`");
-    };
-    let status = StatusCode::from_u16(it.status);
-    let status = status.with_context(|| format!("respond.status {} is none", it.status))?;
-    let action = Action::Respond(Respond { status, body: it.body.clone() });
-    Ok(Route { path: path.context("path")?, action })
+    let methods = raw.methods.iter().map(|it| method(it));
+    Ok(Route {
+        methods: methods.collect::<Result<_, _>>().context("methods")?,
+        allow: networks("allow", &raw.allow)?,
+        guard: route_guard(raw)?,
+        request_headers: raw.request_headers.rules().context("request_headers")?,
+        response_headers: raw.response_headers.rules().context("response_headers")?,
+        rewrite: rewrite(raw)?,
+        ..Route::new(path.context("path")?, action(raw)?)
+    })
+}
+
+/// Their case counts, and nobody means another one than these.
+fn method(text: &str) -> Result<Method, ConfigError> {
+    let is_upper = text.bytes().all(|it| it.is_ascii_uppercase() || it == b'-');
+    let method = text.parse::<Method>().ok().filter(|_method| is_upper);
+    method.ok_or_else(|| ConfigError::Method(text.to_owned()))
+}
+
+fn route_guard(raw: &RawRoute) -> anyhow::Result<RouteGuard> {
+    let has_own = !raw.basic_auth.is_empty() || raw.forward_auth.is_some();
+    match (raw.open, has_own) {
+        (true, true) => {
+            bail!("open = true asks nobody; take out basic_auth and forward_auth, or open")
+        }
+        (true, false) => Ok(RouteGuard::Open),
+        (false, true) => {
+            Ok(RouteGuard::Own(guard::guard(&raw.basic_auth, raw.forward_auth.as_ref())?))
+        }
+        (false, false) => Ok(RouteGuard::AsSite),
+    }
+}
+
+fn rewrite(raw: &RawRoute) -> anyhow::Result<Rewrite> {
+    let mut rewrite = Rewrite::default();
+    if let Some(prefix) = &raw.strip_prefix {
+        rewrite = rewrite.with_strip_prefix(prefix).context("strip_prefix")?;
+    }
+    if let Some(to) = &raw.rewrite {
+        rewrite = rewrite.with_to(to).context("rewrite")?;
+    }
+    Ok(rewrite)
+}
+
+fn action(raw: &RawRoute) -> anyhow::Result<Action> {
+    let files = raw.files.as_ref().map(|it| Ok(Action::Files(it.config().context("files")?)));
+    let redirect =
+        raw.redirect.as_ref().map(|it| Ok(Action::Redirect(it.config().context("redirect")?)));
+    let respond =
+        raw.respond.as_ref().map(|it| Ok(Action::Respond(it.config().context("respond")?)));
+    let mut actions = [files, redirect, respond].into_iter().flatten();
+    match (actions.next(), actions.next()) {
+        (Some(action), None) => action,
+        (None, _) => bail!("nothing answers here; write `files`, `redirect` or `respond`"),
+        (Some(_), Some(_)) => bail!("only one of `files`, `redirect` and `respond` can answer"),
+    }
 }

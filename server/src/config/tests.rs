@@ -49,9 +49,12 @@ fn the_guide_knows_every_setting() {
         ("receive", "[receive]\n"),
         ("users", "[[users]]\n"),
         ("tokens", "[[tokens]]\n"),
+        ("sites", "[[sites]]\n"),
+        ("sites.routes", "[[sites.routes]]\n"),
     ] {
+        let parent = if table == "sites.routes" { "[[sites]]\nhosts = ['a.lan']\n" } else { "" };
         // The refusal lists what may be written.
-        let error = Config::parse(&format!("{head}nosuch = 1")).unwrap_err().to_string();
+        let error = Config::parse(&format!("{parent}{head}nosuch = 1")).unwrap_err().to_string();
         let (_, keys) = error.split_once("expected ").expect("the keys are listed");
         let section = example().split_once(head).expect("the guide has the table").1;
         let section = section.split("\n[").next().unwrap();
@@ -59,7 +62,7 @@ fn the_guide_knows_every_setting() {
             .split('`')
             .skip(1)
             .step_by(2)
-            .filter(|key| *key != "plain")
+            .filter(|key| !matches!(*key, "plain" | "routes"))
             .inspect(|key| {
                 let is_there = section
                     .lines()
@@ -143,6 +146,19 @@ const REFUSED: &str = "data_dir = 'x'
     [receive];ingestion_rate = '5GiB'
     [receive];ingestion_burst_size = '5MB'
     [receive];line_max = '2B';max_line_size_truncate_identifier = '...'
+    [[sites]];hosts = []
+    [[sites]];hosts = ['a.lan'];allow = ['lan']
+    [[sites]];hosts = ['a.lan'];basic_auth = [{ name = 'a', password_hash = 'secret' }]
+    [[sites]];hosts = ['a.lan'];forward_auth = { url = 'authelia:9091' }
+    [[sites]];hosts = ['a.lan'];response_headers = { set = { X-A = '{hots}' } }
+    [[sites]];hosts = ['a.lan'];[[sites.routes]];path = '/'
+    [[sites]];hosts = ['a.lan'];[[sites.routes]];methods = ['get'];respond.status = 200
+    [[sites]];hosts = ['a.lan'];[[sites.routes]];respond.status = 99
+    [[sites]];hosts = ['a.lan'];[[sites.routes]];respond.status = 200;files.root = '/srv'
+    [[sites]];hosts = ['a.lan'];[[sites.routes]];files.root = 'www'
+    [[sites]];hosts = ['a.lan'];[[sites.routes]];redirect.to = '//evil.example'
+    [[sites]];hosts = ['a.lan'];[[sites.routes]];redirect = { to = '/x', status = 200 }
+    [[sites]];hosts = ['a.lan'];[[sites.routes]];open = true;forward_auth.url = 'http://a/';respond.status = 200
     [[tokens]];name = 'a';sha256 = '00';scopes = ['ingest']
     [[users]];name = 'a';password_hash = 'secret'
     [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';scopes = ['root']";
@@ -204,10 +220,36 @@ fn a_wrong_value_is_named_with_its_key_and_what_to_write() {
           receive.ingestion_burst_size is of no use without receive.ingestion_rate
         [receive];line_max = '2B';max_line_size_truncate_identifier = '...'
           receive.max_line_size_truncate_identifier "..." is longer than a line may be; write a shorter one or raise receive.line_max
+        [[sites]];hosts = []
+          sites[0]: hosts is empty; write the names of the site, like ["photos.home.lan"]
+        [[sites]];hosts = ['a.lan'];allow = ['lan']
+          sites[0]: allow: "lan" is no network; write one like "10.0.0.0/8", "192.168.1.7" or "private_ranges"
+        [[sites]];hosts = ['a.lan'];basic_auth = [{ name = 'a', password_hash = 'secret' }]
+          sites[0]: basic_auth password_hash of "a"; `skep-server hash-password` makes one: password hash is neither an argon2 PHC string ("$argon2id$v=19$…") nor bcrypt ("$2b$…"): password hash string missing field
+        [[sites]];hosts = ['a.lan'];forward_auth = { url = 'authelia:9091' }
+          sites[0]: forward_auth: "authelia:9091" is no auth server; write the URL it is asked at, like "http://127.0.0.1:9091/api/authz/forward-auth"
+        [[sites]];hosts = ['a.lan'];response_headers = { set = { X-A = '{hots}' } }
+          sites[0]: response_headers: "{hots}" has a placeholder that is not known; there are {host}, {path}, {query}, {uri}, {remote_ip}, {scheme} and {method}, and "{{" is a brace
+        [[sites]];hosts = ['a.lan'];[[sites.routes]];path = '/'
+          sites[0]: routes[0]: nothing answers here; write `files`, `redirect` or `respond`
+        [[sites]];hosts = ['a.lan'];[[sites.routes]];methods = ['get'];respond.status = 200
+          sites[0]: routes[0]: methods: "get" is no method; write one like "GET"
+        [[sites]];hosts = ['a.lan'];[[sites.routes]];respond.status = 99
+          sites[0]: routes[0]: respond: status 99 is no final one; write one from 200 to 599
+        [[sites]];hosts = ['a.lan'];[[sites.routes]];respond.status = 200;files.root = '/srv'
+          sites[0]: routes[0]: only one of `files`, `redirect` and `respond` can answer
+        [[sites]];hosts = ['a.lan'];[[sites.routes]];files.root = 'www'
+          sites[0]: routes[0]: files: root www is relative; write an absolute path, like "/srv/www"
+        [[sites]];hosts = ['a.lan'];[[sites.routes]];redirect.to = '//evil.example'
+          sites[0]: routes[0]: redirect: "//evil.example" is no place to send a browser; write a URL like "https://{host}/new{path}", or a path
+        [[sites]];hosts = ['a.lan'];[[sites.routes]];redirect = { to = '/x', status = 200 }
+          sites[0]: routes[0]: redirect: status 200 sends nobody elsewhere; write 301, 302, 303, 307 or 308
+        [[sites]];hosts = ['a.lan'];[[sites.routes]];open = true;forward_auth.url = 'http://a/';respond.status = 200
+          sites[0]: routes[0]: open = true asks nobody; take out basic_auth and forward_auth, or open
         [[tokens]];name = 'a';sha256 = '00';scopes = ['ingest']
           sha256 of token "a"; `skep-server hash-token` makes one: token hash "00" is not 64 hexadecimal digits
         [[users]];name = 'a';password_hash = 'secret'
-          password_hash of user "a"; `skep-server hash-password` makes one: password hash is not an argon2 PHC string ("$argon2id$v=19$…"): password hash string missing field
+          password_hash of user "a"; `skep-server hash-password` makes one: password hash is neither an argon2 PHC string ("$argon2id$v=19$…") nor bcrypt ("$2b$…"): password hash string missing field
         [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';scopes = ['root']
           scopes of user "a": there is no scope "root"; write ingest, query or admin
     "#]].assert_eq(&refused);

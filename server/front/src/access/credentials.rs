@@ -142,7 +142,7 @@ fn of_user(user: &User, via: Via) -> Principal {
     Principal { name: Arc::from(user.name.as_str()), scopes: user.scopes, via }
 }
 
-fn name_and_password(base64: &str) -> Option<(String, String)> {
+pub(crate) fn name_and_password(base64: &str) -> Option<(String, String)> {
     let text = String::from_utf8(STANDARD.decode(base64).ok()?).ok()?;
     let (name, password) = text.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))

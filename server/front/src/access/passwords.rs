@@ -102,6 +102,9 @@ impl Passwords {
 }
 
 fn is_right(hash: &PasswordHash, password: &str) -> bool {
+    if hash.is_bcrypt() {
+        return bcrypt::verify(password, hash.as_str()).unwrap_or(false);
+    }
     let parsed = argon2::PasswordHash::new(hash.as_str());
     parsed.is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }

@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use super::{ConfigError, is_dns_label};
+use axum::http::Method;
+
+use super::{
+    BasicUser, ConfigError, FilesConfig, ForwardAuth, HeaderRules, Networks, RedirectConfig,
+    Rewrite, is_dns_label,
+};
 use crate::access::Scope;
 
 /// One site: some names, and what answers a request for them.
@@ -10,8 +15,31 @@ use crate::access::Scope;
 pub struct SiteConfig {
     pub hosts: Vec<HostPattern>,
     pub access: SiteAccess,
+    /// Whose requests are answered at all; empty for everybody's.
+    pub allow: Networks,
+    /// Who may pass; routes that are not open ask this.
+    pub guard: Guard,
+    pub request_headers: HeaderRules,
+    pub response_headers: HeaderRules,
+    pub compress: Compress,
     /// The first that takes a path answers; none that does is 404.
     pub routes: Vec<Route>,
+}
+
+impl SiteConfig {
+    /// For everybody, nothing changed.
+    pub fn new(hosts: Vec<HostPattern>, routes: Vec<Route>) -> Self {
+        Self {
+            hosts,
+            access: SiteAccess::default(),
+            allow: Networks::default(),
+            guard: Guard::default(),
+            request_headers: HeaderRules::default(),
+            response_headers: HeaderRules::default(),
+            compress: Compress::default(),
+            routes,
+        }
+    }
 }
 
 /// Whom a site asks to log in here before anything reaches its routes.
@@ -52,11 +80,64 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// Which paths, and what answers them.
+/// Logins that a site asks for besides the front's own.
+#[derive(Debug, Clone, Default)]
+pub struct Guard {
+    /// Empty: no name and password is asked for.
+    pub basic_auth: Vec<BasicUser>,
+    pub forward_auth: Option<ForwardAuth>,
+}
+
+/// Whether answers are compressed for who takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compress {
+    #[default]
+    Off,
+    On,
+}
+
+/// Which paths and methods, and what answers them.
 #[derive(Debug, Clone)]
 pub struct Route {
     pub path: PathPattern,
+    /// Empty for all.
+    pub methods: Vec<Method>,
+    /// Besides the site's own list.
+    pub allow: Networks,
+    pub guard: RouteGuard,
+    /// After those of the site.
+    pub request_headers: HeaderRules,
+    /// After those of the site.
+    pub response_headers: HeaderRules,
+    pub rewrite: Rewrite,
     pub action: Action,
+}
+
+impl Route {
+    /// For everybody and every method, nothing changed.
+    pub fn new(path: PathPattern, action: Action) -> Self {
+        Self {
+            path,
+            methods: Vec::new(),
+            allow: Networks::default(),
+            guard: RouteGuard::default(),
+            request_headers: HeaderRules::default(),
+            response_headers: HeaderRules::default(),
+            rewrite: Rewrite::default(),
+            action,
+        }
+    }
+}
+
+/// What a route makes of the site's guard.
+#[derive(Debug, Clone, Default)]
+pub enum RouteGuard {
+    #[default]
+    AsSite,
+    /// Asks nobody.
+    Open,
+    /// Asks this instead.
+    Own(Guard),
 }
 
 /// `/path` for this path only, `/path/*` for it and everything below, `*` or `/*` for all.
@@ -99,6 +180,8 @@ impl PathPattern {
 /// What answers a request.
 #[derive(Debug, Clone)]
 pub enum Action {
+    Files(FilesConfig),
+    Redirect(RedirectConfig),
     Respond(Respond),
 }
 

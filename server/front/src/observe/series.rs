@@ -56,7 +56,6 @@ pub(crate) enum HandlerName {
     StaticResponse,
     #[expect(dead_code, reason = "for sites that forward")]
     ReverseProxy,
-    #[expect(dead_code, reason = "for sites with files")]
     FileServer,
 }
 

@@ -22,6 +22,20 @@ async fn connect(
     versions: &[&'static rustls::SupportedProtocolVersion],
     alpn: &[&[u8]],
 ) -> TlsStream<TcpStream> {
+    connect_as(server, versions, alpn, "home.lan").await
+}
+
+/// HTTP/1.1 over TLS, for requests that no client would send.
+pub(crate) async fn connect_to(server: &Server, host: &'static str) -> TlsStream<TcpStream> {
+    connect_as(server, rustls::ALL_VERSIONS, &[b"http/1.1"], host).await
+}
+
+async fn connect_as(
+    server: &Server,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    alpn: &[&[u8]],
+    host: &'static str,
+) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(&server.bound.ca_file).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -32,7 +46,7 @@ async fn connect(
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let tcp = TcpStream::connect(server.https()).await.unwrap();
-    let name = ServerName::try_from("home.lan").unwrap();
+    let name = ServerName::try_from(host).unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
 }
 

@@ -27,13 +27,11 @@ async fn each_name_leads_to_its_router_over_tls_with_the_pinned_ca() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_of_the_users_answers_on_its_names_and_asks_for_a_login_if_told_to() {
-    let site = |host: &str, access| SiteConfig {
-        hosts: vec![HostPattern::parse(host).unwrap()],
-        access,
-        routes: vec![Route {
-            path: PathPattern::parse("/hello/*").unwrap(),
-            action: Action::Respond(Respond { status: StatusCode::OK, body: "hello".to_owned() }),
-        }],
+    let site = |host: &str, access| {
+        let action = Action::Respond(Respond { status: StatusCode::OK, body: "hello".to_owned() });
+        let route = Route::new(PathPattern::parse("/hello/*").unwrap(), action);
+        let hosts = vec![HostPattern::parse(host).unwrap()];
+        SiteConfig { access, ..SiteConfig::new(hosts, vec![route]) }
     };
     let sites = vec![
         site("photos.home.lan", SiteAccess::Public),
