@@ -21,6 +21,8 @@ struct Dist;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 /// Vite puts a hash of the content into these names.
 const HASHED_PREFIX: &str = "assets/";
+/// Below it stand the views of hosts and their units.
+const HOST_PREFIX: &str = "host/";
 const INDEX: &str = "index.html";
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const ASK_AGAIN: &str = "no-cache";
@@ -53,9 +55,11 @@ fn answer(
     }
 }
 
-/// A view's path has no extension: `/explore`, not `/favicon.ico`.
+/// A view's path has no extension: `/explore`, not `/favicon.ico`. Names of hosts and units have
+/// dots of their own.
 fn is_view(path: &str) -> bool {
-    !path.starts_with(HASHED_PREFIX) && !path.rsplit('/').next().unwrap_or(path).contains('.')
+    let name = path.rsplit('/').next().unwrap_or(path);
+    path.starts_with(HOST_PREFIX) || !(path.starts_with(HASHED_PREFIX) || name.contains('.'))
 }
 
 fn file(name: &str, found: EmbeddedFile, headers: &HeaderMap) -> Response {
@@ -105,7 +109,7 @@ mod tests {
     #[test]
     fn hashed_files_are_kept_for_ever_and_the_rest_is_asked_for_again() {
         assert_eq!(get("assets/index-abc123.js").headers()[CACHE_CONTROL], FOR_EVER);
-        for path in ["", "explore", "theme.js"] {
+        for path in ["", "explore", "host/nas.lan", "host/nas.lan/unit/cron.service", "theme.js"] {
             let response = get(path);
             assert_eq!(response.status(), StatusCode::OK, "{path}");
             assert_eq!(response.headers()[CACHE_CONTROL], ASK_AGAIN, "{path}");

@@ -7,13 +7,16 @@ import { Link, useRoute } from "./route";
 import { later } from "./ui/later";
 import { ThemeButton } from "./ui/theme";
 
+const Host = later(() => import("./host/host").then((it) => it.Host));
 const Explore = later(() => import("./explore/explore").then((it) => it.Explore));
 
 export function App() {
   const route = useRoute();
   const away = useServerAway();
   const [search, setSearch] = useState("");
-  const isHome = route.path !== "/explore";
+  const isHost = route.path.startsWith("/host/");
+  const isExplore = route.path === "/explore";
+  const isHome = !isHost && !isExplore;
   return (
     <>
       <header class="topbar">
@@ -25,7 +28,7 @@ export function App() {
           <Link href="/" aria-current={isHome ? "page" : undefined}>
             Home
           </Link>
-          <Link href="/explore" aria-current={isHome ? undefined : "page"}>
+          <Link href="/explore" aria-current={isExplore ? "page" : undefined}>
             Explore
           </Link>
         </nav>
@@ -51,7 +54,11 @@ export function App() {
           The server does not answer ({away}). Trying again…
         </div>
       )}
-      <main>{isHome ? <Home search={search} /> : <Explore />}</main>
+      <main>
+        {isHome && <Home search={search} />}
+        {isHost && <Host />}
+        {isExplore && <Explore />}
+      </main>
     </>
   );
 }

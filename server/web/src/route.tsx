@@ -32,6 +32,12 @@ export function go(href: string) {
   dispatchEvent(new Event(CHANGED));
 }
 
+/** Changes the address without a step back to the one before, and without telling: for text that is
+ * being typed, which its component knows already. */
+export function note(href: string) {
+  history.replaceState(null, "", href);
+}
+
 /** An ordinary link that does not load the page anew. */
 export function Link(props: ComponentProps<"a"> & { href: string }) {
   const onClick = (event: MouseEvent) => {

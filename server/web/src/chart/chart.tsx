@@ -1,6 +1,5 @@
 // Series over time, and a legend that can hide them one by one.
 import { useEffect, useMemo, useState } from "preact/hooks";
-import "./chart.css";
 import { last, type Range, type Series } from "../api/prometheus";
 import { seriesName, telling, value } from "../ui/format";
 import { colourOf, Plot } from "./plot";

@@ -2,6 +2,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import "./chart.css";
 import type { Range, Series } from "../api/prometheus";
 import { value } from "../ui/format";
 import { RIGHT_PX, tickSpace, timeTicks } from "./axes";

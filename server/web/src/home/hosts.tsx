@@ -2,7 +2,9 @@
 import "./hosts.css";
 import { Away } from "../api/client";
 import { usePoll } from "../api/poll";
+import { hostHref } from "../host/address";
 import { bytes, counted, duration, percent } from "../ui/format";
+import { Link } from "../route";
 import { Trouble } from "../ui/trouble";
 import { fleet, SILENT_AFTER_S, WINDOW_S, type Host, type Spark } from "./fleet";
 import { Meter } from "./meter";
@@ -141,7 +143,7 @@ function Head({ host, now, isSilent, silence }: HeadProps) {
       <span class="dot" aria-hidden="true" />
       <div class="who">
         <h2 class="ellipsis" title={host.name} data-testid="host-name">
-          {host.name}
+          <Link href={hostHref(host.name)}>{host.name}</Link>
         </h2>
         <p class="muted small ellipsis" title={system}>
           {system}

@@ -9,14 +9,15 @@ interface Props {
   /** The top of the chart; else the highest value. */
   max?: number;
   label: string;
+  /** A longer pause between two points is a gap, not a straight line. */
+  gap_s?: number;
 }
 
 const WIDTH = 200;
 const HEIGHT = 32;
-/** A longer pause between two points is a gap, not a straight line. */
 const GAP_S = 90;
 
-export function Sparkline({ lines, window: [start, end], max, label }: Props) {
+export function Sparkline({ lines, window: [start, end], max, label, gap_s = GAP_S }: Props) {
   const top = max ?? Math.max(1, ...lines.flatMap((line) => line.values.filter(Number.isFinite)));
   const x = (time: number) => ((time - start) / (end - start)) * WIDTH;
   const y = (value: number) => HEIGHT - 2 - (Math.min(value, top) / top) * (HEIGHT - 4);
@@ -30,9 +31,9 @@ export function Sparkline({ lines, window: [start, end], max, label }: Props) {
     >
       <title>{label}</title>
       <line class="base" x1="0" x2={WIDTH} y1={HEIGHT - 0.5} y2={HEIGHT - 0.5} />
-      {lines.length === 1 && <path class="area" d={area(lines[0], x, y)} />}
+      {lines.length === 1 && <path class="area" d={area(lines[0], x, y, gap_s)} />}
       {lines.map((line, i) => (
-        <path key={i} class={`line-${i + 1}`} d={path(line, x, y)} />
+        <path key={i} class={`line-${i + 1}`} d={path(line, x, y, gap_s)} />
       ))}
     </svg>
   );
@@ -41,19 +42,19 @@ export function Sparkline({ lines, window: [start, end], max, label }: Props) {
 type Scale = (value: number) => number;
 
 /** The line, closed along the ground; only where it has no gap. */
-function area(line: Spark | undefined, x: Scale, y: Scale): string {
-  const edge = line ? path(line, x, y) : "";
+function area(line: Spark | undefined, x: Scale, y: Scale, gap_s: number): string {
+  const edge = line ? path(line, x, y, gap_s) : "";
   if (!line || edge === "" || edge.lastIndexOf("M") > 0) return "";
   const [from = 0, to = 0] = [line.times[0], line.times.at(-1)];
   return `${edge}L${x(to).toFixed(1)} ${HEIGHT}L${x(from).toFixed(1)} ${HEIGHT}Z`;
 }
 
-function path(line: Spark, x: Scale, y: Scale): string {
+function path(line: Spark, x: Scale, y: Scale, gap_s: number): string {
   let previous = -Infinity;
   const steps = line.times.map((time, i) => {
     const value = line.values[i] ?? NaN;
     if (!Number.isFinite(value)) return "";
-    const command = time - previous > GAP_S ? "M" : "L";
+    const command = time - previous > gap_s ? "M" : "L";
     previous = time;
     return `${command}${x(time).toFixed(1)} ${y(value).toFixed(1)}`;
   });

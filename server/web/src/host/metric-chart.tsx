@@ -1,0 +1,153 @@
+// One chart of a host: asks for its lines, draws them, and takes spans that are marked on it.
+import { useMemo, useState } from "preact/hooks";
+import "./metric-chart.css";
+import { usePoll } from "../api/poll";
+import { last, range as queryRange, type Range, type Series } from "../api/prometheus";
+import { colourOf, Plot } from "../chart/plot";
+import type { Span } from "../chart/selection";
+import { gridOf, type TimeRange } from "../ui/range";
+import { Trouble } from "../ui/trouble";
+import type { ChartSpec, Query } from "./charts";
+import { outline, peakOf, riser } from "./peak";
+import type { ResourceId } from "./resources";
+import { windowOf } from "./scope";
+
+const HEIGHT_PX = 190;
+/** More cannot be told apart; the highest are drawn. */
+const LINES_MAX = 8;
+/** New samples come no faster. */
+const REFRESH_S_MIN = 15;
+const NEVER_S = 86_400;
+
+interface Props {
+  spec: ChartSpec;
+  host: string;
+  unit?: string;
+  range: TimeRange;
+  marked: Span | undefined;
+  /** What to do with a span on it: `Find cause`. */
+  action: string;
+  take: (span: Span, resource: ResourceId | undefined) => void;
+}
+
+interface Line {
+  name: string;
+  colour: string;
+  series: Series;
+  query: Query;
+}
+
+export function MetricChart({ spec, host, unit, range, marked, action, take }: Props) {
+  const key = JSON.stringify([spec.id, host, unit, range]);
+  const { step } = gridOf(range, 0);
+  const refresh_s = range.kind === "fixed" ? NEVER_S : Math.max(REFRESH_S_MIN, step);
+  const { data, error } = usePoll(key, refresh_s * 1000, async (abort) => {
+    const grid = gridOf(range, Date.now());
+    const scope = { host, grid, ...(unit === undefined ? {} : { unit }) };
+    const answers = await Promise.all(
+      spec.queries.map((query) => queryRange(query.text(scope), grid, abort)),
+    );
+    return { key, grid, lines: linesOf(spec, answers.map((it) => it.series)) };
+  });
+  const [hidden, setHidden] = useState<ReadonlySet<number>>(new Set());
+  const lines = data?.lines ?? [];
+  const series = useMemo(() => lines.map((it) => it.series), [data]);
+  const names = useMemo(() => lines.map((it) => it.name), [data]);
+  const colours = useMemo(() => lines.map((it) => it.colour), [data]);
+  if (!data && !error) return <section class="panel metric-chart waiting" aria-label={spec.title} />;
+  // What this host does not tell is left out.
+  if (data && lines.length === 0 && !error) return null;
+  const isStacked = spec.isStacked ?? false;
+  const chosen = (span: Span) => {
+    const i = riser(series, span);
+    take(span, (i === undefined ? undefined : lines[i]?.query.resource) ?? spec.resource);
+  };
+  const peak = () => {
+    const grid = data?.grid ?? gridOf(range, Date.now());
+    const shown = series.filter((_, i) => !hidden.has(i) && lines[i]?.name !== "free");
+    chosen(peakOf(outline(shown, isStacked), windowOf(grid)) ?? lastPart(grid));
+  };
+  const toggle = (i: number) => {
+    const next = new Set(hidden);
+    if (!next.delete(i)) next.add(i);
+    setHidden(next);
+  };
+  return (
+    <section class="panel metric-chart" aria-label={spec.title} data-testid={`chart-${spec.id}`}>
+      <header>
+        <h2 class="ellipsis">{spec.title}</h2>
+        <button
+          type="button"
+          class="small"
+          title="Takes the highest peak; drag on the chart to mark another span"
+          onClick={peak}
+        >
+          {action}
+        </button>
+      </header>
+      <Trouble error={error} />
+      {data && (
+        <div class={data.key === key ? "chart" : "chart stale"}>
+          <Plot
+            series={series}
+            range={data.grid}
+            names={names}
+            colours={colours}
+            hidden={hidden}
+            height={HEIGHT_PX}
+            isStacked={isStacked}
+            format={spec.format}
+            cursor="host"
+            onSelect={chosen}
+            marked={marked}
+            {...(spec.top === undefined ? {} : { top: spec.top })}
+            label={`${spec.title}. Arrow keys move, with Shift they mark a span, Enter asks about it.`}
+          />
+          <ul class="lines-shown small">
+            {lines.map((line, i) => (
+              <li key={i}>
+                <button type="button" aria-pressed={!hidden.has(i)} onClick={() => toggle(i)}>
+                  <span class="swatch" style={{ background: `var(${line.colour})` }} />
+                  <span class="ellipsis" title={line.name}>
+                    {line.name}
+                  </span>
+                  <span class="num">{spec.format(last(line.series))}</span>
+                </button>
+              </li>
+            ))}
+          </ul>
+        </div>
+      )}
+    </section>
+  );
+}
+
+/** Where nothing stands out: the newest tenth. */
+function lastPart({ start, end }: Range): Span {
+  return { from: end - (end - start) / 10, to: end };
+}
+
+function linesOf(spec: ChartSpec, answers: Series[][]): Line[] {
+  const found = answers.flatMap((all, i) => {
+    const query = spec.queries[i];
+    return query ? all.map((series) => ({ query, series })) : [];
+  });
+  const finite = found.filter(({ series }) => series.values.some(Number.isFinite));
+  // An interface that is not used, a mode that never occurs: nobody looks for them.
+  const busy = finite.filter(({ series }) => series.values.some((value) => value > 0 || value < 0));
+  const told = busy.length > 0 ? busy : finite.slice(0, 1);
+  const kept = spec.isStacked ? told : highest(told);
+  return kept.map(({ query, series }, i) => ({
+    query,
+    series,
+    name: typeof query.name === "string" ? query.name : query.name(series.labels),
+    colour: query.colour ?? colourOf(i),
+  }));
+}
+
+function highest<T extends { series: Series }>(all: T[]): T[] {
+  if (all.length <= LINES_MAX) return all;
+  const top = ({ series }: T) => Math.max(...series.values.filter(Number.isFinite));
+  const kept = new Set([...all].sort((a, b) => top(b) - top(a)).slice(0, LINES_MAX));
+  return all.filter((it) => kept.has(it));
+}
