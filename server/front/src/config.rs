@@ -67,6 +67,9 @@ pub struct Config {
     pub users: Vec<User>,
     /// Proxies before us whose `X-Forwarded-For` tells the client's address.
     pub trusted_proxies: Networks,
+    /// Load balancers whose connections begin with a PROXY header, which is then required; nobody
+    /// else's is read. Not for the plain listener.
+    pub proxy_protocol: Networks,
     /// The user's own services; the names of [`Self::domain`] cannot be taken.
     pub sites: Vec<SiteConfig>,
     pub metric_names: MetricNames,

@@ -1,5 +1,7 @@
 //! Listeners and connections: bind, accept within limits, speak TLS and HTTP, drain at the end.
 
+mod proxy_protocol;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -26,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::credentials::Access;
 use crate::certs::Certificates;
 use crate::clock::Clock;
-use crate::config::{Config, Limits, PlainAuth};
+use crate::config::{Config, Limits, Networks, PlainAuth};
 use crate::error::Error;
 use crate::files;
 use crate::gate::{Connection, Gate, Routers, Transport};
@@ -152,6 +154,7 @@ impl Front {
             http1: http_builder(&self.config.limits).http1_only(),
             http2: http_builder(&self.config.limits).http2_only(),
             slots: Arc::new(Semaphore::new(self.config.limits.connections_max)),
+            proxy_senders: self.config.proxy_protocol,
             limits: self.config.limits,
             connections: TaskTracker::new(),
             shutdown: shutdown.clone(),
@@ -200,6 +203,8 @@ struct Shared {
     acceptor: TlsAcceptor,
     http1: auto::Builder<TokioExecutor>,
     http2: auto::Builder<TokioExecutor>,
+    /// Their connections begin with a PROXY header.
+    proxy_senders: Networks,
     limits: Limits,
     slots: Arc<Semaphore>,
     connections: TaskTracker,
@@ -243,7 +248,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, role: Role) {
 /// One connection from its first byte to its last; the slot is free again after that.
 async fn serve(
     shared: Arc<Shared>,
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
     role: Role,
     slot: OwnedSemaphorePermit,
@@ -252,6 +257,7 @@ async fn serve(
         tracing::debug!(%error, %peer, "Could not set TCP_NODELAY.");
     }
     let _open = Open::new(&shared.observer, role.server());
+    let Some(peer) = client(&shared, &mut stream, peer, role).await else { return };
     match role {
         Role::Redirect => redirect(shared, stream, peer).await,
         Role::Plain(auth) => {
@@ -272,6 +278,31 @@ async fn serve(
         }
     }
     drop(slot);
+}
+
+/// The peer, or whom it passes on by the PROXY protocol; `None` if it should say so and does not.
+async fn client(
+    shared: &Shared,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    role: Role,
+) -> Option<SocketAddr> {
+    let is_sender = match role {
+        // Tools on this machine know no such header.
+        Role::Plain(_) => false,
+        Role::Https | Role::Redirect => shared.proxy_senders.contains(peer.ip()),
+    };
+    if !is_sender {
+        return Some(peer);
+    }
+    let limit = shared.limits.handshake_timeout;
+    match proxy_protocol::client_of(stream, peer, limit).await {
+        Ok(client) => Some(client),
+        Err(error) => {
+            tracing::warn!(%error, %peer, "A connection of a load balancer was cut.");
+            None
+        }
+    }
 }
 
 async fn handshake(

@@ -30,3 +30,5 @@ mod names;
 mod observe;
 #[path = "front/people.rs"]
 mod people;
+#[path = "front/proxy_protocol.rs"]
+mod proxy_protocol;

@@ -25,6 +25,7 @@ pub(super) struct RawFront {
     domain: String,
     extra_names: Vec<String>,
     trusted_proxies: Vec<String>,
+    proxy_protocol: Vec<String>,
     https: Vec<String>,
     https_port_public: Option<u16>,
     redirect: Option<String>,
@@ -47,6 +48,7 @@ impl Default for RawFront {
             domain: "skep.localhost".to_owned(),
             extra_names: Vec::new(),
             trusted_proxies: Vec::new(),
+            proxy_protocol: Vec::new(),
             https: vec!["127.0.0.1:8443".to_owned()],
             https_port_public: None,
             redirect: None,
@@ -114,6 +116,7 @@ pub(super) fn config(raw: &Raw) -> anyhow::Result<Config> {
         tokens: raw.tokens.iter().map(token).collect::<anyhow::Result<_>>()?,
         users: raw.users.iter().map(user).collect::<anyhow::Result<_>>()?,
         trusted_proxies: networks("front.trusted_proxies", &front.trusted_proxies)?,
+        proxy_protocol: networks("front.proxy_protocol", &front.proxy_protocol)?,
         sites: super::sites::config(&raw.sites)?,
         metric_names: match front.caddy_metric_names {
             true => MetricNames::Caddy,

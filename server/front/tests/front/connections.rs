@@ -36,6 +36,26 @@ async fn connect_as(
     alpn: &[&[u8]],
     host: &'static str,
 ) -> TlsStream<TcpStream> {
+    let tcp = TcpStream::connect(server.https()).await.unwrap();
+    handshake(server, versions, alpn, host, tcp).await.unwrap()
+}
+
+/// TLS over a connection on which something was sent already.
+pub(crate) async fn tls(
+    server: &Server,
+    host: &'static str,
+    tcp: TcpStream,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    handshake(server, rustls::ALL_VERSIONS, &[b"http/1.1"], host, tcp).await
+}
+
+async fn handshake(
+    server: &Server,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    alpn: &[&[u8]],
+    host: &'static str,
+    tcp: TcpStream,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(&server.bound.ca_file).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -45,9 +65,8 @@ async fn connect_as(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    let tcp = TcpStream::connect(server.https()).await.unwrap();
     let name = ServerName::try_from(host).unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
+    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,6 +157,7 @@ pub(crate) fn config(dir: &Path) -> Config {
             token("admin", ADMIN, &[Scope::Admin]),
         ],
         trusted_proxies: Networks::default(),
+        proxy_protocol: Networks::default(),
         sites: Vec::new(),
         metric_names: skep_front::MetricNames::Skep,
         certificates: skep_front::CertificatesConfig::default(),
