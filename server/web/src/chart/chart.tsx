@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { last, type Range, type Series } from "../api/prometheus";
 import { seriesName, telling, value } from "../ui/format";
-import { colourOf, Plot } from "./plot";
+import { colourOf, Plot, type PlotProps } from "./plot";
 
 /** Beyond this nobody can tell the lines apart. */
 const SERIES_MAX = 40;
@@ -11,9 +11,10 @@ interface ChartProps {
   series: Series[];
   /** What was asked for: the width of the chart, also where there is no data. */
   range: Range;
+  onSelect?: PlotProps["onSelect"];
 }
 
-export function Chart({ series, range }: ChartProps) {
+export function Chart({ series, range, onSelect }: ChartProps) {
   const shown = useMemo(
     () => [...series].sort((a, b) => last(b) - last(a) || 0).slice(0, SERIES_MAX),
     [series],
@@ -26,14 +27,31 @@ export function Chart({ series, range }: ChartProps) {
     if (!next.delete(i)) next.add(i);
     setHidden(next);
   };
+  /** Only this one; all of them again if it was the only one. */
+  const only = (i: number) => {
+    const isOnly = hidden.size === shown.length - 1 && !hidden.has(i);
+    setHidden(new Set(isOnly ? [] : [...shown.keys()].filter((it) => it !== i)));
+  };
   const label = `Chart of ${shown.length} series; their newest values are in the list below`;
   return (
     <div class="chart">
-      <Plot series={shown} range={range} names={names} hidden={hidden} label={label} />
+      <Plot
+        series={shown}
+        range={range}
+        names={names}
+        hidden={hidden}
+        label={label}
+        {...(onSelect ? { onSelect } : {})}
+      />
       <ul class="legend small">
         {shown.map((one, i) => (
           <li key={i}>
-            <button type="button" aria-pressed={!hidden.has(i)} onClick={() => toggle(i)}>
+            <button
+              type="button"
+              aria-pressed={!hidden.has(i)}
+              title="Click hides it, Ctrl+click hides the others"
+              onClick={(event) => (event.ctrlKey || event.metaKey ? only(i) : toggle(i))}
+            >
               <span class="swatch" style={{ background: `var(${colourOf(i)})` }} />
               <span class="mono ellipsis" title={seriesName(one.labels)}>
                 {names[i]}

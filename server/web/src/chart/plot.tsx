@@ -28,6 +28,8 @@ export interface PlotProps {
   colours?: string[];
   height?: number;
   isStacked?: boolean;
+  /** Each value holds for the step before it, as counts do. */
+  isStepped?: boolean;
   format?: (number: number) => string;
   /** The least top of the value axis. */
   top?: number;
@@ -117,6 +119,7 @@ function options(latest: Latest, width: number): uPlot.Options {
     ticks: { stroke: token("--line"), width: 1 },
     font: `12px ${token("--font")}`,
   };
+  const stepped = props.isStepped ? uPlot.paths.stepped?.({ align: -1 }) : undefined;
   const stroke = (i: number) => token(props.colours?.[i] ?? colourOf(i));
   const plugins = [tooltip((at, focused) => told(latest(), at, focused))];
   if (props.onSelect) plugins.push(brushing((span) => latest().props.onSelect?.(span)));
@@ -146,6 +149,7 @@ function options(latest: Latest, width: number): uPlot.Options {
         width: 1.5,
         points: { show: one.times.length < 3 },
         ...(isStacked ? { fill: translucent(stroke(i)) } : {}),
+        ...(stepped ? { paths: stepped } : {}),
       })),
     ],
     bands: isStacked ? series.slice(1).map((_, i) => ({ series: [i + 2, i + 1] as [number, number] })) : [],

@@ -1,101 +1,181 @@
-// LogQL: lines as lines, metrics over lines as a chart.
+// LogQL: lines with their volume and fields, live if wanted; metrics over lines as a chart.
+import { useState } from "preact/hooks";
+import "./log-panel.css";
+import type { Field } from "../api/loki-labels";
 import { queryRange, type LogAnswer } from "../api/loki";
 import type { Range } from "../api/prometheus";
-import { counted } from "../ui/format";
-import { LineList } from "../ui/lines";
-import { Chart } from "../chart/chart";
-import { QueryBox } from "./query-box";
 import { gridOf, type TimeRange } from "../ui/range";
-import { useQuery, type Asked } from "./use-query";
+import { Busy } from "./busy";
+import { Explain } from "./explain";
+import { asker, loadLines, type Loaded, type Order } from "./load-lines";
+import { LogView } from "./log-view";
+import { isMetric, selectorOf, withFilter, withMatcher } from "./logql-text";
+import { QueryBox } from "./query-box";
+import { SeriesView, type View } from "./series-view";
+import { TailView } from "./tail-view";
+import { useQuery } from "./use-query";
+import { ViewSwitch } from "./view-switch";
 
-const LINES_MAX = 500;
+export const LIMITS = [1_000, 10_000, 100_000];
+/** Longer than the server's own limit, which says more. */
+const TIMEOUT_MS = 150_000;
+
+type Change = (changes: Record<string, string | undefined>) => void;
 
 interface Props {
   query: string;
+  params: URLSearchParams;
   range: TimeRange;
-  change: (changes: Record<string, string | undefined>) => void;
+  /** Counts up with each refresh. */
+  tick: number;
+  change: Change;
 }
 
-export function LogPanel({ query, range, change }: Props) {
-  const key = query && JSON.stringify([query, range]);
-  const { asked, run, cancel } = useQuery(key, async (abort) => {
+type Answer = (Loaded & { type: "lines" }) | Extract<LogAnswer, { type: "metrics" }>;
+
+/** An answer and what it answers: the next question may be under way. */
+interface Shown {
+  grid: Range;
+  query: string;
+  answer: Answer;
+}
+
+export function LogPanel({ query, params, range, tick, change }: Props) {
+  const [isLive, setLive] = useState(false);
+  const order: Order = params.get("order") === "oldest" ? "oldest" : "newest";
+  const limit = LIMITS.find((it) => String(it) === params.get("lines")) ?? LIMITS[0] ?? 1_000;
+  const view = (params.get("logview") ?? "chart") as View;
+  const isIdle = query === "" || isLive || view === "explain";
+  const key = isIdle ? "" : JSON.stringify([query, range, order, limit, tick]);
+  const { asked, run, cancel } = useQuery<Shown>(key, async (abort, tell) => {
     const grid = gridOf(range, Date.now());
-    return { answer: await queryRange(query, grid, LINES_MAX, abort), grid };
+    const answer = await ask(query, grid, limit, order, abort, (part) =>
+      tell({ grid, query, answer: { type: "lines", ...part } }),
+    );
+    return { grid, query, answer };
   });
+  const filter = (query: string) => change({ logql: query });
+  const zoom = (from: number, to: number) =>
+    change({ range: undefined, from: String(Math.round(from)), to: String(Math.round(to)) });
+  const { answer } = asked;
+  const isBusy = asked.state === "busy";
+  const isLines = query !== "" && !isMetric(query);
   return (
     <section class="panel" aria-label="Logs">
       <div class="panel-head">
-        <h2>Logs</h2>
+        <h2 class="grow">Logs</h2>
+        {isLines && (
+          <button type="button" aria-pressed={isLive} onClick={() => setLive(!isLive)}>
+            {isLive ? "End live tail" : "Live tail"}
+          </button>
+        )}
+        <ViewSwitch
+          views={isLines ? ["chart", "explain"] : ["chart", "table", "explain"]}
+          names={isLines ? { chart: "Lines" } : {}}
+          view={view}
+          choose={(view) => change({ logview: view === "chart" ? undefined : view })}
+        />
       </div>
       <QueryBox
         language="logql"
-        label="LogQL query"
         placeholder={'LogQL, for example: {job="systemd-journal"} |= "error"'}
         query={query}
-        isBusy={asked.state === "busy"}
+        isBusy={isBusy}
+        fault={asked.state === "failed" ? asked.message : ""}
         run={(text) => (text === query ? void run() : change({ logql: text }))}
         cancel={cancel}
       />
-      <Result asked={asked} />
+      {query !== "" && view === "explain" && (
+        <Explain path="/loki/api/v1/explain" query={query} range={range} />
+      )}
+      {isLive && isLines && view !== "explain" && (
+        <TailView query={query} actions={actionsOf(query, filter)} />
+      )}
+      {isBusy && <Busy what={progress(answer?.answer)} />}
+      {asked.state === "failed" && (
+        <div class="result" data-testid="logql-result">
+          <p class="error mono small" role="alert">
+            {asked.message}
+          </p>
+        </div>
+      )}
+      {!isIdle && answer && (
+        <div class="result" data-testid="logql-result" aria-busy={isBusy}>
+          {answer.answer.type === "metrics" ? (
+            <SeriesView
+              answer={answer.answer.answer}
+              view={view}
+              range={answer.grid}
+              took_ms={asked.took_ms}
+              zoom={zoom}
+              empty="No line fits in this range."
+            />
+          ) : (
+            <LogView
+              query={answer.query}
+              grid={answer.grid}
+              loaded={answer.answer}
+              took_ms={asked.took_ms}
+              isBusy={isBusy}
+              settings={{ order, limit, hasFields: params.get("fields") === "1" }}
+              actions={actionsOf(answer.query, filter)}
+              change={change}
+              zoom={zoom}
+            />
+          )}
+        </div>
+      )}
     </section>
   );
 }
 
-function Result({ asked }: { asked: Asked<{ answer: LogAnswer; grid: Range }> }) {
-  if (asked.state === "idle") return null;
-  if (asked.state === "busy") return <p class="result message">Running…</p>;
-  if (asked.state === "failed") {
-    return (
-      <div class="result" data-testid="logql-result">
-        <p class="error mono small" role="alert">
-          {asked.message}
-        </p>
-      </div>
-    );
+async function ask(
+  query: string,
+  grid: Range,
+  limit: number,
+  order: Order,
+  abort: AbortSignal,
+  tell: (part: Loaded) => void,
+): Promise<Answer> {
+  if (isMetric(query)) {
+    return asMetrics(await queryRange(query, grid, limit, abort, TIMEOUT_MS));
   }
-  const { answer, grid } = asked.answer;
-  const took = `${Math.round(asked.took_ms)} ms`;
-  return (
-    <div class="result" data-testid="logql-result">
-      {answer.type === "metrics" ? (
-        <Metrics answer={answer.answer} range={grid} took={took} />
-      ) : (
-        <Lines lines={answer.lines} took={took} />
-      )}
-    </div>
-  );
+  const span: [bigint, bigint] = [nanoseconds(grid.start), nanoseconds(grid.end)];
+  const loaded = await loadLines(asker(query, abort, TIMEOUT_MS), span, limit, order, tell);
+  return "type" in loaded ? loaded : { type: "lines", ...loaded };
 }
 
-type Of<T extends LogAnswer["type"]> = Extract<LogAnswer, { type: T }>;
-
-interface MetricsProps {
-  answer: Of<"metrics">["answer"];
-  range: Range;
-  took: string;
+function asMetrics(answer: LogAnswer): Answer {
+  return answer.type === "metrics" ? answer : { ...answer, isAll: true };
 }
 
-function Metrics({ answer, range, took }: MetricsProps) {
-  return (
-    <>
-      {answer.series.length === 0 && <p class="message">No line fits in this range.</p>}
-      {answer.series.length > 0 && <Chart series={answer.series} range={range} />}
-      <p class="result-note">
-        {answer.series.length} series in {took}
-      </p>
-    </>
-  );
+const nanoseconds = (seconds: number) => BigInt(Math.round(seconds * 1000)) * 1_000_000n;
+
+function progress(answer: Answer | undefined): string {
+  const n_lines = answer?.type === "lines" ? answer.lines.length : 0;
+  return n_lines > 0 ? `Loading lines, ${n_lines.toLocaleString("en")} so far` : "Running";
 }
 
-function Lines({ lines, took }: { lines: Of<"lines">["lines"]; took: string }) {
-  const isCut = lines.length >= LINES_MAX;
-  return (
-    <>
-      {lines.length === 0 && <p class="message">No line fits in this range.</p>}
-      {lines.length > 0 && <LineList lines={lines} />}
-      <p class="result-note">
-        {isCut && "the newest "}
-        {counted(lines.length, "line")} in {took}
-      </p>
-    </>
-  );
+export type FilterField = (
+  field: { name: string; value: string; isLabel: boolean; parser?: string | undefined },
+  isWanted: boolean,
+) => void;
+
+function actionsOf(query: string, filter: (query: string) => void): { filter: FilterField } {
+  return {
+    filter: ({ name, value, isLabel, parser }, isWanted) => {
+      const op = isWanted ? "=" : "!=";
+      const isMatcher = isLabel && selectorOf(query) !== undefined;
+      filter(
+        isMatcher ? withMatcher(query, name, op, value) : withFilter(query, name, op, value, parser),
+      );
+    },
+  };
+}
+
+export function asFieldFilter(filter: FilterField) {
+  return (field: Field, value: string, isWanted: boolean) => {
+    const isLabel = field.type === "label";
+    filter({ name: field.name, value, isLabel, parser: field.parsers[0] }, isWanted);
+  };
 }

@@ -1,23 +1,25 @@
 // PromQL: over the range as a chart, or at its end as a table.
-import { instant, range as queryRange, type Answer, type Range } from "../api/prometheus";
-import { Chart } from "../chart/chart";
-import { QueryBox } from "./query-box";
+import { instant, range as queryRange } from "../api/prometheus";
 import { gridOf, type TimeRange } from "../ui/range";
-import { Table } from "./table";
-import { useQuery, type Asked } from "./use-query";
-
-const VIEWS = ["chart", "table"] as const;
-export type View = (typeof VIEWS)[number];
+import { Busy } from "./busy";
+import { Explain } from "./explain";
+import { QueryBox } from "./query-box";
+import { SeriesView, VIEWS, type View } from "./series-view";
+import { useQuery } from "./use-query";
+import { ViewSwitch } from "./view-switch";
 
 interface Props {
   query: string;
   view: View;
   range: TimeRange;
+  /** Counts up with each refresh. */
+  tick: number;
   change: (changes: Record<string, string | undefined>) => void;
 }
 
-export function MetricPanel({ query, view, range, change }: Props) {
-  const key = query && JSON.stringify([query, view, range]);
+export function MetricPanel({ query, view, range, tick, change }: Props) {
+  const isIdle = query === "" || view === "explain";
+  const key = isIdle ? "" : JSON.stringify([query, view, range, tick]);
   const { asked, run, cancel } = useQuery(key, async (abort) => {
     const grid = gridOf(range, Date.now());
     const end = range.kind === "last" ? Date.now() / 1000 : grid.end;
@@ -25,65 +27,51 @@ export function MetricPanel({ query, view, range, change }: Props) {
     const answer = await (isChart ? queryRange(query, grid, abort) : instant(query, end, abort));
     return { answer, grid };
   });
+  const isBusy = asked.state === "busy";
   return (
     <section class="panel" aria-label="Metrics">
       <div class="panel-head">
         <h2 class="grow">Metrics</h2>
-        <div class="segmented" role="group" aria-label="View">
-          {VIEWS.map((name) => (
-            <button
-              key={name}
-              type="button"
-              aria-pressed={view === name}
-              onClick={() => change({ view: name === "chart" ? undefined : name })}
-            >
-              {name === "chart" ? "Chart" : "Table"}
-            </button>
-          ))}
-        </div>
+        <ViewSwitch
+          views={VIEWS}
+          view={view}
+          choose={(view) => change({ view: view === "chart" ? undefined : view })}
+        />
       </div>
       <QueryBox
         language="promql"
-        label="PromQL query"
         placeholder="PromQL, for example: sum by (mode) (rate(node_cpu_seconds_total[1m]))"
         query={query}
-        isBusy={asked.state === "busy"}
+        isBusy={isBusy}
+        fault={asked.state === "failed" ? asked.message : ""}
         run={(text) => (text === query ? void run() : change({ promql: text }))}
         cancel={cancel}
       />
-      <Result asked={asked} view={view} />
+      {query !== "" && view === "explain" && (
+        <Explain path="/api/v1/explain" query={query} range={range} />
+      )}
+      {isBusy && <Busy what="Running" />}
+      {asked.state === "failed" && (
+        <div class="result" data-testid="promql-result">
+          <p class="error mono small" role="alert">
+            {asked.message}
+          </p>
+        </div>
+      )}
+      {!isIdle && asked.answer && (
+        <div class="result" data-testid="promql-result" aria-busy={isBusy}>
+          <SeriesView
+            answer={asked.answer.answer}
+            view={view}
+            range={asked.answer.grid}
+            took_ms={asked.took_ms}
+            zoom={(from, to) =>
+              change({ range: undefined, from: String(Math.round(from)), to: String(Math.round(to)) })
+            }
+            empty="No series for this query in this range."
+          />
+        </div>
+      )}
     </section>
-  );
-}
-
-function Result({ asked, view }: { asked: Asked<{ answer: Answer; grid: Range }>; view: View }) {
-  if (asked.state === "idle") return null;
-  if (asked.state === "busy") return <p class="result message">Running…</p>;
-  if (asked.state === "failed") {
-    return (
-      <div class="result" data-testid="promql-result">
-        <p class="error mono small" role="alert">
-          {asked.message}
-        </p>
-      </div>
-    );
-  }
-  const { answer, grid } = asked.answer;
-  const { series, warnings, type } = answer;
-  const isChart = type === "matrix" && view === "chart";
-  return (
-    <div class="result" data-testid="promql-result">
-      {warnings.map((warning) => (
-        <p key={warning} class="result-note">
-          {warning}
-        </p>
-      ))}
-      {series.length === 0 && <p class="message">No series for this query in this range.</p>}
-      {series.length > 0 && isChart && <Chart series={series} range={grid} />}
-      {series.length > 0 && !isChart && <Table series={series} />}
-      <p class="result-note">
-        {series.length} series in {Math.round(asked.took_ms)} ms
-      </p>
-    </div>
   );
 }

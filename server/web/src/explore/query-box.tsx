@@ -1,50 +1,127 @@
-// A box for one query with its Run button; Ctrl+Enter runs, too.
-import { useEffect, useState } from "preact/hooks";
+// A box for one query: a plain text area until the editor is there, Run or Cancel, and the history.
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Editor } from "./editor";
+import { added, load, store } from "./history";
+import { HistoryList } from "./history-list";
+import { faultPlace, LANGUAGE_NAMES, type Language } from "./language";
 
 interface Props {
-  /** `promql` or `logql`: the prefix of the test hooks. */
-  language: string;
-  label: string;
+  language: Language;
   placeholder: string;
   query: string;
   isBusy: boolean;
+  /** The server's words about the query, if it refused it. */
+  fault: string;
   run: (query: string) => void;
   cancel: () => void;
 }
 
-export function QueryBox({ language, label, placeholder, query, isBusy, run, cancel }: Props) {
+export function QueryBox(props: Props) {
+  const { language, placeholder, query, isBusy, fault, cancel } = props;
   const [text, setText] = useState(query);
-  useEffect(() => setText(query), [query]);
-  const submit = (event: Event) => {
-    event.preventDefault();
-    if (text.trim() !== "") run(text.trim());
+  const [isEditor, setEditor] = useState(false);
+  const [isHistory, setHistory] = useState(false);
+  const host = useRef<HTMLDivElement>(null);
+  const area = useRef<HTMLTextAreaElement>(null);
+  const editor = useRef<Editor>();
+  const label = `${LANGUAGE_NAMES[language]} query`;
+  const testId = `${language}-input`;
+
+  const run = (query: string) => {
+    const trimmed = query.trim();
+    if (trimmed === "") return;
+    store(added(load(), language, trimmed, Date.now()));
+    props.run(trimmed);
   };
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event);
-  };
+  const latest = useRef({ text, run });
+  latest.current = { text, run };
+
+  useEffect(() => {
+    let isGone = false;
+    const open = async () => {
+      const { openEditor } = await import("./editor");
+      const parent = host.current;
+      if (isGone || !parent) return;
+      const hadFocus = document.activeElement === area.current;
+      const { text } = latest.current;
+      editor.current = openEditor({
+        parent,
+        language,
+        text,
+        label,
+        placeholder,
+        testId,
+        onChange: setText,
+        onRun: () => latest.current.run(latest.current.text),
+      });
+      setEditor(true);
+      if (hadFocus) editor.current.focus();
+    };
+    // Without the editor's code the text area goes on.
+    open().catch(() => undefined);
+    return () => {
+      isGone = true;
+      editor.current?.destroy();
+    };
+  }, []);
+  useEffect(() => {
+    setText(query);
+    editor.current?.setText(query);
+  }, [query]);
+  useEffect(() => {
+    const at = fault === "" ? undefined : faultPlace(latest.current.text, fault);
+    editor.current?.setFault(at === undefined ? undefined : { at, message: fault });
+  }, [fault, isEditor]);
+
   return (
-    <form class="query" onSubmit={submit}>
-      <textarea
-        rows={1}
-        aria-label={label}
-        placeholder={placeholder}
-        autocomplete="off"
-        autocapitalize="none"
-        spellcheck={false}
-        value={text}
-        onInput={(event) => setText(event.currentTarget.value)}
-        onKeyDown={onKeyDown}
-        data-testid={`${language}-input`}
-      />
-      {isBusy ? (
-        <button type="button" onClick={cancel}>
-          Cancel
+    <>
+      <form
+        class="query"
+        onSubmit={(event) => {
+          event.preventDefault();
+          run(text);
+        }}
+      >
+        {/* Keys are for the editor, not for the page around it. */}
+        <div class="editor" ref={host} hidden={!isEditor} onKeyDown={(event) => event.stopPropagation()} />
+        {!isEditor && (
+          <textarea
+            ref={area}
+            rows={1}
+            aria-label={label}
+            placeholder={placeholder}
+            autocomplete="off"
+            autocapitalize="none"
+            spellcheck={false}
+            value={text}
+            onInput={(event) => setText(event.currentTarget.value)}
+            onKeyDown={(event) => {
+              if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey || event.shiftKey)) return;
+              event.preventDefault();
+              run(text);
+            }}
+            data-testid={testId}
+          />
+        )}
+        <button type="button" onClick={() => setHistory(true)} aria-haspopup="dialog">
+          History
         </button>
-      ) : (
-        <button type="submit" class="primary" title="Ctrl+Enter" data-testid={`${language}-run`}>
-          Run
-        </button>
-      )}
-    </form>
+        {isBusy ? (
+          <button type="button" onClick={cancel}>
+            Cancel
+          </button>
+        ) : (
+          <button
+            type="submit"
+            class="primary"
+            title="Shift+Enter or Ctrl+Enter"
+            data-testid={`${language}-run`}
+          >
+            Run
+          </button>
+        )}
+      </form>
+      {isHistory && <HistoryList language={language} run={run} onClose={() => setHistory(false)} />}
+    </>
   );
 }

@@ -1,44 +1,57 @@
-// Runs one query at a time: a new one, or Cancel, ends the one before.
+// Runs one query at a time: a new one, or Cancel, ends the one before, in the server, too.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
-export type Asked<T> =
-  | { state: "idle" }
-  | { state: "busy" }
-  | { state: "done"; answer: T; took_ms: number }
-  | { state: "failed"; message: string };
+export interface Asked<T> {
+  state: "idle" | "busy" | "done" | "failed";
+  /** The newest there is: of the query before, while this one is busy. */
+  answer: T | undefined;
+  /** What went wrong. */
+  message: string;
+  took_ms: number;
+}
+
+const IDLE = { state: "idle", answer: undefined, message: "", took_ms: 0 } as const;
 
 export function useQuery<T>(
   /** Runs when it changes; empty runs nothing. */
   key: string,
-  ask: (abort: AbortSignal) => Promise<T>,
+  /** May tell a part of the answer before all of it is there. */
+  ask: (abort: AbortSignal, tell: (part: T) => void) => Promise<T>,
 ) {
-  const [asked, setAsked] = useState<Asked<T>>({ state: "idle" });
+  const [asked, setAsked] = useState<Asked<T>>(IDLE);
   const running = useRef<AbortController>();
   const latest = useRef(ask);
   latest.current = ask;
 
   const cancel = useCallback(() => {
     running.current?.abort();
-    setAsked({ state: "idle" });
+    setAsked((old) => ({ ...old, state: old.answer === undefined ? "idle" : "done" }));
   }, []);
 
   const run = useCallback(async () => {
     running.current?.abort();
     const abort = new AbortController();
     running.current = abort;
-    setAsked({ state: "busy" });
+    setAsked((old) => ({ ...old, state: "busy", message: "" }));
     const started = performance.now();
+    const tell = (answer: T, state: "busy" | "done") => {
+      const took_ms = performance.now() - started;
+      if (!abort.signal.aborted) setAsked({ state, answer, message: "", took_ms });
+    };
     try {
-      const answer = await latest.current(abort.signal);
-      if (abort.signal.aborted) return;
-      setAsked({ state: "done", answer, took_ms: performance.now() - started });
+      tell(await latest.current(abort.signal, (part) => tell(part, "busy")), "done");
     } catch (error) {
-      if (!abort.signal.aborted) setAsked({ state: "failed", message: (error as Error).message });
+      if (abort.signal.aborted) return;
+      setAsked({ ...IDLE, state: "failed", message: (error as Error).message });
     }
   }, []);
 
   useEffect(() => {
-    if (key === "") return;
+    if (key === "") {
+      running.current?.abort();
+      setAsked(IDLE);
+      return;
+    }
     void run();
     return () => running.current?.abort();
   }, [key]);

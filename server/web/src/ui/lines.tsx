@@ -1,75 +1,61 @@
 // Log lines, one row each; a row opens to every field the line came with.
-import { Fragment } from "preact";
 import { useState } from "preact/hooks";
 import "./lines.css";
-import { hostOf, levelOf, unitOf, type Line } from "../api/loki";
-import { fullTime, timeOfDay } from "./format";
+import type { Line } from "../api/loki";
+import { LineRow, type LineActions } from "./lines-row";
+import { LongList } from "./long-list";
 
-export function LineList({ lines }: { lines: Line[] }) {
+export type { LineActions };
+
+interface Props {
+  lines: Line[];
+  /** Whole lines instead of their beginnings. */
+  isWrapped?: boolean;
+  /** Marked wherever it stands. */
+  sought?: RegExp | undefined;
+  actions?: LineActions | undefined;
+  /** The key of a line that stands out, and to which the list scrolls first. */
+  marked?: string;
+  label?: string;
+}
+
+export function LineList({ lines, isWrapped = false, sought, actions, marked, label }: Props) {
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
-  const toggle = (key: string) => {
-    const next = new Set(open);
-    if (!next.delete(key)) next.add(key);
-    setOpen(next);
-  };
+  // Rows keep the first `toggle` they get.
+  const toggle = (key: string) =>
+    setOpen((old) => {
+      const next = new Set(old);
+      if (!next.delete(key)) next.add(key);
+      return next;
+    });
   const now = Date.now();
+  const at = marked === undefined ? -1 : lines.findIndex((line) => line.key === marked);
   return (
-    <ul class="lines">
-      {lines.map((line) => (
-        <Row
+    <LongList
+      class={isWrapped ? "lines wrapped" : "lines"}
+      label={label ?? "Log lines"}
+      items={lines}
+      keyOf={keyOf}
+      layout={String(isWrapped)}
+      {...(at >= 0 ? { startAt: at } : {})}
+      row={(line, index, isActive) => (
+        <LineRow
           key={line.key}
           line={line}
           now={now}
+          place={index + 1}
+          n_lines={lines.length}
+          isActive={isActive}
           isOpen={open.has(line.key)}
-          toggle={() => toggle(line.key)}
+          isMarked={line.key === marked}
+          isWhole={isWrapped}
+          sought={sought}
+          actions={actions}
+          toggle={toggle}
         />
-      ))}
-    </ul>
+      )}
+    />
   );
 }
 
-interface RowProps {
-  line: Line;
-  now: number;
-  isOpen: boolean;
-  toggle: () => void;
-}
-
-function Row({ line, now, isOpen, toggle }: RowProps) {
-  const level = levelOf(line);
-  const from = [hostOf(line), unitOf(line)].filter((part) => part !== "");
-  return (
-    <li class={`level-${level}`} data-testid="journal-line">
-      <button type="button" aria-expanded={isOpen} onClick={toggle}>
-        <time class="mono small" title={fullTime(line.ms)}>
-          {timeOfDay(line.ms, now)}
-        </time>
-        <span class="level small">{level === "unknown" ? "" : level}</span>
-        <span class="from small ellipsis" title={from.join(" · ")}>
-          {from.join(" · ")}
-        </span>
-        <span class="text mono small">{line.text}</span>
-      </button>
-      {isOpen && <Fields line={line} />}
-    </li>
-  );
-}
-
-function Fields({ line }: { line: Line }) {
-  const fields = Object.entries({ ...line.labels, ...line.metadata });
-  fields.sort(([a], [b]) => (a < b ? -1 : 1));
-  return (
-    <dl class="fields mono small">
-      <dt>time</dt>
-      <dd>{fullTime(line.ms)}</dd>
-      {fields.map(([name, text]) => (
-        <Fragment key={name}>
-          <dt class="ellipsis" title={name}>
-            {name}
-          </dt>
-          <dd>{text}</dd>
-        </Fragment>
-      ))}
-    </dl>
-  );
-}
+const keyOf = (line: Line) => line.key;
