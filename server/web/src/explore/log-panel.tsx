@@ -69,12 +69,14 @@ export function LogPanel({ query, params, range, tick, change }: Props) {
             {isLive ? "End live tail" : "Live tail"}
           </button>
         )}
-        <ViewSwitch
-          views={isLines ? ["chart", "explain"] : ["chart", "table", "explain"]}
-          names={isLines ? { chart: "Lines" } : {}}
-          view={view}
-          choose={(view) => change({ logview: view === "chart" ? undefined : view })}
-        />
+        {query !== "" && (
+          <ViewSwitch
+            views={isLines ? ["chart", "explain"] : ["chart", "table", "explain"]}
+            names={isLines ? { chart: "Lines" } : {}}
+            view={view}
+            choose={(view) => change({ logview: view === "chart" ? undefined : view })}
+          />
+        )}
       </div>
       <QueryBox
         language="logql"
