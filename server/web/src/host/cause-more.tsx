@@ -57,17 +57,21 @@ export function Peers({ peers, format }: { peers: Ranking; format: (value: numbe
 
 interface ProgramsProps {
   programs: Program[];
+  /** Its programs come first. */
+  shown: string | undefined;
   show: (unit: string) => void;
 }
 
 /** From events of the kernel: a program that ran all the time is in none of them. */
-export function Programs({ programs, show }: ProgramsProps) {
+export function Programs({ programs, shown, show }: ProgramsProps) {
   if (programs.length === 0) return null;
+  const isOwn = ({ unit }: Program) => unit === shown;
+  const rows = [...programs.filter(isOwn), ...programs.filter((it) => !isOwn(it))];
   return (
     <div class="more" data-testid="programs">
       <h3>Programs that began or ended</h3>
       <ul class="small">
-        {programs.slice(0, ROWS_MAX).map((it) => (
+        {rows.slice(0, ROWS_MAX).map((it) => (
           <li key={`${it.name} ${it.unit} ${it.hasEnded}`}>
             <span class="ellipsis" title={it.name}>
               <span class="mono">{it.name}</span>{" "}

@@ -96,7 +96,7 @@ export function Cause({ host, span, resource: id, change }: Props) {
           )}
           {data && <Waits waits={data.waits} title={resource.waiting} show={show} />}
           {data?.peers && <Peers peers={data.peers} format={resource.format} />}
-          {ran.data && <Programs programs={ran.data} show={show} />}
+          {ran.data && <Programs programs={ran.data} shown={unit} show={show} />}
         </div>
         <div class="what-lines">
           <div class="segmented" role="group" aria-label="Lines">

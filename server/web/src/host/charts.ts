@@ -12,6 +12,9 @@ export interface Query {
   resource?: ResourceId;
   /** A token, if not the next colour in turn. */
   colour?: string;
+  /** The order of several, and a token for each. */
+  names?: string[];
+  colours?: string[];
 }
 
 export interface ChartSpec {
@@ -27,26 +30,9 @@ export interface ChartSpec {
 
 /** In the order in which they stand on each other. */
 const CPU_MODES = ["user", "nice", "system", "iowait", "irq", "softirq", "steal"];
-const MODE_COLOURS: Record<string, string> = {
-  user: "--chart-1",
-  nice: "--chart-7",
-  system: "--chart-2",
-  iowait: "--chart-5",
-  irq: "--chart-6",
-  softirq: "--chart-4",
-  steal: "--chart-8",
-};
+const MODE_COLOURS = [1, 7, 2, 5, 6, 4, 8].map((n) => `--chart-${n}`);
 
 const device = (labels: Labels) => labels.device ?? "";
-
-function cpuMode(mode: string): Query {
-  return {
-    name: mode,
-    colour: MODE_COLOURS[mode] ?? "--chart-3",
-    text: (scope) =>
-      `100 * sum(${rated(scope, "node_cpu_seconds_total", `mode="${mode}"`)}) / count(${rated(scope, "node_cpu_seconds_total", 'mode="idle"')})`,
-  };
-}
 
 function pressure(resource: string, id: ResourceId, colour: string): Query {
   return {
@@ -71,7 +57,15 @@ export const HOST_CHARTS: ChartSpec[] = [
     format: axisPercent,
     isStacked: true,
     resource: "cpu",
-    queries: CPU_MODES.map(cpuMode),
+    queries: [
+      {
+        name: ({ mode = "" }) => mode,
+        names: CPU_MODES,
+        colours: MODE_COLOURS,
+        text: (at) =>
+          `100 * sum by (mode) (${rated(at, "node_cpu_seconds_total", 'mode!="idle"')}) / on() group_left() count(${rated(at, "node_cpu_seconds_total", 'mode="idle"')})`,
+      },
+    ],
   },
   {
     id: "memory",

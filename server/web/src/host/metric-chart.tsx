@@ -2,19 +2,18 @@
 import { useMemo, useState } from "preact/hooks";
 import "./metric-chart.css";
 import { usePoll } from "../api/poll";
-import { last, range as queryRange, type Range, type Series } from "../api/prometheus";
-import { colourOf, Plot } from "../chart/plot";
+import { last, range as queryRange, type Range } from "../api/prometheus";
+import { Plot } from "../chart/plot";
 import type { Span } from "../chart/selection";
 import { gridOf, type TimeRange } from "../ui/range";
 import { Trouble } from "../ui/trouble";
-import type { ChartSpec, Query } from "./charts";
+import { linesOf, questionOf } from "./chart-lines";
+import type { ChartSpec } from "./charts";
 import { outline, peakOf, riser } from "./peak";
 import type { ResourceId } from "./resources";
 import { windowOf } from "./scope";
 
 const HEIGHT_PX = 190;
-/** More cannot be told apart; the highest are drawn. */
-const LINES_MAX = 8;
 /** New samples come no faster. */
 const REFRESH_S_MIN = 15;
 const NEVER_S = 86_400;
@@ -30,13 +29,6 @@ interface Props {
   take: (span: Span, resource: ResourceId | undefined) => void;
 }
 
-interface Line {
-  name: string;
-  colour: string;
-  series: Series;
-  query: Query;
-}
-
 export function MetricChart({ spec, host, unit, range, marked, action, take }: Props) {
   const key = JSON.stringify([spec.id, host, unit, range]);
   const { step } = gridOf(range, 0);
@@ -44,10 +36,8 @@ export function MetricChart({ spec, host, unit, range, marked, action, take }: P
   const { data, error } = usePoll(key, refresh_s * 1000, async (abort) => {
     const grid = gridOf(range, Date.now());
     const scope = { host, grid, ...(unit === undefined ? {} : { unit }) };
-    const answers = await Promise.all(
-      spec.queries.map((query) => queryRange(query.text(scope), grid, abort)),
-    );
-    return { key, grid, lines: linesOf(spec, answers.map((it) => it.series)) };
+    const { series } = await queryRange(questionOf(spec, scope), grid, abort);
+    return { key, grid, lines: linesOf(spec, series) };
   });
   const [hidden, setHidden] = useState<ReadonlySet<number>>(new Set());
   const lines = data?.lines ?? [];
@@ -125,29 +115,4 @@ export function MetricChart({ spec, host, unit, range, marked, action, take }: P
 /** Where nothing stands out: the newest tenth. */
 function lastPart({ start, end }: Range): Span {
   return { from: end - (end - start) / 10, to: end };
-}
-
-function linesOf(spec: ChartSpec, answers: Series[][]): Line[] {
-  const found = answers.flatMap((all, i) => {
-    const query = spec.queries[i];
-    return query ? all.map((series) => ({ query, series })) : [];
-  });
-  const finite = found.filter(({ series }) => series.values.some(Number.isFinite));
-  // An interface that is not used, a mode that never occurs: nobody looks for them.
-  const busy = finite.filter(({ series }) => series.values.some((value) => value > 0 || value < 0));
-  const told = busy.length > 0 ? busy : finite.slice(0, 1);
-  const kept = spec.isStacked ? told : highest(told);
-  return kept.map(({ query, series }, i) => ({
-    query,
-    series,
-    name: typeof query.name === "string" ? query.name : query.name(series.labels),
-    colour: query.colour ?? colourOf(i),
-  }));
-}
-
-function highest<T extends { series: Series }>(all: T[]): T[] {
-  if (all.length <= LINES_MAX) return all;
-  const top = ({ series }: T) => Math.max(...series.values.filter(Number.isFinite));
-  const kept = new Set([...all].sort((a, b) => top(b) - top(a)).slice(0, LINES_MAX));
-  return all.filter((it) => kept.has(it));
 }
