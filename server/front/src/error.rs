@@ -46,6 +46,8 @@ pub enum Error {
     Tls(#[from] rustls::Error),
     #[error("cannot set up the client that asks an auth server")]
     AuthClient(#[source] reqwest::Error),
+    #[error("the front has stopped")]
+    Stopped,
     #[error("stopped {n_cut} connections that were still busy when the drain deadline passed")]
     DrainDeadline { n_cut: usize },
 }

@@ -47,7 +47,7 @@ pub(crate) struct Gate {
     pub sites: Arc<ArcSwap<Sites>>,
     pub routers: Routers,
     pub access: Access,
-    pub trusted_proxies: Networks,
+    pub trusted_proxies: ArcSwap<Networks>,
     pub clock: Arc<dyn Clock>,
     pub ca_pem: String,
 }
@@ -132,7 +132,7 @@ impl Gate {
             Err(error) => return Refusal::Host(error).response(&parts, Target::Page),
         };
         let path = parts.uri.path();
-        let client = client_ip(connection.peer.ip(), &parts.headers, &self.trusted_proxies);
+        let client = client_ip(connection.peer.ip(), &parts.headers, &self.trusted_proxies.load());
         note.found(&host.name);
         note.set_client_ip(client);
         let asked = Asked { connection, note, client, host, target: site.target(path) };

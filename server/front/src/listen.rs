@@ -20,6 +20,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -28,12 +29,14 @@ use tokio_util::task::TaskTracker;
 use crate::access::credentials::Access;
 use crate::certs::Certificates;
 use crate::clock::Clock;
-use crate::config::{Config, Limits, Networks, PlainAuth};
+use crate::config::{Config, Limits, Networks};
 use crate::error::Error;
 use crate::files;
 use crate::gate::{Connection, Gate, Routers, Transport};
+use crate::listeners::{self, Fresh, Listeners, Role};
 use crate::observe::{AccessLog, Figures, HandlerName, Observer, Open, Server, Watched};
 use crate::redirect::Redirect;
+use crate::reload::{self, Orders, Reloads};
 use crate::tls;
 use crate::vhost::Sites;
 
@@ -54,8 +57,10 @@ pub struct Front {
     access: Access,
     observer: Arc<Observer>,
     certificates: Arc<Certificates>,
-    listeners: Vec<(TcpListener, Role)>,
+    listeners: Vec<Fresh>,
     bound: Bound,
+    reloads: Reloads,
+    orders: Orders,
 }
 
 /// Where the front can be reached.
@@ -66,23 +71,6 @@ pub struct Bound {
     pub plain: Option<SocketAddr>,
     /// The root that clients must trust, in PEM.
     pub ca_file: PathBuf,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Role {
-    Https,
-    Redirect,
-    Plain(PlainAuth),
-}
-
-impl Role {
-    fn server(self) -> Server {
-        match self {
-            Self::Https => Server::Https,
-            Self::Redirect => Server::Redirect,
-            Self::Plain(_) => Server::Plain,
-        }
-    }
 }
 
 impl Front {
@@ -96,19 +84,21 @@ impl Front {
         let sites = Arc::new(ArcSwap::from_pointee(sites));
         let observer = Observer::new(config.metric_names, Arc::clone(&clock));
         observer.learn_hosts(Sites::names(&config));
-        let mut listeners = Vec::new();
-        let mut bound = Bound { https: Vec::new(), http_redirect: None, plain: None, ca_file };
-        for addr in &config.https {
-            bound.https.push(listen(&mut listeners, *addr, Role::Https).await?);
-        }
-        if let Some(addr) = config.http_redirect {
-            bound.http_redirect = Some(listen(&mut listeners, addr, Role::Redirect).await?);
-        }
-        if let Some(plain) = config.plain {
-            let role = Role::Plain(plain.require_auth);
-            bound.plain = Some(listen(&mut listeners, plain.addr.addr(), role).await?);
-        }
-        Ok(Self { config, clock, sites, access, observer, certificates, listeners, bound })
+        let listeners = listeners::open(&config).await?;
+        let bound = listeners::bound(&listeners, &ca_file);
+        let (reloads, orders) = reload::channel();
+        Ok(Self {
+            config,
+            clock,
+            sites,
+            access,
+            observer,
+            certificates,
+            listeners,
+            bound,
+            reloads,
+            orders,
+        })
     }
 
     /// Where certificates come from, for metrics and for a reload.
@@ -130,56 +120,95 @@ impl Front {
         Figures::new(Arc::clone(&self.observer))
     }
 
+    /// For another configuration while it runs.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
+    }
+
     /// Serves until `shutdown`, then lets open requests end within the drain deadline.
     ///
     /// A connection that became a websocket is its handler's to end. Needs tokio's multi-threaded
     /// runtime: logins are written to disk in place.
     pub async fn run(self, routers: Routers, shutdown: CancellationToken) -> Result<(), Error> {
-        let https_port = self.config.https_port_public;
-        let https_port = https_port.or(self.bound.https.first().map(SocketAddr::port));
         let ca_pem = self.certificates.ca().root_pem().to_owned();
         let tls = tls::server_config(Arc::clone(&self.certificates) as _)?;
+        let settings = Settings::new(&self.config, &self.bound, &self.sites, &ca_pem);
         let shared = Arc::new(Shared {
-            redirect: Redirect::new(Arc::clone(&self.sites), https_port, ca_pem.clone()),
             gate: Gate {
                 sites: self.sites,
                 routers,
                 access: self.access,
-                trusted_proxies: self.config.trusted_proxies.clone(),
+                trusted_proxies: ArcSwap::from_pointee(self.config.trusted_proxies.clone()),
                 clock: self.clock,
                 ca_pem,
             },
             observer: self.observer,
             acceptor: TlsAcceptor::from(Arc::new(tls)),
-            http1: http_builder(&self.config.limits).http1_only(),
-            http2: http_builder(&self.config.limits).http2_only(),
             slots: Arc::new(Semaphore::new(self.config.limits.connections_max)),
-            proxy_senders: self.config.proxy_protocol,
-            limits: self.config.limits,
+            settings: ArcSwap::from_pointee(settings),
             connections: TaskTracker::new(),
             shutdown: shutdown.clone(),
         });
-        let loops = TaskTracker::new();
-        for (listener, role) in self.listeners {
-            loops.spawn(accept(Arc::clone(&shared), listener, role));
+        let fresh = tokio::spawn(Arc::clone(&self.certificates).run(shutdown.clone()));
+        let accepts = Arc::clone(&shared);
+        let start = move |listener, role, stop| {
+            tokio::spawn(accept(Arc::clone(&accepts), listener, role, stop))
+        };
+        let mut running = Running {
+            shared,
+            certificates: self.certificates,
+            listeners: Listeners::new(start, self.listeners, &shutdown),
+            ca_file: self.bound.ca_file,
+        };
+        running.take_orders(self.orders).await;
+        let Running { shared, listeners, .. } = running;
+        listeners.wait().await;
+        if let Err(error) = fresh.await {
+            tracing::error!(%error, "The task that renews certificates panicked.");
         }
-        loops.spawn(self.certificates.run(shutdown));
-        loops.close();
-        loops.wait().await;
         shared.drain().await
     }
 }
 
-async fn listen(
-    listeners: &mut Vec<(TcpListener, Role)>,
-    addr: SocketAddr,
-    role: Role,
-) -> Result<SocketAddr, Error> {
-    let failed = |source| Error::Bind { addr, source };
-    let listener = TcpListener::bind(addr).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    listeners.push((listener, role));
-    Ok(bound)
+/// A front at work: what a reload changes.
+struct Running<S> {
+    shared: Arc<Shared>,
+    certificates: Arc<Certificates>,
+    listeners: Listeners<S>,
+    ca_file: PathBuf,
+}
+
+impl<S: Fn(TcpListener, Role, CancellationToken) -> JoinHandle<()>> Running<S> {
+    /// Until the shutdown.
+    async fn take_orders(&mut self, mut orders: Orders) {
+        let shutdown = self.shared.shutdown.clone();
+        loop {
+            let order = tokio::select! {
+                () = shutdown.cancelled() => return,
+                order = orders.next() => order,
+            };
+            let applied = self.apply(&order.config).await;
+            // Nobody waits any more: it counts all the same.
+            drop(order.done.send(applied));
+        }
+    }
+
+    /// Builds everything first; what cannot fail any more comes last.
+    async fn apply(&mut self, config: &Config) -> Result<Bound, Error> {
+        let sites = Sites::new(config.domain.clone(), &config.extra_names, &config.sites)?;
+        let live = self.certificates.prepare(config)?;
+        let fresh = self.listeners.prepare(config).await?;
+        self.certificates.apply(live);
+        let gate = &self.shared.gate;
+        self.shared.observer.learn_hosts(Sites::names(config));
+        gate.sites.store(Arc::new(sites));
+        gate.trusted_proxies.store(Arc::new(config.trusted_proxies.clone()));
+        self.listeners.commit(fresh, config).await;
+        let bound = self.listeners.bound(&self.ca_file);
+        let settings = Settings::new(config, &bound, &gate.sites, &gate.ca_pem);
+        self.shared.settings.store(Arc::new(settings));
+        Ok(bound)
+    }
 }
 
 /// As TLS negotiated it; without TLS, always the first.
@@ -198,29 +227,50 @@ impl Version {
 /// What all connections use.
 struct Shared {
     gate: Gate,
-    redirect: Redirect,
+    /// Of the moment; a connection keeps those it began with.
+    settings: ArcSwap<Settings>,
     observer: Arc<Observer>,
     acceptor: TlsAcceptor,
-    http1: auto::Builder<TokioExecutor>,
-    http2: auto::Builder<TokioExecutor>,
-    /// Their connections begin with a PROXY header.
-    proxy_senders: Networks,
-    limits: Limits,
     slots: Arc<Semaphore>,
     connections: TaskTracker,
     shutdown: CancellationToken,
 }
 
+/// What a reload puts in place as a whole.
+struct Settings {
+    redirect: Redirect,
+    http1: auto::Builder<TokioExecutor>,
+    http2: auto::Builder<TokioExecutor>,
+    /// Their connections begin with a PROXY header.
+    proxy_senders: Networks,
+    limits: Limits,
+}
+
+impl Settings {
+    fn new(config: &Config, bound: &Bound, sites: &Arc<ArcSwap<Sites>>, ca_pem: &str) -> Self {
+        let https_port = config.https_port_public;
+        let https_port = https_port.or(bound.https.first().map(SocketAddr::port));
+        Self {
+            redirect: Redirect::new(Arc::clone(sites), https_port, ca_pem.to_owned()),
+            http1: http_builder(&config.limits).http1_only(),
+            http2: http_builder(&config.limits).http2_only(),
+            proxy_senders: config.proxy_protocol.clone(),
+            limits: config.limits.clone(),
+        }
+    }
+}
+
 impl Shared {
     async fn drain(&self) -> Result<(), Error> {
         self.connections.close();
-        let drained = tokio::time::timeout(self.limits.drain_deadline, self.connections.wait());
+        let deadline = self.settings.load().limits.drain_deadline;
+        let drained = tokio::time::timeout(deadline, self.connections.wait());
         let n_busy = || self.connections.len();
         drained.await.map_err(|_deadline| Error::DrainDeadline { n_cut: n_busy() })
     }
 }
 
-async fn accept(shared: Arc<Shared>, listener: TcpListener, role: Role) {
+async fn accept(shared: Arc<Shared>, listener: TcpListener, role: Role, stop: CancellationToken) {
     loop {
         // A place is asked for once there is somebody to give it to: idle listeners hold none.
         let next = async {
@@ -228,7 +278,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, role: Role) {
             (accepted, Arc::clone(&shared.slots).acquire_owned().await)
         };
         let (accepted, slot) = tokio::select! {
-            () = shared.shutdown.cancelled() => return,
+            () = stop.cancelled() => return,
             next = next => next,
         };
         match (accepted, slot) {
@@ -287,15 +337,16 @@ async fn client(
     peer: SocketAddr,
     role: Role,
 ) -> Option<SocketAddr> {
+    let settings = shared.settings.load_full();
     let is_sender = match role {
         // Tools on this machine know no such header.
         Role::Plain(_) => false,
-        Role::Https | Role::Redirect => shared.proxy_senders.contains(peer.ip()),
+        Role::Https | Role::Redirect => settings.proxy_senders.contains(peer.ip()),
     };
     if !is_sender {
         return Some(peer);
     }
-    let limit = shared.limits.handshake_timeout;
+    let limit = settings.limits.handshake_timeout;
     match proxy_protocol::client_of(stream, peer, limit).await {
         Ok(client) => Some(client),
         Err(error) => {
@@ -312,7 +363,8 @@ async fn handshake(
 ) -> Option<TlsStream<TcpStream>> {
     let counts = &shared.observer.connections;
     let accepted = shared.acceptor.accept(stream);
-    match tokio::time::timeout(shared.limits.handshake_timeout, accepted).await {
+    let limit = shared.settings.load().limits.handshake_timeout;
+    match tokio::time::timeout(limit, accepted).await {
         Ok(Ok(tls)) => {
             counts.handshakes.fetch_add(1, Ordering::Relaxed);
             Some(tls)
@@ -335,7 +387,7 @@ async fn redirect(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     speak(&shared, stream, Version::Http1, peer, move |request| {
         let (watch, request) = answers.observer.watch(Server::Redirect, peer, request);
         watch.note().handled(HandlerName::Front);
-        std::future::ready(Ok(watch.finish(answers.redirect.answer(&request))))
+        std::future::ready(Ok(watch.finish(answers.settings.load().redirect.answer(&request))))
     })
     .await;
 }
@@ -378,20 +430,21 @@ async fn speak<IO, F, Fut>(
     F: Fn(Request<Incoming>) -> Fut,
     Fut: Future<Output = Result<Response<Watched>, Infallible>> + Send + 'static,
 {
+    let settings = shared.settings.load_full();
     let asked = CancellationToken::new();
     let service = service_fn(|request: Request<Incoming>| {
         asked.cancel();
         answer(request)
     });
     let http = match version {
-        Version::Http1 => &shared.http1,
-        Version::Http2 => &shared.http2,
+        Version::Http1 => &settings.http1,
+        Version::Http2 => &settings.http2,
     };
     let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = silence(shared.limits.header_timeout, &asked) => {
+        () = silence(settings.limits.header_timeout, &asked) => {
             return tracing::debug!(%peer, "A connection asked for nothing.");
         }
         () = shared.shutdown.cancelled() => {

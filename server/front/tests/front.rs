@@ -32,3 +32,5 @@ mod observe;
 mod people;
 #[path = "front/proxy_protocol.rs"]
 mod proxy_protocol;
+#[path = "front/reload.rs"]
+mod reload;

@@ -11,8 +11,8 @@ use axum::routing::get;
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use skep_front::{
     AccessLog, Bound, Certificates, Config, Domain, Error, Figures, Front, Limits, LoopbackAddr,
-    Networks, PasswordHash, PlainAuth, PlainListener, Principal, Routers, Scope, SystemClock,
-    Token, TokenHash, User,
+    Networks, PasswordHash, PlainAuth, PlainListener, Principal, Reloads, Routers, Scope,
+    SystemClock, Token, TokenHash, User,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -32,6 +32,7 @@ pub(crate) struct Server {
     pub(crate) client: Client,
     pub(crate) figures: Figures,
     pub(crate) certificates: Arc<Certificates>,
+    pub(crate) reloads: Reloads,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), Error>>,
 }
@@ -61,12 +62,13 @@ impl Server {
         let front = Front::bind(config, Arc::new(SystemClock)).await.unwrap();
         prepare(&front);
         let figures = front.figures();
+        let reloads = front.reloads();
         let bound = front.bound().clone();
         let certificates = front.certificates();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(front.run(routers(), shutdown.clone()));
         let client = client(&bound);
-        Self { dir, bound, client, figures, certificates, shutdown, task }
+        Self { dir, bound, client, figures, certificates, reloads, shutdown, task }
     }
 
     pub(crate) fn https(&self) -> SocketAddr {

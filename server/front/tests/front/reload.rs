@@ -1,0 +1,124 @@
+//! Another configuration for a front that runs.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use skep_front::{Action, HostPattern, PathPattern, Respond, Route, SiteAccess, SiteConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::server::{READER, Server, client, config};
+
+fn site(host: &str, body: &str) -> SiteConfig {
+    SiteConfig {
+        hosts: vec![HostPattern::parse(host).unwrap()],
+        access: SiteAccess::Public,
+        routes: vec![Route {
+            path: PathPattern::ALL,
+            action: Action::Respond(Respond { status: StatusCode::OK, body: body.to_owned() }),
+        }],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_site_counts_from_the_next_request_on() {
+    let server = Server::start_with(|it| it.sites = vec![site("photos.home.lan", "old")]).await;
+    let ask = async || {
+        let answer = server.client.get(server.url("photos.home.lan", "/")).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(ask().await, (200, "old".to_owned()));
+    let mut next = config(server.dir.path());
+    next.https = vec![server.https()];
+    next.sites = vec![site("photos.home.lan", "new")];
+    server.reloads.apply(next.clone()).await.unwrap();
+    // The same connection, kept alive by the client.
+    assert_eq!(ask().await, (200, "new".to_owned()));
+    next.sites = Vec::new();
+    server.reloads.apply(next).await.unwrap();
+    assert_eq!(ask().await.0, 421);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_bad_reload_everything_is_as_it_was() {
+    let server = Server::start_with(|it| it.sites = vec![site("photos.home.lan", "old")]).await;
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut twice = config(server.dir.path());
+    twice.https = vec![server.https()];
+    twice.sites = vec![site("photos.home.lan", "new"), site("photos.home.lan", "twice")];
+    let error = server.reloads.apply(twice).await.unwrap_err().to_string();
+    assert!(error.contains("\"photos.home.lan\" is there twice"), "{error}");
+    let mut taken_port = config(server.dir.path());
+    taken_port.sites = vec![site("photos.home.lan", "new")];
+    taken_port.https = vec![taken.local_addr().unwrap()];
+    let error = server.reloads.apply(taken_port).await.unwrap_err().to_string();
+    assert!(error.contains("cannot listen on"), "{error}");
+    let answer = server.client.get(server.url("photos.home.lan", "/")).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "old");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_moves_and_its_open_connections_go_on() {
+    let server = Server::start().await;
+    let mut open = TcpStream::connect(server.bound.plain.unwrap()).await.unwrap();
+    let request = b"GET /-/healthy HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut buffer = [0; 4096];
+    open.write_all(request).await.unwrap();
+    assert!(open.read(&mut buffer).await.unwrap() > 0);
+
+    let mut next = config(server.dir.path());
+    next.plain = None;
+    next.https.push("[::1]:0".parse().unwrap());
+    let bound = server.reloads.apply(next).await.unwrap();
+    assert_eq!(bound.plain, None);
+    assert_eq!((bound.https.len(), bound.https[0]), (2, server.https()));
+    assert!(TcpStream::connect(bound.https[1]).await.is_ok(), "the new listener is open");
+    let refused = TcpStream::connect(server.bound.plain.unwrap()).await;
+    assert!(refused.is_err(), "the old listener is closed");
+    open.write_all(request).await.unwrap();
+    let n_bytes = open.read(&mut buffer).await.unwrap();
+    assert!(buffer[..n_bytes].starts_with(b"HTTP/1.1 200"), "an open connection goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_port_on_all_addresses_replaces_it_on_one() {
+    let port = {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        free.local_addr().unwrap().port()
+    };
+    let one = format!("127.0.0.1:{port}").parse().unwrap();
+    let all = format!("0.0.0.0:{port}").parse().unwrap();
+    let server = Server::start_with(|it| it.https = vec![one]).await;
+    let mut next = config(server.dir.path());
+    next.https = vec![all];
+    assert_eq!(server.reloads.apply(next.clone()).await.unwrap().https, [all]);
+    let fresh = client(&server.bound);
+    let ask = fresh.get(server.url("home.lan", "/")).bearer_auth(READER);
+    assert_eq!(ask.timeout(Duration::from_secs(10)).send().await.unwrap().status(), 200);
+
+    // Something is wrong with another listener: the one that was in the way is there again.
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    next.https = vec![one, taken.local_addr().unwrap()];
+    server.reloads.apply(next).await.unwrap_err();
+    let fresh = client(&server.bound);
+    let ask = fresh.get(server.url("home.lan", "/")).bearer_auth(READER);
+    assert_eq!(ask.timeout(Duration::from_secs(10)).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_site_has_a_certificate_of_its_name() {
+    let server = Server::start().await;
+    let mut next = config(server.dir.path());
+    next.https = vec![server.https()];
+    next.sites = vec![site("photos.elsewhere.lan", "hello")];
+    server.reloads.apply(next).await.unwrap();
+    let ca = std::fs::read(&server.bound.ca_file).unwrap();
+    let client = reqwest::Client::builder()
+        .tls_built_in_root_certs(false)
+        .add_root_certificate(reqwest::Certificate::from_pem(&ca).unwrap())
+        .resolve("photos.elsewhere.lan", server.https())
+        .build()
+        .unwrap();
+    let answer = client.get(server.url("photos.elsewhere.lan", "/")).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "hello");
+}
