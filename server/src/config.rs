@@ -4,6 +4,7 @@ mod flags;
 mod front;
 mod memory;
 mod object_store;
+mod own;
 mod query;
 mod receive;
 mod retention;
@@ -18,6 +19,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use skep_api::ApiConfig;
 
+pub(crate) use own::{AccessLog, Own};
 pub(crate) use scrape::Scrape;
 
 /// Valid settings of every stage.
@@ -28,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) store: skep_store::StoreConfig,
     pub(crate) query: skep_query::Limits,
     pub(crate) api: ApiConfig,
+    pub(crate) own: Own,
     /// Nothing is scraped without it.
     pub(crate) scrape: Option<Scrape>,
 }
@@ -84,7 +87,8 @@ impl Config {
         };
         api.flags = flags::flags(&store, &query, &api);
         let (front, scrape) = (front::config(&raw)?, raw.scrape.load(dir)?);
-        Ok(Self { front, store, query, api, scrape, data_dir: raw.data_dir })
+        let own = own::own(&raw.own, raw.front.access_log())?;
+        Ok(Self { front, store, query, api, own, scrape, data_dir: raw.data_dir })
     }
 }
 
@@ -112,6 +116,8 @@ struct Raw {
     scrape: scrape::RawScrape,
     #[serde(default)]
     admin: RawAdmin,
+    #[serde(default, rename = "self")]
+    own: own::RawSelf,
     #[serde(default)]
     users: Vec<front::RawUser>,
     #[serde(default)]

@@ -12,8 +12,10 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use skep_front::{PasswordHash, TokenHash};
 
+mod access_log;
 mod catalog;
 mod config;
+mod own_metrics;
 mod ready;
 mod run;
 mod scrape;

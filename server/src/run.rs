@@ -12,7 +12,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{catalog::StoreCatalog, config::Config, ready, scrape::Scrapes, web};
+use crate::{
+    access_log::Requests, catalog::StoreCatalog, config::Config, own_metrics, ready,
+    scrape::Scrapes, web,
+};
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
@@ -26,7 +29,8 @@ pub(crate) fn run(config: Config, ready_file: Option<&Path>) -> anyhow::Result<(
 async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signals(&shutdown)?;
-    let Config { data_dir, front, store, query, mut api, scrape } = config;
+    let Config { data_dir, front, store, query, mut api, own, scrape } = config;
+    let host = front.host.clone();
 
     let front = Front::bind(front, Arc::new(skep_front::SystemClock))
         .await
@@ -44,9 +48,15 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
         Some(scrape) => Some(Scrapes::start(scrape, &store, &shutdown)?),
         None => None,
     };
+    let requests = Requests::start(&own, &host, &front, &store);
+    api.figures = requests.figures(&front);
     api.shutdown = shutdown.clone();
     api.targets = scrapes.clone().map(|it| it as Arc<dyn skep_api::Targets>);
     let api = Api::new(engine, Arc::clone(&store), Arc::new(SystemClock), api);
+    let own_metrics = match own.metrics_interval {
+        Some(interval) => Some(own_metrics::start(&host, interval, &api, &store, &shutdown)?),
+        None => None,
+    };
     let routers = Routers {
         page: web::router(),
         metrics: skep_api::prometheus_router(&api).merge(skep_api::ops_router(&api)),
@@ -69,6 +79,10 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
     // Whatever ended the front ends the rest.
     shutdown.cancel();
     api.tails_ended().await;
+    requests.end().await;
+    if let Some(own_metrics) = own_metrics {
+        own_metrics.wait().await;
+    }
     if let Some(scrapes) = scrapes {
         scrapes.wait().await;
     }

@@ -91,7 +91,7 @@ impl skep_api::Targets for Scrapes {
 }
 
 #[derive(Debug)]
-struct StoreSink(Arc<Store>);
+pub(crate) struct StoreSink(pub(crate) Arc<Store>);
 
 #[async_trait]
 impl Sink for StoreSink {

@@ -31,11 +31,21 @@ impl Server {
     pub const USER: &'static str = "admin";
     pub const PASSWORD: &'static str = "correct horse";
 
-    /// A server with an empty store below `dir`; `settings` is added to its config.
+    /// A server with an empty store below `dir`, which tells nothing of itself into it;
+    /// `settings` is added to its config.
     ///
     /// # Errors
     /// It does not come up.
     pub async fn start(dir: &Path, settings: &str) -> anyhow::Result<Self> {
+        let silent = "[front.access_log]\nenabled = false\n[self]\nmetrics_interval = \"off\"\n";
+        Self::start_observed(dir, &format!("{silent}{settings}")).await
+    }
+
+    /// As [`Self::start`], but its requests and figures are in its store.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub async fn start_observed(dir: &Path, settings: &str) -> anyhow::Result<Self> {
         let password_hash = ask("hash-password", Self::PASSWORD).await?;
         let token_hash = ask("hash-token", TOKEN).await?;
         // Free now, and the same after a restart: agents have it in their config.

@@ -68,6 +68,8 @@ pub struct ApiConfig {
     pub targets: Option<Arc<dyn Targets>>,
     /// What each part of the process may take, in bytes, as `/metrics` tells it.
     pub memory: Vec<(&'static str, u64)>,
+    /// What else `/metrics` tells.
+    pub figures: Vec<Arc<dyn Figures>>,
     /// What live tails may cost.
     pub tails: TailLimits,
     /// Cancelled when the server stops; live tails would go on for ever.
@@ -89,11 +91,21 @@ impl Default for ApiConfig {
             flags: Vec::new(),
             targets: None,
             memory: Vec::new(),
+            figures: Vec::new(),
             tails: TailLimits::default(),
             shutdown: CancellationToken::new(),
         }
     }
 }
+
+/// Figures of a part of the server that this one does not know.
+pub trait Figures: Send + Sync + std::fmt::Debug {
+    /// Adds whole families in Prometheus' text format.
+    fn push_text(&self, out: &mut String);
+}
+
+/// Of [`Api::metrics_text`].
+pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What every endpoint works with.
 #[derive(Debug)]
@@ -112,6 +124,7 @@ pub struct Api {
     flags: Vec<(&'static str, String)>,
     targets: Option<Arc<dyn Targets>>,
     memory: Vec<(&'static str, u64)>,
+    figures: Vec<Arc<dyn Figures>>,
     tails: Tails,
     started: TimestampMs,
     telemetry: Telemetry,
@@ -140,6 +153,7 @@ impl Api {
             flags: config.flags,
             targets: config.targets,
             memory: config.memory,
+            figures: config.figures,
             tails: Tails::new(config.tails, config.shutdown),
             started,
             telemetry: Telemetry::default(),
@@ -149,6 +163,11 @@ impl Api {
     /// Waits until live tails have said goodbye, once `shutdown` is cancelled.
     pub async fn tails_ended(&self) {
         self.tails.ended().await;
+    }
+
+    /// All of `/metrics`, of type [`METRICS_CONTENT_TYPE`].
+    pub fn metrics_text(&self) -> String {
+        ops::metrics_text(self)
     }
 
     /// # Errors

@@ -11,7 +11,7 @@ use axum::{
 use http::header::CONTENT_TYPE;
 
 use crate::{
-    Api,
+    Api, METRICS_CONTENT_TYPE,
     error::{ApiError, WriteError},
     memory_figures, store_figures,
 };
@@ -64,11 +64,17 @@ async fn reload(State(api): State<Arc<Api>>) -> Result<Response, WriteError> {
 }
 
 async fn metrics(State(api): State<Arc<Api>>) -> Response {
-    let headers = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], metrics_text(&api)).into_response()
+}
+
+pub(crate) fn metrics_text(api: &Api) -> String {
     let mut text = api.telemetry.to_text();
     store_figures::push_text(&mut text, &api.store.stats());
     memory_figures::push_text(&mut text, &api.memory);
-    (headers, text).into_response()
+    for figures in &api.figures {
+        figures.push_text(&mut text);
+    }
+    text
 }
 
 fn text(text: &'static str) -> Response {

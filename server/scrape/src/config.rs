@@ -85,9 +85,20 @@ impl Config {
     /// # Errors
     /// The file, the job, the field, and what is wrong there.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path)?;
+        Self::read(path, &read(path)?)
+    }
+
+    /// A text that names no files but from where the process runs.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        Self::read(Path::new(""), text)
+    }
+
+    fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let dir = path.parent().unwrap_or(Path::new(""));
-        let raw: raw::RawConfig = yaml::read_config(path, &text)?;
+        let raw: raw::RawConfig = yaml::read_config(path, text)?;
         let warnings = raw.warnings();
         let global = Global::new(raw.global.unwrap_or_default()).map_err(|(field, source)| {
             ConfigError::Field { path: path.to_owned(), field, source: Box::new(source) }

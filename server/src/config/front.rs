@@ -11,6 +11,7 @@ use skep_front::{
 
 use super::{
     Raw,
+    own::RawAccessLog,
     values::{address, bytes, count, duration, positive, positive_duration},
 };
 
@@ -40,6 +41,7 @@ pub(super) struct RawFront {
     login_burst: Option<u32>,
     login_refill: Option<String>,
     caddy_metric_names: bool,
+    access_log: RawAccessLog,
 }
 
 impl Default for RawFront {
@@ -63,7 +65,14 @@ impl Default for RawFront {
             login_burst: None,
             login_refill: None,
             caddy_metric_names: false,
+            access_log: RawAccessLog::default(),
         }
+    }
+}
+
+impl RawFront {
+    pub(super) fn access_log(&self) -> &RawAccessLog {
+        &self.access_log
     }
 }
 

@@ -18,6 +18,7 @@ mod line;
 mod logcli;
 mod loki_grafana;
 mod object_store;
+mod observe;
 mod page;
 mod parquet;
 mod promql;

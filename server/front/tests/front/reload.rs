@@ -3,21 +3,16 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use skep_front::{Action, HostPattern, PathPattern, Respond, Route, SiteAccess, SiteConfig};
+use skep_front::{Action, HostPattern, PathPattern, Respond, Route, SiteConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::server::{READER, Server, client, config};
 
 fn site(host: &str, body: &str) -> SiteConfig {
-    SiteConfig {
-        hosts: vec![HostPattern::parse(host).unwrap()],
-        access: SiteAccess::Public,
-        routes: vec![Route {
-            path: PathPattern::ALL,
-            action: Action::Respond(Respond { status: StatusCode::OK, body: body.to_owned() }),
-        }],
-    }
+    let action = Action::Respond(Respond { status: StatusCode::OK, body: body.to_owned() });
+    let routes = vec![Route::new(PathPattern::ALL, action)];
+    SiteConfig::new(vec![HostPattern::parse(host).unwrap()], routes)
 }
 
 #[tokio::test(flavor = "multi_thread")]
