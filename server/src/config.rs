@@ -1,5 +1,6 @@
 //! The server's configuration: TOML as it was written, then made valid once.
 
+mod certs;
 mod flags;
 mod front;
 mod memory;
@@ -86,8 +87,9 @@ impl Config {
             ..defaults
         };
         api.flags = flags::flags(&store, &query, &api);
-        let (front, scrape) = (front::config(&raw)?, raw.scrape.load(dir)?);
+        let (mut front, scrape) = (front::config(&raw)?, raw.scrape.load(dir)?);
         let own = own::own(&raw.own, raw.front.access_log())?;
+        front.certificates = certs::config(&raw.certificates, &raw.acme, dir)?;
         Ok(Self { front, store, query, api, own, scrape, data_dir: raw.data_dir })
     }
 }
@@ -124,6 +126,10 @@ struct Raw {
     tokens: Vec<front::RawToken>,
     #[serde(default)]
     sites: Vec<sites::RawSite>,
+    #[serde(default)]
+    certificates: Vec<certs::RawCertificate>,
+    #[serde(default)]
+    acme: Vec<certs::RawAcme>,
 }
 
 #[derive(Debug, Deserialize)]

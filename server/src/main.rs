@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use skep_front::{PasswordHash, TokenHash};
 
 mod access_log;
+mod acme;
 mod catalog;
 mod config;
 mod own_metrics;
@@ -65,6 +66,8 @@ enum Verb {
     HashToken,
     /// Make a token: prints it once, and the `sha256` for a `[[tokens]]` entry.
     NewToken,
+    /// Certificates from ACME servers.
+    Acme(acme::Acme),
     #[command(flatten)]
     Tool(tool::Tool),
 }
@@ -96,6 +99,10 @@ fn main() -> ExitCode {
             telemetry::start_quiet();
             tool::run(&tool)
         }
+        Verb::Acme(acme) => {
+            telemetry::start_quiet();
+            acme.run()
+        }
         Verb::HashPassword => hash_password(),
         Verb::HashToken => hash_token(),
         Verb::NewToken => {
@@ -115,6 +122,7 @@ fn main() -> ExitCode {
 
 /// Whether what a configuration names outside this machine is there.
 fn reach(config: &Config) -> anyhow::Result<()> {
+    skep_front::stored_certificates(&config.front)?;
     config.store.object_store.as_ref().map_or(Ok(()), |it| Ok(it.check()?))
 }
 

@@ -213,20 +213,23 @@ fn load(
     before: Option<&Live>,
 ) -> Result<Live, Error> {
     let served = Sites::dns_names(config);
-    let own = config.certificates.files.iter().map(|files| {
-        let kept = before.and_then(|it| it.own.iter().find(|it| it.config == *files));
-        match kept {
-            // Read again: a reload may be how one is told of new files.
-            Some(kept) if !kept.look(clock.now()) && kept.error().0.is_none() => {
-                Ok(Arc::clone(kept))
-            }
-            _new => OwnFiles::load(files.clone()).map(Arc::new),
-        }
-    });
-    let own = own.collect::<Result<_, _>>()?;
+    let own = load_own(config, before)?;
     let acme = load_acme(config, &served, clock, challenges, before)?;
     let local = Leaves::new(ca, Sites::certificate_names(config), &served, clock.now())?;
     Ok(Live { local, own, acme })
+}
+
+fn load_own(config: &Config, before: Option<&Live>) -> Result<Vec<Arc<OwnFiles>>, Error> {
+    let own = config.certificates.files.iter().map(|files| {
+        let kept = before.and_then(|it| it.own.iter().find(|it| it.config == *files));
+        match (OwnFiles::load(files.clone()), kept) {
+            (Ok(loaded), _) => Ok(Arc::new(loaded)),
+            // Files that went bad are known by a warning; what else changed can be used.
+            (Err(_known), Some(kept)) => Ok(Arc::clone(kept)),
+            (Err(error), None) => Err(error),
+        }
+    });
+    own.collect()
 }
 
 fn load_acme(
@@ -238,25 +241,25 @@ fn load_acme(
 ) -> Result<Vec<Arc<Managed>>, Error> {
     names::check_unique(&config.certificates.acme).map_err(Error::Certificates)?;
     let known = before.map_or(&[][..], |it| &it.acme);
-    let mut all = Vec::new();
     for acme in &config.certificates.acme {
         acme.check().map_err(Error::Certificates)?;
-        let authority = match known.iter().find(|it| it.authority.config.is_same_authority(acme)) {
-            Some(managed) => Arc::clone(&managed.authority),
+    }
+    let mut all: Vec<Arc<Managed>> = Vec::new();
+    for (acme, names) in names::orders(&config.certificates.acme, served) {
+        let known = all.iter().chain(known).map(|it| &it.authority);
+        let authority = match known.clone().find(|it| it.config.is_same_authority(acme)) {
+            Some(authority) => Arc::clone(authority),
             None => {
-                let siblings = all.iter().chain(known).map(|it: &Arc<Managed>| &it.authority);
-                let sibling = siblings.into_iter().find(|it| it.config.directory == acme.directory);
+                let sibling = known.clone().find(|it| it.config.directory == acme.directory);
                 let account = sibling.map(|it| Arc::clone(&it.account)).unwrap_or_default();
                 authority(&config.data_dir, acme, clock, challenges, account)?
             }
         };
-        for names in names::orders(acme, served) {
-            let kept = known.iter().find(|it| it.is_for(&authority, &names));
-            all.push(match kept {
-                Some(kept) => Arc::clone(kept),
-                None => Arc::new(Managed::load(Arc::clone(&authority), names)?),
-            });
-        }
+        let kept = before.and_then(|it| it.acme.iter().find(|it| it.is_for(&authority, &names)));
+        all.push(match kept {
+            Some(kept) => Arc::clone(kept),
+            None => Arc::new(Managed::load(authority, names)?),
+        });
     }
     Ok(all)
 }

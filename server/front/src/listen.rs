@@ -117,7 +117,7 @@ impl Front {
 
     /// What the front counts.
     pub fn figures(&self) -> Figures {
-        Figures::new(Arc::clone(&self.observer))
+        Figures::new(Arc::clone(&self.observer), self.certificates())
     }
 
     /// For another configuration while it runs.

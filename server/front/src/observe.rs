@@ -22,6 +22,7 @@ pub(crate) use self::body::Watched;
 pub use self::record::AccessRecord;
 pub(crate) use self::series::HandlerName;
 use self::series::{Line, LineKey, Measured, OTHER_HOST, Outcome, Series, SeriesKey};
+use crate::certs::{self, Certificates};
 use crate::clock::Clock;
 use crate::config::MetricNames;
 
@@ -34,16 +35,20 @@ pub trait AccessLog: Send + Sync + std::fmt::Debug {
 
 /// What the front counts, for a page of metrics.
 #[derive(Debug, Clone)]
-pub struct Figures(Arc<Observer>);
+pub struct Figures {
+    observer: Arc<Observer>,
+    certificates: Arc<Certificates>,
+}
 
 impl Figures {
-    pub(crate) fn new(observer: Arc<Observer>) -> Self {
-        Self(observer)
+    pub(crate) fn new(observer: Arc<Observer>, certificates: Arc<Certificates>) -> Self {
+        Self { observer, certificates }
     }
 
     /// Prometheus' text format.
     pub fn to_text(&self) -> String {
-        text::of(&self.0)
+        let certificates = certs::status::to_text(&self.certificates.status());
+        format!("{}{certificates}", text::of(&self.observer))
     }
 }
 

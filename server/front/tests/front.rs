@@ -16,6 +16,8 @@ mod pebble;
 mod access;
 #[path = "front/acme.rs"]
 mod acme;
+#[path = "front/certificates.rs"]
+mod certificates;
 #[path = "front/client_ip.rs"]
 mod client_ip;
 #[path = "front/connections.rs"]

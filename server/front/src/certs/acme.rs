@@ -126,7 +126,8 @@ impl Managed {
             }
             let work = async {
                 match step {
-                    Step::Order => self.order(&token).await.then(&changed).unwrap_or(()),
+                    Step::Order if self.order(&token).await => changed(),
+                    Step::Order => {}
                     Step::AskForSuggestion => self.ask_for_suggestion().await,
                 }
             };

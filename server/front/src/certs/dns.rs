@@ -104,3 +104,7 @@ pub(crate) fn provider(
         DnsProviderConfig::Webhook(it) => Arc::new(webhook::Provider::new(it, roots)?),
     })
 }
+
+#[cfg(test)]
+#[path = "dns/tests.rs"]
+mod tests;

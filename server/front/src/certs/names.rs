@@ -1,6 +1,6 @@
 //! Names as certificates carry them: which of them a certificate covers, and what one order asks for.
 
-use crate::config::{AcmeConfig, CertificatesConfigError, HostPattern};
+use crate::config::{AcmeConfig, CertificatesConfigError, HostPattern, Proof};
 
 /// Lower case, without the dot of the root.
 pub(crate) fn normal(name: &str) -> String {
@@ -18,20 +18,41 @@ pub(crate) fn wildcard_of(name: &str) -> Option<String> {
     name.split_once('.').map(|(_label, rest)| format!("*.{rest}"))
 }
 
-/// The certificates an ACME server is asked for, each with its names; `served` is what the front answers to.
-pub(crate) fn orders(config: &AcmeConfig, served: &[String]) -> Vec<Vec<String>> {
-    let mut names: Vec<String> = config.names.iter().map(|it| it.as_str().to_owned()).collect();
-    let can_wildcard = !matches!(config.proof, crate::config::Proof::TlsAlpn01);
-    for name in served {
-        let is_in_zone = config.zones.iter().any(|zone| is_below(name, zone.as_str()));
-        let is_covered = names.iter().any(|it| it == name || covers(it, name));
-        if is_in_zone && !is_covered && (can_wildcard || !name.starts_with("*.")) {
-            names.push(name.clone());
+/// The certificates that ACME servers are asked for, each with its names and the server that is
+/// asked; `served` is what the front answers to.
+///
+/// A served name in the zones of several servers is asked of the first.
+pub(crate) fn orders<'a>(
+    acme: &'a [AcmeConfig],
+    served: &[String],
+) -> Vec<(&'a AcmeConfig, Vec<String>)> {
+    let written = acme.iter().flat_map(|it| &it.names);
+    let mut taken: Vec<String> = written.map(|it| it.as_str().to_owned()).collect();
+    let mut orders = Vec::new();
+    for config in acme {
+        let mut names: Vec<String> = config.names.iter().map(|it| it.as_str().to_owned()).collect();
+        for name in served.iter().filter(|it| may_ask(config, it)) {
+            if !taken.iter().any(|it| it == name || covers(it, name)) {
+                taken.push(name.clone());
+                names.push(name.clone());
+            }
         }
+        orders.extend(grouped(names).into_iter().map(|names| (config, names)));
     }
+    orders
+}
+
+/// Whether a name is in a zone of this server, and can be proved to it.
+fn may_ask(config: &AcmeConfig, name: &str) -> bool {
+    let is_provable = !name.starts_with("*.") || matches!(config.proof, Proof::Dns01(_));
+    is_provable && config.zones.iter().any(|zone| is_below(name, zone.as_str()))
+}
+
+/// A name and the wildcard below it together, every other alone.
+fn grouped(mut names: Vec<String>) -> Vec<Vec<String>> {
     names.sort();
     names.dedup();
-    let mut orders: Vec<Vec<String>> = Vec::new();
+    let mut orders = Vec::new();
     for name in &names {
         let base = name.strip_prefix("*.");
         // Both are proved by the same TXT record, so one cannot fail without the other.
@@ -68,7 +89,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use crate::config::{Directory, Domain, Proof, Retry};
+    use crate::config::{Directory, Domain, Retry};
 
     fn acme(names: &[&str], zones: &[&str]) -> AcmeConfig {
         AcmeConfig {
@@ -87,7 +108,9 @@ mod tests {
     #[track_caller]
     fn check(names: &[&str], zones: &[&str], served: &[&str], expected: &Expect) {
         let served: Vec<String> = served.iter().map(|it| (*it).to_owned()).collect();
-        expected.assert_eq(&format!("{:?}", orders(&acme(names, zones), &served)));
+        let acme = [acme(names, zones)];
+        let orders: Vec<_> = orders(&acme, &served).into_iter().map(|(_, names)| names).collect();
+        expected.assert_eq(&format!("{orders:?}"));
     }
 
     #[test]
@@ -116,6 +139,19 @@ mod tests {
             &["home.example", "nas.home.example", "a.b.home.example", "xhome.example", "localhost"],
             &expect![[r#"[["a.b.home.example"], ["home.example", "*.home.example"]]"#]],
         );
+    }
+
+    #[test]
+    fn a_name_in_the_zones_of_two_cas_is_asked_of_the_first_unless_it_is_written_out() {
+        let acme = [acme(&[], &["lan"]), acme(&["b.lan"], &["lan"])];
+        let served = ["a.lan", "b.lan", "*.c.lan"].map(str::to_owned);
+        let orders = orders(&acme, &served);
+        let of = |config: &AcmeConfig| {
+            let mine = orders.iter().filter(|(it, _)| std::ptr::eq(*it, config));
+            mine.map(|(_, names)| names.join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&acme[0]), ["a.lan"]);
+        assert_eq!(of(&acme[1]), ["b.lan"]);
     }
 
     #[test]

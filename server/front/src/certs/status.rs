@@ -1,14 +1,14 @@
 //! Where each certificate stands, as plain data: for metrics, the page and the command line.
 
+use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::acme::authority::{AccountSlot, Authority, Mode};
 use super::acme::challenge::Challenges;
-use super::acme::store::{self, Store};
+use super::acme::store;
 use super::acme::{Managed, State};
-use super::names;
 use super::own::OwnFiles;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -55,29 +55,55 @@ impl CertificateSource {
 pub fn stored_certificates(config: &Config) -> Result<Vec<CertificateStatus>, Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let challenges = Arc::new(Challenges::new(store::challenges_dir(&config.data_dir)));
-    let own = config.certificates.files.iter();
-    let own: Vec<_> =
-        own.map(|it| OwnFiles::load(it.clone()).map(Arc::new)).collect::<Result<_, _>>()?;
+    let own = super::load_own(config, None)?;
     let served = Sites::dns_names(config);
-    let mut acme = Vec::new();
-    for it in &config.certificates.acme {
-        let store = Store::new(&config.data_dir, &it.directory);
-        let (clock, challenges) = (Arc::clone(&clock), Arc::clone(&challenges));
-        let authority = Authority::new(
-            it.clone(),
-            clock,
-            store,
-            challenges,
-            AccountSlot::default(),
-            Mode::Kept,
-        )
-        .map_err(|source| Error::Acme { directory: it.directory.to_string(), source })?;
-        let authority = Arc::new(authority);
-        for names in names::orders(it, &served) {
-            acme.push(Arc::new(Managed::load(Arc::clone(&authority), names)?));
+    let acme = super::load_acme(config, &served, &clock, &challenges, None)?;
+    Ok(of(&own, &acme, &[]))
+}
+
+/// In Prometheus' text format.
+pub(crate) fn to_text(all: &[CertificateStatus]) -> String {
+    let mut out = String::new();
+    write(all, &mut out).expect("a String never fails");
+    out
+}
+
+fn write(all: &[CertificateStatus], out: &mut String) -> std::fmt::Result {
+    let families: [(&str, &str, &str, Figure); 3] = [
+        ("expiry_timestamp_seconds", "gauge", "When the certificate in use ends.", |it| {
+            it.not_after.map(|it| it.unix_timestamp().to_string())
+        }),
+        ("failures_total", "counter", "Tries to get or to read a certificate that failed.", |it| {
+            (it.source != CertificateSource::LocalCa).then(|| it.n_failures_total.to_string())
+        }),
+        ("renewals_total", "counter", "Certificates that a CA has given.", |it| {
+            (it.source == CertificateSource::Acme).then(|| it.n_renewals_total.to_string())
+        }),
+    ];
+    for (name, kind, help, figure) in families {
+        let name = format!("skep_front_certificate_{name}");
+        writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
+        let mut seen = HashSet::new();
+        for it in all {
+            let (source, figure) = (it.source.as_str(), figure(it));
+            // Two files may carry one name: the first is enough for an alarm.
+            let names = it.names.iter().filter(|name| seen.insert((source, (*name).clone())));
+            for (name_of, figure) in names.zip(std::iter::repeat(figure)) {
+                if let Some(figure) = figure {
+                    let labels = format!("name=\"{}\",source=\"{source}\"", escape(name_of));
+                    writeln!(out, "{name}{{{labels}}} {figure}")?;
+                }
+            }
         }
     }
-    Ok(of(&own, &acme, &[]))
+    Ok(())
+}
+
+type Figure = fn(&CertificateStatus) -> Option<String>;
+
+/// A file's certificate carries what its maker wrote into it.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 pub(super) fn of(
@@ -127,5 +153,52 @@ fn of_managed(managed: &Managed) -> CertificateStatus {
         last_error: progress.last_error,
         n_failures_total,
         n_renewals_total,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn every_name_has_its_end_and_failures_are_counted() {
+        let status = |names: &[&str], source, not_after, n_failures_total| CertificateStatus {
+            names: names.iter().map(|it| (*it).to_owned()).collect(),
+            source,
+            issuer: None,
+            not_after,
+            next_attempt: None,
+            last_error: None,
+            n_failures_total,
+            n_renewals_total: 2,
+        };
+        let end = Some(time::macros::datetime!(2027-02-01 00:00 UTC));
+        let all = [
+            status(&["a\"b"], CertificateSource::File, end, 0),
+            status(&["lan.test", "*.lan.test"], CertificateSource::Acme, end, 3),
+            status(&["new.test"], CertificateSource::Acme, None, 1),
+            status(&["localhost"], CertificateSource::LocalCa, end, 0),
+        ];
+        expect![[r##"
+            # HELP skep_front_certificate_expiry_timestamp_seconds When the certificate in use ends.
+            # TYPE skep_front_certificate_expiry_timestamp_seconds gauge
+            skep_front_certificate_expiry_timestamp_seconds{name="a\"b",source="file"} 1801440000
+            skep_front_certificate_expiry_timestamp_seconds{name="lan.test",source="acme"} 1801440000
+            skep_front_certificate_expiry_timestamp_seconds{name="*.lan.test",source="acme"} 1801440000
+            skep_front_certificate_expiry_timestamp_seconds{name="localhost",source="local"} 1801440000
+            # HELP skep_front_certificate_failures_total Tries to get or to read a certificate that failed.
+            # TYPE skep_front_certificate_failures_total counter
+            skep_front_certificate_failures_total{name="a\"b",source="file"} 0
+            skep_front_certificate_failures_total{name="lan.test",source="acme"} 3
+            skep_front_certificate_failures_total{name="*.lan.test",source="acme"} 3
+            skep_front_certificate_failures_total{name="new.test",source="acme"} 1
+            # HELP skep_front_certificate_renewals_total Certificates that a CA has given.
+            # TYPE skep_front_certificate_renewals_total counter
+            skep_front_certificate_renewals_total{name="lan.test",source="acme"} 2
+            skep_front_certificate_renewals_total{name="*.lan.test",source="acme"} 2
+            skep_front_certificate_renewals_total{name="new.test",source="acme"} 2
+        "##]].assert_eq(&to_text(&all));
     }
 }

@@ -188,6 +188,8 @@ pub enum CertificatesConfigError {
     SecretEmpty { path: PathBuf },
     #[error("{} does not hold base64", path.display())]
     SecretBase64 { path: PathBuf, source: base64::DecodeError },
+    #[error("{text:?} is not a DNS name")]
+    DnsName { text: String, source: hickory_proto::ProtoError },
     #[error(
         "algorithm {0:?} is not supported; write \"hmac-sha256\", \"hmac-sha384\" or \"hmac-sha512\""
     )]
@@ -282,6 +284,12 @@ impl Cloudflare {
 }
 
 impl Rfc2136 {
+    /// A zone or the name of a key, from the root.
+    pub fn name(text: &str) -> Result<Name, CertificatesConfigError> {
+        let name = Name::from_ascii(format!("{}.", text.trim_end_matches('.')));
+        name.map_err(|source| CertificatesConfigError::DnsName { text: text.to_owned(), source })
+    }
+
     /// An algorithm by its name in DNS.
     pub fn algorithm(text: &str) -> Result<TsigAlgorithm, CertificatesConfigError> {
         match text.to_ascii_lowercase().as_str() {

@@ -79,11 +79,8 @@ fn plans(
         return Err(TrialError::NoAcme);
     }
     let served = Sites::dns_names(config);
-    let all = config.certificates.acme.iter().flat_map(|acme| {
-        let orders = names::orders(acme, &served);
-        orders.into_iter().map(|names| (acme.clone(), names))
-    });
-    let all: Vec<_> = all.collect();
+    let all = names::orders(&config.certificates.acme, &served).into_iter();
+    let all: Vec<_> = all.map(|(acme, names)| (acme.clone(), names)).collect();
     if wanted.is_empty() {
         return Ok(all);
     }
