@@ -5,6 +5,7 @@ mod files;
 mod guard;
 mod headers;
 mod networks;
+mod proxy;
 mod redirect;
 mod rewrite;
 mod site;
@@ -33,6 +34,11 @@ pub use self::guard::{BasicUser, ForwardAuth};
 pub use self::headers::HeaderRules;
 pub(crate) use self::headers::Removed;
 pub use self::networks::Networks;
+pub(crate) use self::proxy::{Address, Scheme};
+pub use self::proxy::{
+    Balance, HealthConfig, HealthPath, HealthStatus, HostSent, ProxyConfig, ProxyConfigError,
+    ProxyTimeouts, Retries, Trust, UpstreamTls, UpstreamUrl,
+};
 pub use self::redirect::RedirectConfig;
 pub use self::rewrite::Rewrite;
 pub use self::site::{

@@ -42,6 +42,8 @@ pub enum Error {
     Certificates(crate::config::CertificatesConfigError),
     #[error("cannot ask {directory} for certificates")]
     Acme { directory: String, source: crate::certs::http::HttpError },
+    #[error("{} is not usable as an upstream's certificate authority; it must be PEM", path.display())]
+    UpstreamCa { path: PathBuf, source: rustls::pki_types::pem::Error },
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
     #[error("cannot set up the client that asks an auth server")]

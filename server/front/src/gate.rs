@@ -25,6 +25,7 @@ use crate::access::{Principal, Scope, Via, needed};
 use crate::client_ip::client_ip;
 use crate::clock::Clock;
 use crate::config::{Networks, PlainAuth, SiteAccess};
+use crate::lifeline::Lifeline;
 use crate::login;
 use crate::observe::{HandlerName, Note};
 use crate::sites::{self, Served, Visit};
@@ -57,6 +58,8 @@ pub(crate) struct Gate {
 pub(crate) struct Connection {
     pub peer: SocketAddr,
     pub transport: Transport,
+    /// For what a connection becomes when its protocol changes.
+    pub lifeline: Lifeline,
 }
 
 #[derive(Debug, Clone)]
@@ -174,6 +177,10 @@ impl Gate {
                     connection: asked.connection,
                     note: asked.note,
                     client: asked.client,
+                    peer_is_trusted: self
+                        .trusted_proxies
+                        .load()
+                        .contains(asked.connection.peer.ip()),
                     host: &asked.host,
                     principal,
                     clock: &*self.clock,

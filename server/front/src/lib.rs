@@ -13,6 +13,7 @@ mod config;
 mod error;
 mod files;
 mod gate;
+mod lifeline;
 mod listen;
 mod listeners;
 mod login;
@@ -41,8 +42,14 @@ pub use config::{
     RedirectConfig, Respond, Rewrite, Route, RouteGuard, SiteAccess, SiteConfig, Template, Token,
     TokenHash, User,
 };
+pub use config::{
+    Balance, HealthConfig, HealthPath, HealthStatus, HostSent, ProxyConfig, ProxyConfigError,
+    ProxyTimeouts, Retries, Trust, UpstreamTls, UpstreamUrl,
+};
 pub use error::Error;
 pub use gate::Routers;
-pub use listen::{Bound, Front};
+pub use listen::{Bound, Front, Upstreams};
 pub use observe::{AccessLog, AccessRecord, Figures};
 pub use reload::Reloads;
+pub use sites::UpstreamStatus;
+pub use vhost::SiteUpstream;

@@ -1,5 +1,6 @@
 //! Listeners and connections: bind, accept within limits, speak TLS and HTTP, drain at the end.
 
+mod linger;
 mod proxy_protocol;
 
 use std::convert::Infallible;
@@ -26,6 +27,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::linger::Lingering;
 use crate::access::credentials::Access;
 use crate::certs::Certificates;
 use crate::clock::Clock;
@@ -33,12 +35,13 @@ use crate::config::{Config, Limits, Networks};
 use crate::error::Error;
 use crate::files;
 use crate::gate::{Connection, Gate, Routers, Transport};
+use crate::lifeline::Lifeline;
 use crate::listeners::{self, Fresh, Listeners, Role};
 use crate::observe::{AccessLog, Figures, HandlerName, Observer, Open, Server, Watched};
 use crate::redirect::Redirect;
 use crate::reload::{self, Orders, Reloads};
 use crate::tls;
-use crate::vhost::Sites;
+use crate::vhost::{SiteUpstream, Sites};
 
 /// Out of file descriptors, for one: accepting again at once would only burn the core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -73,6 +76,16 @@ pub struct Bound {
     pub ca_file: PathBuf,
 }
 
+/// The servers behind the sites of the moment.
+#[derive(Debug, Clone)]
+pub struct Upstreams(Arc<ArcSwap<Sites>>);
+
+impl Upstreams {
+    pub fn status(&self) -> Vec<SiteUpstream> {
+        self.0.load().upstreams()
+    }
+}
+
 impl Front {
     /// Loads or makes the CA, reads the sessions, opens every listener.
     pub async fn bind(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
@@ -104,6 +117,11 @@ impl Front {
     /// Where certificates come from, for metrics and for a reload.
     pub fn certificates(&self) -> Arc<Certificates> {
         Arc::clone(&self.certificates)
+    }
+
+    /// How the servers behind the sites are doing, as long as anybody wants to know.
+    pub fn upstreams(&self) -> Upstreams {
+        Upstreams(Arc::clone(&self.sites))
     }
 
     pub fn bound(&self) -> &Bound {
@@ -295,7 +313,8 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, role: Role, stop: Ca
     }
 }
 
-/// One connection from its first byte to its last; the slot is free again after that.
+/// One connection from its first byte to its last; the slot is free again after that, or when what
+/// it became has ended.
 async fn serve(
     shared: Arc<Shared>,
     mut stream: TcpStream,
@@ -308,10 +327,12 @@ async fn serve(
     }
     let _open = Open::new(&shared.observer, role.server());
     let Some(peer) = client(&shared, &mut stream, peer, role).await else { return };
+    let lifeline = Lifeline::new(slot, shared.connections.clone(), shared.shutdown.clone());
+    let connection = |transport| Connection { peer, transport, lifeline: lifeline.clone() };
     match role {
         Role::Redirect => redirect(shared, stream, peer).await,
         Role::Plain(auth) => {
-            gate(shared, stream, Version::Http1, peer, Transport::Plain(auth)).await;
+            gate(shared, stream, Version::Http1, connection(Transport::Plain(auth))).await;
         }
         Role::Https => {
             if let Some(mut tls) = handshake(&shared, stream, peer).await {
@@ -323,11 +344,10 @@ async fn serve(
                 }
                 let sni = session.server_name().map(str::to_ascii_lowercase);
                 let version = Version::of_alpn(session.alpn_protocol());
-                gate(shared, tls, version, peer, Transport::Tls { sni }).await;
+                gate(shared, tls, version, connection(Transport::Tls { sni })).await;
             }
         }
     }
-    drop(slot);
 }
 
 /// The peer, or whom it passes on by the PROXY protocol; `None` if it should say so and does not.
@@ -392,21 +412,17 @@ async fn redirect(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     .await;
 }
 
-async fn gate<IO>(
-    shared: Arc<Shared>,
-    stream: IO,
-    version: Version,
-    peer: SocketAddr,
-    transport: Transport,
-) where
+async fn gate<IO>(shared: Arc<Shared>, stream: IO, version: Version, connection: Connection)
+where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let answers = Arc::clone(&shared);
-    let server = match transport {
+    let server = match connection.transport {
         Transport::Tls { .. } => Server::Https,
         Transport::Plain(_) => Server::Plain,
     };
-    let connection = Arc::new(Connection { peer, transport });
+    let peer = connection.peer;
+    let connection = Arc::new(connection);
     speak(&shared, stream, version, peer, move |request| {
         let (answers, connection) = (Arc::clone(&answers), Arc::clone(&connection));
         async move {
@@ -440,7 +456,8 @@ async fn speak<IO, F, Fut>(
         Version::Http1 => &settings.http1,
         Version::Http2 => &settings.http2,
     };
-    let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let connection =
+        http.serve_connection_with_upgrades(TokioIo::new(Lingering::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -183,7 +183,6 @@ impl Note {
     }
 
     /// Who was asked for the answer.
-    #[expect(dead_code, reason = "for what forwards requests")]
     pub(crate) fn set_upstream(&self, name: &Arc<str>) {
         drop(self.upstream.set(Arc::clone(name)));
     }
@@ -198,7 +197,6 @@ impl Note {
         LineKey { server: self.server, handler, host: self.host.load(Ordering::Relaxed) }
     }
 
-    #[expect(dead_code, reason = "for what forwards requests")]
     /// The answer is ours because what should have given one did not.
     pub(crate) fn set_failed(&self) {
         self.is_failed.store(true, Ordering::Relaxed);

@@ -7,6 +7,7 @@ mod forward_auth;
 mod guard;
 mod headers;
 mod path;
+mod proxy;
 mod redirect;
 mod rewrite;
 mod values;
@@ -14,13 +15,16 @@ mod values;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::header::{ALLOW, HeaderName, HeaderValue};
 use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use http_body_util::Limited;
 
 use self::compress::Accepted;
 use self::guard::ServedGuard;
+use self::proxy::Proxy;
+pub use self::proxy::UpstreamStatus;
 use self::values::Values;
 use crate::access::Principal;
 use crate::clock::Clock;
@@ -38,6 +42,7 @@ use crate::vhost::Host;
 pub(crate) struct Served {
     access: SiteAccess,
     allow: Networks,
+    body_max: Option<usize>,
     guard: Arc<ServedGuard>,
     /// What auth servers say about a visitor; nobody else may.
     auth_headers: Vec<HeaderName>,
@@ -65,6 +70,7 @@ enum Handler {
     Files(FilesConfig),
     Redirect(RedirectConfig),
     Respond(Respond),
+    Proxy(Box<Proxy>),
 }
 
 /// Who a request comes from.
@@ -75,9 +81,10 @@ pub(crate) struct Visit<'a> {
     pub note: &'a Note,
     /// The peer, or whom a trusted proxy names.
     pub client: IpAddr,
+    /// What the peer says about where a request comes from is passed on.
+    pub peer_is_trusted: bool,
     pub host: &'a Host,
     /// Of a site that asks for one.
-    #[expect(dead_code, reason = "what forwards a request tells the service")]
     pub principal: Option<Principal>,
     pub clock: &'a dyn Clock,
 }
@@ -94,6 +101,7 @@ impl Served {
         Ok(Self {
             access: config.access,
             allow: config.allow.clone(),
+            body_max: config.body_max,
             guard,
             auth_headers,
             request_headers: config.request_headers.clone(),
@@ -105,6 +113,15 @@ impl Served {
 
     pub(crate) fn access(&self) -> SiteAccess {
         self.access
+    }
+
+    /// The servers behind its routes.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = UpstreamStatus> + '_ {
+        let proxies = self.routes.iter().filter_map(|it| match &it.handler {
+            Handler::Proxy(it) => Some(it.status()),
+            Handler::Files(_) | Handler::Redirect(_) | Handler::Respond(_) => None,
+        });
+        proxies.flatten()
     }
 
     /// Asked before anything else, a login too.
@@ -141,6 +158,16 @@ impl Served {
         if !route.is_open_to(values.visit.client) {
             return forbidden();
         }
+        if let Some(limit) = self.body_max {
+            if request.body().size_hint().lower() > limit as u64 {
+                return too_large();
+            }
+            request = request.map(|body| Body::new(Limited::new(body, limit)));
+        }
+        if let Handler::Proxy(_) = &route.handler {
+            // Before the rules, which may say otherwise.
+            proxy::introduce(values.visit, &mut request);
+        }
         headers::apply(&self.request_headers, request.headers_mut(), values);
         headers::apply(&route.request_headers, request.headers_mut(), values);
         if let Some(uri) = rewrite::rewritten(&route.rewrite, &path, values) {
@@ -156,6 +183,11 @@ impl Served {
 /// 403: the client's address is on no list.
 pub(crate) fn forbidden() -> Response {
     (StatusCode::FORBIDDEN, "not from this address\n").into_response()
+}
+
+/// 413: the body is longer than the site takes.
+fn too_large() -> Response {
+    (StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large\n").into_response()
 }
 
 /// 405 where another method would be answered, else 404.
@@ -205,15 +237,16 @@ impl Handler {
         match self {
             Self::Files(_) => HandlerName::FileServer,
             Self::Redirect(_) | Self::Respond(_) => HandlerName::StaticResponse,
+            Self::Proxy(_) => HandlerName::ReverseProxy,
         }
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "what forwards requests opens files of its own")]
     fn new(action: &Action) -> Result<Self, Error> {
         Ok(match action {
             Action::Files(it) => Self::Files(it.clone()),
             Action::Redirect(it) => Self::Redirect(it.clone()),
             Action::Respond(it) => Self::Respond(it.clone()),
+            Action::Proxy(it) => Self::Proxy(Box::new(Proxy::new(it)?)),
         })
     }
 
@@ -222,6 +255,7 @@ impl Handler {
             Self::Files(it) => files::answer(it, request).await,
             Self::Redirect(it) => redirect::answer(it, values),
             Self::Respond(it) => (it.status, it.body.clone()).into_response(),
+            Self::Proxy(it) => it.answer(values.visit, request).await,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which site a request is for: by `Host` or `:authority`, which must agree with the TLS name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use axum::http::header::HOST;
@@ -9,7 +9,7 @@ use axum::http::uri::Authority;
 
 use crate::config::{Config, ConfigError, Domain, SiteConfig};
 use crate::error::Error;
-use crate::sites::Served;
+use crate::sites::{Served, UpstreamStatus};
 
 /// What a name stands for.
 #[derive(Debug, Clone)]
@@ -39,6 +39,14 @@ pub(crate) struct Sites {
     extra_names: Vec<String>,
     /// By name, or by `*.` and the name without its first label.
     served: HashMap<String, Arc<Served>>,
+}
+
+/// A server behind a site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteUpstream {
+    /// One of the site's names.
+    pub site: String,
+    pub status: UpstreamStatus,
 }
 
 /// Why a request names no site of ours.
@@ -104,6 +112,18 @@ impl Sites {
         let extra = config.extra_names.iter().map(|name| as_host(name));
         let served = config.sites.iter().flat_map(|it| &it.hosts).map(ToString::to_string);
         own.into_iter().chain(local).chain(extra).chain(served).collect()
+    }
+
+    /// The servers behind all sites; one that several names lead to is told once.
+    pub(crate) fn upstreams(&self) -> Vec<SiteUpstream> {
+        let mut names: Vec<_> = self.served.iter().collect();
+        names.sort_by_key(|(name, _)| *name);
+        let mut told = HashSet::new();
+        names.retain(|(_, served)| told.insert(Arc::as_ptr(served)));
+        let of_site = names.into_iter().flat_map(|(name, served)| {
+            served.upstreams().map(|status| SiteUpstream { site: name.clone(), status })
+        });
+        of_site.collect()
     }
 
     /// The site of a host name without port, in lower case.

@@ -32,7 +32,13 @@ mod names;
 mod observe;
 #[path = "front/people.rs"]
 mod people;
+#[path = "front/proxy.rs"]
+mod proxy;
+#[path = "front/proxy_failures.rs"]
+mod proxy_failures;
 #[path = "front/proxy_protocol.rs"]
 mod proxy_protocol;
 #[path = "front/reload.rs"]
 mod reload;
+#[path = "front/upstream.rs"]
+mod upstream;

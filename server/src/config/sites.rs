@@ -3,6 +3,7 @@
 mod files;
 mod guard;
 mod headers;
+mod proxy;
 
 use anyhow::{Context as _, bail};
 use axum::http::Method;
@@ -16,8 +17,9 @@ use self::{
     files::{RawFiles, RawRedirect, RawRespond},
     guard::{RawBasicUser, RawForwardAuth},
     headers::RawHeaderRules,
+    proxy::RawUpstream,
 };
-use super::front::networks;
+use super::{front::networks, values::bytes};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,9 @@ pub(super) struct RawSite {
     hosts: Vec<String>,
     #[serde(default)]
     access: RawAccess,
+    to: Option<Vec<String>>,
+    upstream: Option<RawUpstream>,
+    body_max: Option<String>,
     #[serde(default)]
     allow: Vec<String>,
     #[serde(default)]
@@ -68,6 +73,8 @@ struct RawRoute {
     response_headers: RawHeaderRules,
     strip_prefix: Option<String>,
     rewrite: Option<String>,
+    to: Option<Vec<String>>,
+    upstream: Option<RawUpstream>,
     files: Option<RawFiles>,
     redirect: Option<RawRedirect>,
     respond: Option<RawRespond>,
@@ -84,8 +91,14 @@ fn site(raw: &RawSite) -> anyhow::Result<SiteConfig> {
     }
     let hosts = raw.hosts.iter().map(|it| HostPattern::parse(it));
     let hosts = hosts.collect::<Result<_, _>>().context("hosts")?;
-    let routes = raw.routes.iter().enumerate();
-    let routes = routes.map(|(i, it)| route(it).with_context(|| format!("routes[{i}]")));
+    let routes =
+        raw.routes.iter().enumerate().map(|(i, it)| {
+            route(it, raw.upstream.as_ref()).with_context(|| format!("routes[{i}]"))
+        });
+    let mut routes: Vec<Route> = routes.collect::<anyhow::Result<_>>()?;
+    if let Some(to) = &raw.to {
+        routes.push(Route::new(PathPattern::ALL, proxied(to, raw.upstream.as_ref())?));
+    }
     Ok(SiteConfig {
         access: match raw.access {
             RawAccess::Public => SiteAccess::Public,
@@ -93,15 +106,16 @@ fn site(raw: &RawSite) -> anyhow::Result<SiteConfig> {
             RawAccess::Admin => SiteAccess::Scope(Scope::Admin),
         },
         allow: networks("allow", &raw.allow)?,
+        body_max: raw.body_max.as_deref().map(|it| bytes("body_max", it)).transpose()?,
         guard: guard::guard(&raw.basic_auth, raw.forward_auth.as_ref())?,
         request_headers: raw.request_headers.rules().context("request_headers")?,
         response_headers: raw.response_headers.rules().context("response_headers")?,
         compress: if raw.compress { Compress::On } else { Compress::Off },
-        ..SiteConfig::new(hosts, routes.collect::<anyhow::Result<_>>()?)
+        ..SiteConfig::new(hosts, routes)
     })
 }
 
-fn route(raw: &RawRoute) -> anyhow::Result<Route> {
+fn route(raw: &RawRoute, of_site: Option<&RawUpstream>) -> anyhow::Result<Route> {
     let path = raw.path.as_deref().map_or(Ok(PathPattern::ALL), PathPattern::parse);
     let methods = raw.methods.iter().map(|it| method(it));
     Ok(Route {
@@ -111,7 +125,7 @@ fn route(raw: &RawRoute) -> anyhow::Result<Route> {
         request_headers: raw.request_headers.rules().context("request_headers")?,
         response_headers: raw.response_headers.rules().context("response_headers")?,
         rewrite: rewrite(raw)?,
-        ..Route::new(path.context("path")?, action(raw)?)
+        ..Route::new(path.context("path")?, action(raw, of_site)?)
     })
 }
 
@@ -147,16 +161,25 @@ fn rewrite(raw: &RawRoute) -> anyhow::Result<Rewrite> {
     Ok(rewrite)
 }
 
-fn action(raw: &RawRoute) -> anyhow::Result<Action> {
+fn action(raw: &RawRoute, of_site: Option<&RawUpstream>) -> anyhow::Result<Action> {
     let files = raw.files.as_ref().map(|it| Ok(Action::Files(it.config().context("files")?)));
     let redirect =
         raw.redirect.as_ref().map(|it| Ok(Action::Redirect(it.config().context("redirect")?)));
     let respond =
         raw.respond.as_ref().map(|it| Ok(Action::Respond(it.config().context("respond")?)));
-    let mut actions = [files, redirect, respond].into_iter().flatten();
+    let to = raw.to.as_ref().map(|it| proxied(it, raw.upstream.as_ref().or(of_site)));
+    let mut actions = [to, files, redirect, respond].into_iter().flatten();
     match (actions.next(), actions.next()) {
         (Some(action), None) => action,
-        (None, _) => bail!("nothing answers here; write `files`, `redirect` or `respond`"),
-        (Some(_), Some(_)) => bail!("only one of `files`, `redirect` and `respond` can answer"),
+        (None, _) => bail!("nothing answers here; write `to`, `files`, `redirect` or `respond`"),
+        (Some(_), Some(_)) => {
+            bail!("only one of `to`, `files`, `redirect` and `respond` can answer")
+        }
     }
+}
+
+/// What a route says of its upstreams counts instead of all that the site says.
+fn proxied(to: &[String], upstream: Option<&RawUpstream>) -> anyhow::Result<Action> {
+    let upstream = upstream.cloned().unwrap_or_default();
+    Ok(Action::Proxy(Box::new(proxy::config(to, &upstream)?)))
 }

@@ -53,8 +53,10 @@ fn the_guide_knows_every_setting() {
         ("tokens", "[[tokens]]\n"),
         ("sites", "[[sites]]\n"),
         ("sites.routes", "[[sites.routes]]\n"),
+        ("sites.upstream", "[sites.upstream]\n"),
     ] {
-        let parent = if table == "sites.routes" { "[[sites]]\nhosts = ['a.lan']\n" } else { "" };
+        let parent =
+            if table.starts_with("sites.") { "[[sites]]\nhosts = ['a.lan']\n" } else { "" };
         // The refusal lists what may be written.
         let error = Config::parse(&format!("{parent}{head}nosuch = 1")).unwrap_err().to_string();
         let (_, keys) = error.split_once("expected ").expect("the keys are listed");
@@ -64,7 +66,7 @@ fn the_guide_knows_every_setting() {
             .split('`')
             .skip(1)
             .step_by(2)
-            .filter(|key| !matches!(*key, "plain" | "routes" | "access_log"))
+            .filter(|key| !matches!(*key, "plain" | "routes" | "upstream" | "access_log"))
             .inspect(|key| {
                 let is_there = section
                     .lines()

@@ -5,8 +5,8 @@ use std::fmt;
 use axum::http::Method;
 
 use super::{
-    BasicUser, ConfigError, FilesConfig, ForwardAuth, HeaderRules, Networks, RedirectConfig,
-    Rewrite, is_dns_label,
+    BasicUser, ConfigError, FilesConfig, ForwardAuth, HeaderRules, Networks, ProxyConfig,
+    RedirectConfig, Rewrite, is_dns_label,
 };
 use crate::access::Scope;
 
@@ -17,6 +17,8 @@ pub struct SiteConfig {
     pub access: SiteAccess,
     /// Whose requests are answered at all; empty for everybody's.
     pub allow: Networks,
+    /// Larger bodies are answered 413.
+    pub body_max: Option<usize>,
     /// Who may pass; routes that are not open ask this.
     pub guard: Guard,
     pub request_headers: HeaderRules,
@@ -33,6 +35,7 @@ impl SiteConfig {
             hosts,
             access: SiteAccess::default(),
             allow: Networks::default(),
+            body_max: None,
             guard: Guard::default(),
             request_headers: HeaderRules::default(),
             response_headers: HeaderRules::default(),
@@ -183,6 +186,7 @@ pub enum Action {
     Files(FilesConfig),
     Redirect(RedirectConfig),
     Respond(Respond),
+    Proxy(Box<ProxyConfig>),
 }
 
 /// The same answer for everybody.

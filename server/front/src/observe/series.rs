@@ -54,7 +54,6 @@ pub(crate) enum HandlerName {
     Prometheus,
     Loki,
     StaticResponse,
-    #[expect(dead_code, reason = "for sites that forward")]
     ReverseProxy,
     FileServer,
 }

@@ -12,7 +12,7 @@ use reqwest::{Client, RequestBuilder, Response, redirect};
 use skep_front::{
     AccessLog, Bound, Certificates, Config, Domain, Error, Figures, Front, Limits, LoopbackAddr,
     Networks, PasswordHash, PlainAuth, PlainListener, Principal, Reloads, Routers, Scope,
-    SystemClock, Token, TokenHash, User,
+    SiteUpstream, SystemClock, Token, TokenHash, Upstreams, User,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -33,6 +33,7 @@ pub(crate) struct Server {
     pub(crate) figures: Figures,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) reloads: Reloads,
+    upstreams: Upstreams,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), Error>>,
 }
@@ -63,12 +64,18 @@ impl Server {
         prepare(&front);
         let figures = front.figures();
         let reloads = front.reloads();
+        let upstreams = front.upstreams();
         let bound = front.bound().clone();
         let certificates = front.certificates();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(front.run(routers(), shutdown.clone()));
         let client = client(&bound);
-        Self { dir, bound, client, figures, certificates, reloads, shutdown, task }
+        Self { dir, bound, client, figures, certificates, reloads, upstreams, shutdown, task }
+    }
+
+    /// How the servers behind the sites are doing.
+    pub(crate) fn upstreams(&self) -> Vec<SiteUpstream> {
+        self.upstreams.status()
     }
 
     pub(crate) fn https(&self) -> SocketAddr {
