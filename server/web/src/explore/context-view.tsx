@@ -1,4 +1,4 @@
-// What a stream said before and after one of its lines.
+// What the source of a line said before and after it.
 import { useState } from "preact/hooks";
 import { linesBetween, nsOf, type Line, type LogAnswer } from "../api/loki";
 import { LineList } from "../ui/lines";
@@ -26,7 +26,7 @@ export function ContextView({ line, sought, onClose }: Props) {
   return (
     <Modal title="Lines around it" onClose={onClose}>
       <p class="result-note">
-        The stream <code class="mono">{streamOf(line)}</code>, the oldest first
+        Lines of <code class="mono">{sourceOf(line)}</code>, the oldest first
       </p>
       {asked.state === "failed" && (
         <p class="error" role="alert">
@@ -54,15 +54,17 @@ export function ContextView({ line, sought, onClose }: Props) {
   );
 }
 
-function streamOf(line: Line): string {
-  const pairs = Object.entries(line.labels).map(([name, value]) => `${name}=${quoted(value)}`);
+/** All levels: what led to an error seldom is one. */
+function sourceOf(line: Line): string {
+  const labels = Object.entries(line.labels).filter(([name]) => name !== "level");
+  const pairs = labels.map(([name, value]) => `${name}=${quoted(value)}`);
   return `{${pairs.join(", ")}}`;
 }
 
 /** The oldest first; the line itself is one of those from its time on. */
 async function around(line: Line, n_lines: number, abort: AbortSignal): Promise<Line[]> {
   const at = nsOf(line);
-  const query = streamOf(line);
+  const query = sourceOf(line);
   const ask = (span: [bigint, bigint], direction: "forward" | "backward") => {
     const [start, end] = span.map(String) as [string, string];
     return linesBetween(query, [start, end], n_lines + 1, direction, abort);

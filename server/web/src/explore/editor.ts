@@ -125,7 +125,7 @@ const LOOK = EditorView.theme({
   },
   "&.cm-focused": { outline: "2px solid var(--accent)", outlineOffset: "1px" },
   ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.5", maxHeight: "16rem" },
-  ".cm-content": { padding: "0.5rem 0.2rem", caretColor: "var(--ink)" },
+  ".cm-content": { padding: "0.6rem 0.2rem", caretColor: "var(--ink)" },
   ".cm-placeholder": { color: "var(--muted)" },
   ".cm-matchingBracket, &.cm-focused .cm-matchingBracket": { background: "var(--accent-soft)" },
   ".cm-nonmatchingBracket, &.cm-focused .cm-nonmatchingBracket": { background: "var(--bad-soft)" },

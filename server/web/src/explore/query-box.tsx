@@ -107,11 +107,13 @@ export function QueryBox(props: Props) {
           History
         </button>
         {isBusy ? (
-          <button type="button" onClick={cancel}>
+          // Keys, as a button that turns into Run while it is clicked would submit the form.
+          <button key="cancel" type="button" onClick={cancel}>
             Cancel
           </button>
         ) : (
           <button
+            key="run"
             type="submit"
             class="primary"
             title="Shift+Enter or Ctrl+Enter"

@@ -1,0 +1,290 @@
+// Explore in a real browser, over data of its own: both editors, charts, lines and what hangs on
+// them. The head of session.mjs says what it needs.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { fill } from "./explore-data.mjs";
+import { isAccessible, openSession, poster, shoot, shootOnce, url } from "./session.mjs";
+
+const CPU = "sum by (mode) (rate(explore_cpu_seconds_total[1m]))";
+const LINES = '{job="explore"} |= "request"';
+const N_LINES = 3_000;
+
+let session;
+let page;
+let post;
+
+before(async () => {
+  post = await poster();
+  await fill(post, Date.now(), N_LINES);
+  session = await openSession();
+  page = session.page;
+});
+
+after(() => session?.browser.close());
+
+const hook = (name) => page.getByTestId(name);
+const metrics = () => page.getByRole("region", { name: "Metrics" });
+const logs = () => page.getByRole("region", { name: "Logs" });
+const rows = () => logs().getByTestId("journal-line");
+const rowButton = (i) => rows().nth(i).getByRole("button").first();
+const parameter = (name) => new URL(page.url()).searchParams.get(name);
+
+/** A step begins at an address of its own, so each can fail alone. */
+function step(name, parameters, run) {
+  test(name, async () => {
+    try {
+      await page.goto(`${url}/explore?${new URLSearchParams(parameters)}`);
+      await page.locator('[data-testid="promql-input"].cm-content').waitFor();
+      await page.locator('[data-testid="logql-input"].cm-content').waitFor();
+      session.problems.length = 0;
+      await run();
+    } catch (error) {
+      await shootOnce(page, "explore-failed");
+      throw error;
+    } finally {
+      await page.unrouteAll({ behavior: "ignoreErrors" });
+    }
+    assert.deepEqual(session.problems, [], "the browser complained");
+  });
+}
+
+step("PromQL completes metrics, labels and values, by keyboard alone", {}, async () => {
+  await hook("promql-input").focus();
+  await page.keyboard.type("explore_c");
+  await page.getByRole("option", { name: "explore_cpu_seconds_total" }).waitFor();
+  // The list takes no key at once, lest it takes one that was meant for the text.
+  await page.waitForTimeout(150);
+  await page.keyboard.press("Enter");
+  await page.keyboard.type("{mo");
+  await page.getByRole("option", { name: "mode" }).first().waitFor();
+  await page.waitForTimeout(150);
+  await page.keyboard.press("Tab");
+  await page.keyboard.type('="sys');
+  await page.getByRole("option", { name: "system" }).first().waitFor();
+  await page.waitForTimeout(150);
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Shift+Enter");
+  await hook("promql-result").locator("canvas").waitFor();
+  assert.match(parameter("promql"), /^explore_cpu_seconds_total\{mode="system"/);
+});
+
+step("LogQL completes labels, values, stages and fields", {}, async () => {
+  await hook("logql-input").focus();
+  await page.keyboard.type("{jo");
+  await page.getByRole("option", { name: "job", exact: true }).waitFor();
+  await page.waitForTimeout(150);
+  await page.keyboard.press("Enter");
+  await page.keyboard.type('="expl');
+  await page.getByRole("option", { name: "explore", exact: true }).waitFor();
+  await page.waitForTimeout(150);
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("End");
+  await page.keyboard.type(" | logf");
+  await page.getByRole("option", { name: /^logfmt/ }).waitFor();
+  await page.waitForTimeout(150);
+  await page.keyboard.press("Enter");
+  await page.keyboard.type(" | meth");
+  await page.getByRole("option", { name: /^method/ }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.type('od="GET"');
+  await page.keyboard.press("Control+Enter");
+  await rows().first().waitFor();
+  assert.equal(parameter("logql"), '{job="explore"} | logfmt | method="GET"');
+});
+
+step("what is no query is marked where it goes wrong, in the server's words", {}, async () => {
+  await hook("promql-input").pressSequentially("sum(rate(up[5m]) by (job");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Shift+Enter");
+  await hook("promql-result").getByRole("alert").filter({ hasText: "parse error" }).waitFor();
+  await page.locator(".cm-lintRange-error").first().waitFor();
+  await hook("logql-input").pressSequentially('{job="explore"} | nonsense(');
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Shift+Enter");
+  await hook("logql-result").getByRole("alert").filter({ hasText: "parse error" }).waitFor();
+  await shoot(page, "explore-errors");
+  session.problems.length = 0;
+});
+
+step("a chart zooms where it is marked, and the back button leads out again", { promql: CPU }, async () => {
+  const plot = hook("promql-result").locator(".u-over");
+  const { x, y, width } = await plot.boundingBox();
+  await page.mouse.move(x + width * 0.3, y + 40);
+  await page.mouse.down();
+  await page.mouse.move(x + width * 0.6, y + 40, { steps: 5 });
+  await page.mouse.up();
+  await page.waitForURL(/from=\d+&to=\d+/);
+  const span_ms = Number(parameter("to")) - Number(parameter("from"));
+  assert.ok(Math.abs(span_ms - 0.3 * 3_600_000) < 200_000, `${span_ms} ms`);
+  await page.goBack();
+  await page.waitForURL((it) => !it.searchParams.has("from"));
+  await page.getByRole("button", { name: "Zoom out" }).click();
+  await page.waitForURL(/from=\d+&to=\d+/);
+});
+
+step("series are a table that sorts, and an explanation", { promql: CPU, view: "table" }, async () => {
+  const cells = () => hook("promql-result").locator("tbody tr td:first-child").allTextContents();
+  await hook("promql-result").getByRole("cell", { name: "idle", exact: true }).waitFor();
+  await hook("promql-result").getByRole("button", { name: "mode" }).click();
+  assert.deepEqual(await cells(), ["idle", "iowait", "system", "user"]);
+  await hook("promql-result").getByRole("button", { name: "mode" }).click();
+  assert.deepEqual(await cells(), ["user", "system", "iowait", "idle"]);
+  await metrics().getByRole("button", { name: "Explain" }).click();
+  await metrics().getByLabel("Explanation").filter({ hasText: "SeriesWindowExec" }).waitFor();
+});
+
+/** The text of the file that a choice of an Export menu saves. */
+async function exported(region, choice) {
+  await region.getByText("Export", { exact: true }).click();
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    region.getByRole("button", { name: choice, exact: true }).click(),
+  ]);
+  return readFileSync(await download.path(), "utf8");
+}
+
+step("series and lines are saved as files", { promql: CPU, logql: LINES }, async () => {
+  await hook("promql-result").locator("canvas").waitFor();
+  const csv = await exported(metrics(), "CSV");
+  assert.match(csv, /^time,mode,value\r\n\d{4}-\d\d-\d\dT[\d:.]+Z,idle,[\d.]+\r\n/);
+  assert.equal(JSON.parse(await exported(metrics(), "JSON")).length, 4);
+  await rows().first().waitFor();
+  assert.equal((await exported(logs(), "Text")).trim().split("\n").length, 1_000);
+  assert.match(await exported(logs(), "CSV"), /^time,_PID,/);
+  assert.equal(JSON.parse(await exported(logs(), "JSON"))[0].labels.job, "explore");
+});
+
+step("lines have their volume, and a field goes into the query", { logql: LINES, fields: "1" }, async () => {
+  await hook("log-volume").getByText("error").waitFor();
+  await logs().getByLabel("Fields", { exact: true }).getByRole("button", { name: /^host/ }).click();
+  await logs().getByRole("button", { name: "Only lines where host is bee-1" }).first().click();
+  await page.waitForURL((it) => it.searchParams.get("logql").includes('host="bee-1"'));
+  assert.equal(parameter("logql"), '{job="explore", host="bee-1"} |= "request"');
+  await rowButton(0).click();
+  await rows().first().getByRole("button", { name: /^No lines where _PID is/ }).click();
+  await page.waitForURL((it) => it.searchParams.get("logql").includes("| _PID!="));
+  await rows().first().waitFor();
+  await shoot(page, "explore-logs");
+});
+
+step("lines are found among those that are there, and marked", { logql: '{job="explore"}' }, async () => {
+  await page.getByLabel("Find in these lines").fill("REQUEST 2999");
+  await hook("log-note").filter({ hasText: /^\d of the newest 1,000 lines/ }).waitFor();
+  assert.equal(await rows().first().locator("mark").textContent(), "request 2999");
+});
+
+step("all lines of a long answer come page by page", { logql: '{job="explore"}', lines: "10000" }, async () => {
+  await hook("log-note").filter({ hasText: / lines in / }).waitFor();
+  await rowButton(0).focus();
+  await page.keyboard.press("End");
+  await page.waitForFunction(() => {
+    const place = document.activeElement?.parentElement?.getAttribute("aria-posinset");
+    return place && place === document.activeElement.parentElement.getAttribute("aria-setsize");
+  });
+  await page.keyboard.press("Enter");
+  await rows().last().locator(".fields").waitFor();
+});
+
+step("a line shows what its stream said before and after it", { logql: LINES }, async () => {
+  await rowButton(10).click();
+  const text = await rows().nth(10).locator(".text").textContent();
+  await rows().nth(10).getByRole("button", { name: "Lines around it" }).click();
+  const dialog = page.getByRole("dialog", { name: "Lines around it" });
+  await dialog.locator(".marked").filter({ hasText: text }).waitFor();
+  assert.ok((await dialog.getByTestId("journal-line").count()) > 10);
+  await isAccessible(page, "context");
+  await shoot(page, "explore-context");
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "hidden" });
+});
+
+step("a live tail shows a line just sent, and holds still in a pause", { logql: '{job="explore-tail"}' }, async () => {
+  const send = async (text) => {
+    const values = [[`${Date.now()}000000`, text]];
+    const body = { streams: [{ stream: { job: "explore-tail", level: "info" }, values }] };
+    await post("/loki/api/v1/push", "application/json", JSON.stringify(body));
+  };
+  const word = `tail-${Date.now()}`;
+  await send(`${word} before`);
+  await page.getByRole("button", { name: "Live tail" }).click();
+  await hook("tail").getByText("Live", { exact: true }).waitFor();
+  await send(`${word} first`);
+  await hook("tail").getByText(`${word} first`).waitFor();
+  await hook("tail").getByRole("button", { name: "Pause" }).click();
+  await send(`${word} second`);
+  await hook("tail").getByText("1 line waiting").waitFor();
+  assert.equal(await hook("tail").getByText(`${word} second`).count(), 0);
+  await shoot(page, "explore-tail");
+  await hook("tail").getByRole("button", { name: "Go on" }).click();
+  await hook("tail").getByText(`${word} second`).waitFor();
+});
+
+step("a query under way is cancelled", {}, async () => {
+  let failed;
+  // It never answers; the browser tells that nobody waits any more.
+  await page.route("**/api/v1/query_range**", () => new Promise(() => {}));
+  page.once("requestfailed", (request) => {
+    failed = request.url();
+  });
+  await hook("promql-input").fill(CPU);
+  await hook("promql-run").click();
+  await metrics().getByText("Running…").waitFor();
+  await metrics().getByRole("button", { name: "Cancel" }).click();
+  await hook("promql-run").waitFor();
+  assert.match(failed, /query_range/);
+});
+
+step("queries that were run are kept, starred and run again", { promql: CPU }, async () => {
+  await hook("promql-result").locator("canvas").waitFor();
+  for (const name of ["count", "min"]) {
+    await hook("promql-input").focus();
+    await page.keyboard.press("Control+A");
+    await page.keyboard.press("Delete");
+    await page.keyboard.type(`${name}(explore_cpu_seconds_total)`);
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Shift+Enter");
+    await page.waitForURL((it) => it.searchParams.get("promql").startsWith(name));
+  }
+  await metrics().getByRole("button", { name: "History" }).click();
+  await page.getByLabel("Search the history").fill("total COUNT");
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("button", { name: "Star: count(explore_cpu_seconds_total)" }).click();
+  await isAccessible(page, "history");
+  await shoot(page, "explore-history");
+  await dialog.getByTitle("Run it again").click();
+  await page.waitForURL(/promql=count/);
+});
+
+step("keys lead through Explore, and a link is shared", { promql: CPU, logql: LINES }, async () => {
+  await rows().first().waitFor();
+  await page.locator("body").press("[");
+  await page.waitForURL(/from=/);
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor({ state: "hidden" });
+  await session.context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await page.getByRole("button", { name: "Copy link" }).click();
+  await page.getByRole("button", { name: "Copied" }).waitFor();
+  const link = new URL(await page.evaluate(() => navigator.clipboard.readText()));
+  assert.equal(link.searchParams.get("promql"), CPU);
+  assert.ok(link.searchParams.get("from"));
+});
+
+step("nothing keeps anybody out", { promql: CPU, logql: LINES, fields: "1" }, async () => {
+  await hook("promql-result").locator("canvas").waitFor();
+  await hook("log-volume").getByText("error").waitFor();
+  await rowButton(2).click();
+  await logs().getByLabel("Fields", { exact: true }).getByRole("button", { name: /^level/ }).first().click();
+  await logs().getByRole("button", { name: /^Only lines where level is/ }).first().waitFor();
+  await isAccessible(page, "explore");
+  await shoot(page, "explore-all");
+});
+
+step("an empty answer says so", { promql: "nothing_has_this_name", logql: '{job="nobody"}' }, async () => {
+  await hook("promql-result").getByText("No series for this query").waitFor();
+  await hook("logql-result").getByText("No line fits in this range").waitFor();
+  await isAccessible(page, "empty");
+  await shoot(page, "explore-empty");
+});

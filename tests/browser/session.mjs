@@ -1,0 +1,104 @@
+// A browser at a running server, logged in: what the tests of single views begin with.
+//
+// SKEP_URL                    where; without a login form nobody logs in
+// SKEP_USER, SKEP_PASSWORD    who
+// SKEP_TOKEN                  a token that may write, for the tests' own data
+// SKEP_SHOTS                  folder for the screenshots
+// SKEP_CHROMIUM               another browser than /usr/bin/chromium
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { chromium, request } from "playwright-core";
+
+export const PHONE = { width: 390, height: 844 };
+export const DESKTOP = { width: 1360, height: 900 };
+const PATIENCE_MS = 30_000;
+const ARGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export const url = process.env.SKEP_URL;
+if (!url) throw new Error("SKEP_URL is not set; see the head of session.mjs");
+const shots = process.env.SKEP_SHOTS ?? "screenshots";
+
+/** `problems` gets what the browser complains about. */
+export async function openSession() {
+  mkdirSync(shots, { recursive: true });
+  const executablePath = process.env.SKEP_CHROMIUM ?? "/usr/bin/chromium";
+  const browser = await chromium.launch({ executablePath, args: ARGS });
+  // The CA of a throw-away server is in no trust store; that TLS is right is another test's task.
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: DESKTOP });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  const problems = [];
+  page.on("pageerror", (error) => problems.push(`uncaught: ${error.message}`));
+  page.on("console", (message) => {
+    if (message.type() === "error") problems.push(`console: ${message.text()}`);
+  });
+  await page.goto(url);
+  const form = page.getByTestId("login-user");
+  await form.or(page.locator(".topbar")).first().waitFor();
+  if (await form.isVisible()) {
+    await form.fill(process.env.SKEP_USER ?? "");
+    await page.getByTestId("login-password").fill(process.env.SKEP_PASSWORD ?? "");
+    await page.getByTestId("login-submit").click();
+    await page.locator(".topbar").waitFor();
+  }
+  return { browser, context, page, problems };
+}
+
+/** Sends what an agent would send. */
+export async function poster() {
+  const token = process.env.SKEP_TOKEN;
+  const extraHTTPHeaders = token ? { authorization: `Bearer ${token}` } : {};
+  const api = await request.newContext({ baseURL: url, ignoreHTTPSErrors: true, extraHTTPHeaders });
+  return async (path, type, data) => {
+    const answer = await api.post(path, { headers: { "content-type": type }, data: Buffer.from(data) });
+    assert.ok(answer.ok(), `${path}: ${answer.status()} ${await answer.text()}`);
+  };
+}
+
+/** Screenshots in light, dark and phone width; nothing may be wider than the screen. */
+export async function shoot(page, name) {
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    for (const [width, viewport] of [["wide", DESKTOP], ["phone", PHONE]]) {
+      await page.setViewportSize(viewport);
+      const overflow = await page.evaluate(
+        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      );
+      assert.ok(overflow <= 0, `${name} is ${overflow} px too wide for ${viewport.width} px`);
+      await page.screenshot({ path: join(shots, `${name}-${scheme}-${width}.png`), fullPage: true });
+    }
+  }
+  await page.setViewportSize(DESKTOP);
+  await page.emulateMedia({ colorScheme: "light" });
+}
+
+export async function shootOnce(page, name) {
+  await page.screenshot({ path: join(shots, `${name}.png`) });
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** axe-core finds nothing wrong, in light and dark. */
+export async function isAccessible(page, name) {
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => globalThis.axe.run());
+    const told = violations.map(({ id, nodes }) => {
+      const where = nodes.slice(0, 3).map((node) => `${node.target}: ${node.failureSummary}`);
+      return `${id} (${nodes.length}): ${where.join("\n  ")}`;
+    });
+    assert.deepEqual(told, [], `${name}, ${colorScheme}`);
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+}
