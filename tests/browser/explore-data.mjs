@@ -41,12 +41,12 @@ export function samples(now, seed = 1) {
 }
 
 /** A push of `count` lines, evenly over `span_ms` before `now`. */
-export function logs(now, count, span_ms = 3_000_000, seed = 2) {
+export function logs(now, count, { span_ms = 3_000_000, seed = 2, job = "explore" } = {}) {
   const random = seeded(seed);
   const pick = (all) => all[Math.floor(random() * all.length)];
   const streams = new Map();
   for (let i = 0; i < count; i += 1) {
-    const labels = { job: "explore", host: pick(HOSTS), unit: pick(UNITS), level: pick(LEVELS) };
+    const labels = { job, host: pick(HOSTS), unit: pick(UNITS), level: pick(LEVELS) };
     const key = JSON.stringify(labels);
     const stream = streams.get(key) ?? { stream: labels, values: [] };
     streams.set(key, stream);
@@ -77,13 +77,13 @@ function text(i, random, pick) {
 const LINES_A_PUSH = 20_000;
 
 /** `post(path, content_type, body)` sends; both kinds of data go to where agents send theirs. */
-export async function fill(post, now, n_lines) {
+export async function fill(post, now, n_lines, job = "explore") {
   await post("/api/v1/import", "application/json", samples(now));
   for (let sent = 0; sent < n_lines; sent += LINES_A_PUSH) {
     const count = Math.min(LINES_A_PUSH, n_lines - sent);
     const span_ms = 3_000_000 / Math.ceil(n_lines / LINES_A_PUSH);
     const end = now - (3_000_000 * sent) / n_lines;
-    const body = JSON.stringify(logs(end, count, span_ms, 2 + sent));
+    const body = JSON.stringify(logs(end, count, { span_ms, seed: 2 + sent, job }));
     await post("/loki/api/v1/push", "application/json", body);
   }
 }
