@@ -60,7 +60,7 @@ export async function programs(host: string, span: Span, abort: AbortSignal): Pr
   return programsOf(await lines(query, span, EVENTS_MAX, abort));
 }
 
-const LINES_MAX = 500;
+export const LINES_MAX = 500;
 
 /** Lines of a unit without the kernel's note of each program that it runs; of the kernel itself
  * without a unit: its messages, kills and signals. */

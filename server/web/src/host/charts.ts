@@ -23,8 +23,6 @@ export interface ChartSpec {
   format: (value: number) => string;
   queries: Query[];
   isStacked?: boolean;
-  /** The least top of the axis. */
-  top?: number;
   resource?: ResourceId;
 }
 
@@ -91,7 +89,7 @@ export const HOST_CHARTS: ChartSpec[] = [
   },
   {
     id: "pressure",
-    title: "Pressure: time in which work waited",
+    title: "Pressure, time waited",
     format: axisPercent,
     resource: "cpu",
     queries: [
@@ -218,7 +216,7 @@ export const UNIT_CHARTS: ChartSpec[] = [
   },
   {
     id: "wait",
-    title: "Time in which work waited",
+    title: "Time waited",
     format: axisPercent,
     queries: [
       { name: "run queue", text: (at) => `100 * sum(${rated(at, "unit_run_queue_wait_seconds_sum")})` },

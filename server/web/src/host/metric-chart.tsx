@@ -90,7 +90,7 @@ export function MetricChart({ spec, host, unit, range, marked, action, take }: P
             cursor="host"
             onSelect={chosen}
             marked={marked}
-            {...(spec.top === undefined ? {} : { top: spec.top })}
+            top={0}
             label={`${spec.title}. Arrow keys move, with Shift they mark a span, Enter asks about it.`}
           />
           <ul class="lines-shown small">

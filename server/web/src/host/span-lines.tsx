@@ -6,7 +6,7 @@ import { Link } from "../route";
 import { counted } from "../ui/format";
 import { LineList } from "../ui/lines";
 import { Trouble } from "../ui/trouble";
-import { linesOf, linesQueries, volumeOf } from "./cause-data";
+import { LINES_MAX, linesOf, linesQueries, volumeOf } from "./cause-data";
 import { barsOf, ORDER, totals, type Bar } from "./volume";
 
 const NEVER_MS = 86_400_000;
@@ -48,8 +48,8 @@ export function SpanLines({ host, unit, span, refreshMs = NEVER_MS }: Props) {
         <>
           <Volume bars={current.bars} span={span} />
           <p class="note muted small">
-            {current.lines.length < total
-              ? `The newest ${current.lines.length} of ${counted(total, "line")}. `
+            {current.lines.length >= LINES_MAX
+              ? `The newest ${LINES_MAX} of ${counted(Math.max(total, LINES_MAX), "line")}. `
               : `${counted(current.lines.length, "line")}. `}
             <Link href={`/explore?${explore}`}>Open in Explore</Link>
           </p>
