@@ -10,6 +10,8 @@ use super::Config;
 
 const GUIDE: &str = include_str!("../../../docs/guide/server.md");
 
+const FRONT: &str = include_str!("../../../docs/services/front.md");
+
 fn example() -> &'static str {
     let example = GUIDE.split("```toml\n").nth(1).and_then(|it| it.split("```").next());
     example.expect("the guide has an example")
@@ -34,6 +36,22 @@ fn the_guides_example_is_right_and_its_defaults_are_the_defaults() {
     assert_eq!(example.front.https, least.front.https);
     assert_eq!(example.front.users.len(), 1);
     assert_eq!(example.front.tokens.len(), 1);
+}
+
+#[test]
+fn every_example_of_the_front_is_right() {
+    // The files that examples name are read.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("cloudflare-token"), "secret").unwrap();
+    let front = FRONT.replace("/etc/skep", &dir.path().display().to_string());
+    let examples = front.split("```toml\n").skip(1).filter_map(|it| it.split("```").next());
+    let mut n_examples = 0;
+    for example in examples {
+        let parsed = Config::parse(example);
+        assert!(parsed.is_ok(), "{example}\n{:#}", parsed.unwrap_err());
+        n_examples += 1;
+    }
+    assert!(n_examples > 5);
 }
 
 #[test]
@@ -235,13 +253,13 @@ fn a_wrong_value_is_named_with_its_key_and_what_to_write() {
         [[sites]];hosts = ['a.lan'];response_headers = { set = { X-A = '{hots}' } }
           sites[0]: response_headers: "{hots}" has a placeholder that is not known; there are {host}, {path}, {query}, {uri}, {remote_ip}, {scheme} and {method}, and "{{" is a brace
         [[sites]];hosts = ['a.lan'];[[sites.routes]];path = '/'
-          sites[0]: routes[0]: nothing answers here; write `files`, `redirect` or `respond`
+          sites[0]: routes[0]: nothing answers here; write `to`, `files`, `redirect` or `respond`
         [[sites]];hosts = ['a.lan'];[[sites.routes]];methods = ['get'];respond.status = 200
           sites[0]: routes[0]: methods: "get" is no method; write one like "GET"
         [[sites]];hosts = ['a.lan'];[[sites.routes]];respond.status = 99
           sites[0]: routes[0]: respond: status 99 is no final one; write one from 200 to 599
         [[sites]];hosts = ['a.lan'];[[sites.routes]];respond.status = 200;files.root = '/srv'
-          sites[0]: routes[0]: only one of `files`, `redirect` and `respond` can answer
+          sites[0]: routes[0]: only one of `to`, `files`, `redirect` and `respond` can answer
         [[sites]];hosts = ['a.lan'];[[sites.routes]];files.root = 'www'
           sites[0]: routes[0]: files: root www is relative; write an absolute path, like "/srv/www"
         [[sites]];hosts = ['a.lan'];[[sites.routes]];redirect.to = '//evil.example'
