@@ -2,7 +2,7 @@
 import { getJson } from "../api/client";
 import { detectedFields, type Field } from "../api/loki-labels";
 import { answer, last, type Range } from "../api/prometheus";
-import { logQueryOf, selectorOf, withParser } from "./logql-text";
+import { counting, logQueryOf, selectorOf, withParser } from "./logql-text";
 
 export interface FieldList {
   labels: Field[];
@@ -44,8 +44,8 @@ export async function countsOf(
   abort: AbortSignal,
 ): Promise<ValueCount[]> {
   const lines = withParser(logQueryOf(query) ?? query, field.parsers[0]);
-  const counting = `topk(${VALUES_MAX}, sum by (${field.name}) (count_over_time(${lines} [${end - start}s])))`;
-  const params = { query: counting, time: end };
+  const counts = `sum by (${field.name}) (${counting(lines, `${end - start}s`)})`;
+  const params = { query: `topk(${VALUES_MAX}, ${counts})`, time: end };
   const { series } = answer(await getJson("/loki/api/v1/query", params, abort));
   return series
     .map((it) => ({ value: it.labels[field.name] ?? "", count: last(it) }))

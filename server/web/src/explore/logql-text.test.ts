@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { faultsOf, isMetric, logQueryOf, selectorOf, soughtBy, withFilter, withMatcher } from "./logql-text";
+import { counting, faultsOf, isMetric, logQueryOf, selectorOf, soughtBy, withFilter, withMatcher } from "./logql-text";
 
 test("a matcher goes into the selector, in place of what it contradicts", () => {
   const add = (query: string, op: "=" | "!=" = "=") => withMatcher(query, "unit", op, 'a"b');
@@ -36,6 +36,14 @@ test("the lines of a metric query are its log query", () => {
   assert.equal(logQueryOf("nonsense"), undefined);
   assert.equal(selectorOf('{a="b"} |= "x"'), '{a="b"}');
   assert.deepEqual([isMetric('rate({a="b"}[1m])'), isMetric('{a="b"}')], [true, false]);
+});
+
+test("lines that a parser does not understand are counted, too", () => {
+  assert.equal(counting('{a="b"} |= "x"', "5m"), 'count_over_time({a="b"} |= "x" [5m])');
+  assert.equal(
+    counting('{a="b"} | json', "5m"),
+    'count_over_time({a="b"} | json | drop __error__, __error_details__ [5m])',
+  );
 });
 
 test("what line filters look for is one pattern, what they leave out is not", () => {

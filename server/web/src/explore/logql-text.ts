@@ -86,6 +86,12 @@ export function withParser(query: string, parser: string | undefined): string {
   });
 }
 
+/** The number of lines of a log query in a range, those that a parser did not understand too. */
+export function counting(query: string, range: string): string {
+  const hasStages = /\|\s*[a-z]/.test(query);
+  return `count_over_time(${query}${hasStages ? " | drop __error__, __error_details__" : ""} [${range}])`;
+}
+
 /** The first log query within: what a metric over lines counts, without its range. */
 export function logQueryOf(query: string): string | undefined {
   const selector = nodesIn(parser.parse(query).topNode, Selector)[0];

@@ -1,7 +1,7 @@
 // How many lines there are of each level over time.
 import { LEVELS, levelNamed, queryRange, type Level } from "../api/loki";
 import type { Range, Series } from "../api/prometheus";
-import { logQueryOf } from "./logql-text";
+import { counting, logQueryOf } from "./logql-text";
 
 export interface Volume {
   levels: Level[];
@@ -25,8 +25,8 @@ export async function volumeOf(query: string, range: Range, abort: AbortSignal):
   const buckets = bucketsOf(range);
   const lines = logQueryOf(query);
   if (lines === undefined) return { levels: [], series: [], range: buckets, counts: [] };
-  const counting = `sum by (level, detected_level) (count_over_time(${lines} [${buckets.step}s]))`;
-  const answer = await queryRange(counting, buckets, 1, abort);
+  const counts = `sum by (level, detected_level) (${counting(lines, `${buckets.step}s`)})`;
+  const answer = await queryRange(counts, buckets, 1, abort);
   return byLevel(answer.type === "metrics" ? answer.answer.series : [], buckets);
 }
 
