@@ -39,6 +39,8 @@ function answer(url: URL): [number, unknown] {
     return [400, { status: "error", errorType: "bad_data", error }];
   }
   const isEmpty = process.env.SKEP_MOCK === "empty";
+  const names = isEmpty ? undefined : named(url.pathname);
+  if (names) return [200, names];
   if (url.pathname.startsWith("/loki/")) return [200, logs(query, isEmpty)];
   const isRange = url.pathname.endsWith("query_range");
   const at = (name: string) => Number(url.searchParams.get(name));
@@ -54,6 +56,26 @@ function answer(url: URL): [number, unknown] {
   const found = result.filter((row) => (row.values ? row.values.length > 0 : row.value));
   const resultType = isRange ? "matrix" : "vector";
   return [200, { status: "success", data: { resultType, result: found } }];
+}
+
+/** What the editors and the list of fields ask for. */
+function named(path: string): unknown {
+  const isLoki = path.startsWith("/loki/");
+  const data = (all: unknown) => ({ status: "success", data: all });
+  if (path.endsWith("/labels") && !path.endsWith("detected_labels")) {
+    return data(isLoki ? ["job", "host", "unit", "level"] : ["__name__", "instance", "mode", "cpu"]);
+  }
+  if (path.endsWith("/__name__/values")) return data(["node_cpu_seconds_total", "node_load1"]);
+  if (path.includes("/label/")) return data(["one", "another"]);
+  if (path.endsWith("/metadata") || path.endsWith("/flags")) return data({});
+  if (path.endsWith("/series")) return data([{ __name__: "node_load1", instance: HOSTS[0] }]);
+  if (path.endsWith("/detected_labels")) {
+    return { detectedLabels: [{ label: "unit", cardinality: 7 }, { label: "level", cardinality: 6 }] };
+  }
+  if (path.endsWith("/detected_fields")) {
+    return { fields: [{ label: "status", type: "int", cardinality: 3, parsers: ["logfmt"] }] };
+  }
+  return undefined;
 }
 
 function wave(seed: number, low: number, high: number) {

@@ -54,7 +54,7 @@ test("what line filters look for is one pattern, what they leave out is not", ()
 });
 
 test("faults have a place", () => {
-  assert.deepEqual(faultsOf('{a="b"} |= "x"'), []);
+  for (const fine of ['{a="b"} |= "x"', "", " "]) assert.deepEqual(faultsOf(fine), []);
   assert.deepEqual(faultsOf('{a="b"} | '), [{ from: 10, to: 10, message: "the query goes on here" }]);
   assert.equal(faultsOf('{a="b"}} |= "x"')[0]?.from, 7);
 });

@@ -128,6 +128,7 @@ export function soughtBy(query: string): RegExp | undefined {
 /** Where the text is no LogQL, with what stands there. */
 export function faultsOf(query: string): { from: number; to: number; message: string }[] {
   const faults: { from: number; to: number; message: string }[] = [];
+  if (query.trim() === "") return faults;
   parser.parse(query).iterate({
     enter: (node) => {
       if (!node.type.isError) return undefined;
