@@ -16,6 +16,7 @@ mod access_log;
 mod acme;
 mod catalog;
 mod config;
+mod convert;
 mod own_metrics;
 mod ready;
 mod run;
@@ -60,6 +61,14 @@ enum Verb {
         #[arg(value_name = "PATH", default_value = "/etc/skep/server.toml")]
         config: PathBuf,
     },
+    /// Print a Caddyfile as this server's configuration; exits with 3 if something was left out.
+    Convert {
+        #[arg(value_name = "CADDYFILE")]
+        file: PathBuf,
+        /// Write it here instead of to standard output.
+        #[arg(short, long, value_name = "PATH")]
+        output: Option<PathBuf>,
+    },
     /// Read a password from standard input and print the `password_hash` for a `[[users]]` entry.
     HashPassword,
     /// Read a token from standard input and print the `sha256` for a `[[tokens]]` entry.
@@ -103,6 +112,10 @@ fn main() -> ExitCode {
             telemetry::start_quiet();
             acme.run()
         }
+        Verb::Convert { file, output } => match convert::run(&file, output.as_deref()) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Verb::HashPassword => hash_password(),
         Verb::HashToken => hash_token(),
         Verb::NewToken => {

@@ -143,12 +143,17 @@ pub enum RouteGuard {
     Own(Guard),
 }
 
-/// `/path` for this path only, `/path/*` for it and everything below, `*` or `/*` for all.
+/// `/path` for this path only, `/path/*` for it and everything below, `/path*` for all that begin
+/// so, `*.js` for all that end so, `*` or `/*` for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PathPattern {
     Exact(String),
     /// Without the `/*`; empty for all.
     Below(String),
+    /// Without the star.
+    Starting(String),
+    /// Without the star.
+    Ending(String),
 }
 
 impl PathPattern {
@@ -159,15 +164,26 @@ impl PathPattern {
         if text == "*" {
             return Ok(Self::ALL);
         }
-        let (path, is_prefix) = match text.strip_suffix("/*") {
-            Some(path) => (path, true),
-            None => (text, false),
+        let (path, pattern): (&str, fn(String) -> Self) = match text.strip_suffix('*') {
+            Some(start) => match start.strip_suffix('/') {
+                Some(folder) => (folder, Self::Below),
+                None => (start, Self::Starting),
+            },
+            None => match text.strip_prefix('*') {
+                Some(end) => (end, Self::Ending),
+                None => (text, Self::Exact),
+            },
         };
-        let is_path = path.starts_with('/') || (is_prefix && path.is_empty());
+        let pattern = pattern(path.to_owned());
+        let is_path = match &pattern {
+            Self::Below(folder) => folder.is_empty() || folder.starts_with('/'),
+            Self::Ending(end) => !end.is_empty(),
+            Self::Exact(path) | Self::Starting(path) => path.starts_with('/'),
+        };
         if !is_path || path.contains(['*', '?', '#']) || path.contains("//") {
             return Err(bad());
         }
-        Ok(if is_prefix { Self::Below(path.to_owned()) } else { Self::Exact(path.to_owned()) })
+        Ok(pattern)
     }
 
     pub(crate) fn takes(&self, path: &str) -> bool {
@@ -176,6 +192,8 @@ impl PathPattern {
             Self::Below(prefix) => path
                 .strip_prefix(prefix.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            Self::Starting(start) => path.starts_with(start.as_str()),
+            Self::Ending(end) => path.ends_with(end.as_str()),
         }
     }
 }
@@ -216,7 +234,9 @@ mod tests {
         assert!(!takes("/api/*", "/apix"));
         assert!(takes("/robots.txt", "/robots.txt") && !takes("/robots.txt", "/robots.txt/x"));
         assert!(takes("*", "/") && takes("/*", "/any"));
-        for bad in ["", "api", "/a*", "/a//b", "/a?b"] {
+        assert!(takes("/a*", "/a") && takes("/a*", "/ab/c") && !takes("/a*", "/b"));
+        assert!(takes("*.js", "/x/y.js") && !takes("*.js", "/x.js/y"));
+        for bad in ["", "api", "a*", "/a*b", "*a*", "/a//b", "/a?b"] {
             assert!(PathPattern::parse(bad).is_err(), "{bad:?} was taken");
         }
     }
