@@ -147,6 +147,7 @@ impl Served {
         let Some(path) = path::cleaned(values.uri.path()) else {
             return (StatusCode::BAD_REQUEST, "the path is malformed\n").into_response();
         };
+        guard::remove_nominated(request.headers_mut());
         guard::remove_claims(&self.auth_headers, request.headers_mut());
         let taking = || self.routes.iter().filter(|it| it.path.takes(&path));
         let route = taking().find(|it| it.takes_method(&values.method));

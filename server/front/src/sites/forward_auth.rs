@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, TE, TRAILER,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
+use super::proxy;
 use super::values::Values;
 use crate::client_ip::X_FORWARDED_FOR;
 use crate::config::{CopiedHeader, ForwardAuth};
@@ -112,6 +113,11 @@ fn question(values: &Values<'_>, headers: &HeaderMap) -> HeaderMap {
     let mut question = headers.clone();
     for name in nominated(headers).iter().chain(&NOT_PASSED_ON) {
         question.remove(name);
+    }
+    // What is for us is nobody else's business.
+    proxy::headers::cookies(&mut question);
+    if visit.principal.is_some() {
+        question.remove(AUTHORIZATION);
     }
     let path = uri.path_and_query().map_or("/", |it| it.as_str());
     let host = match visit.host.port {

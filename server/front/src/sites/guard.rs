@@ -1,6 +1,7 @@
 //! The logins that a site or a route asks for besides the front's own.
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 
 use super::basic_auth::BasicAuth;
@@ -46,6 +47,31 @@ impl ServedGuard {
     }
 }
 
+/// Takes out what a client calls its connection's own but is not: were it left to what forwards the
+/// request, a client could take away headers that rules and auth servers have put there.
+pub(super) fn remove_nominated(headers: &mut HeaderMap) {
+    const REAL: [&str; 5] = ["close", "keep-alive", "upgrade", "te", "http2-settings"];
+    let values = headers.get_all(CONNECTION).iter().filter_map(|it| it.to_str().ok());
+    let tokens: Vec<String> =
+        values.flat_map(|it| it.split(',')).map(|it| it.trim().to_ascii_lowercase()).collect();
+    if tokens.iter().all(|it| REAL.contains(&it.as_str())) {
+        return;
+    }
+    let (real, others): (Vec<String>, Vec<String>) =
+        tokens.into_iter().partition(|it| REAL.contains(&it.as_str()));
+    headers.remove(CONNECTION);
+    if let Ok(value) = HeaderValue::from_str(&real.join(", "))
+        && !real.is_empty()
+    {
+        headers.insert(CONNECTION, value);
+    }
+    let framing = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING];
+    let named = others.iter().filter_map(|it| it.parse::<HeaderName>().ok());
+    for name in named.filter(|it| !framing.contains(it)) {
+        headers.remove(name);
+    }
+}
+
 /// Takes out what a client says in the auth server's name, also as `Remote_User`, which some
 /// services read as the same.
 pub(super) fn remove_claims(auth_headers: &[HeaderName], headers: &mut HeaderMap) {
@@ -66,6 +92,24 @@ pub(super) fn remove_claims(auth_headers: &[HeaderName], headers: &mut HeaderMap
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_connections_own_headers_go_with_it() {
+        let mut headers = HeaderMap::new();
+        headers
+            .insert("connection", "Upgrade, X-Secret, content-length, keep-alive".parse().unwrap());
+        headers.append("connection", "x-other".parse().unwrap());
+        for name in ["x-secret", "x-other", "content-length", "upgrade"] {
+            headers.insert(name, "1".parse().unwrap());
+        }
+        remove_nominated(&mut headers);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["connection", "content-length", "upgrade"]);
+        assert_eq!(headers["connection"], "upgrade, keep-alive");
+        remove_nominated(&mut headers);
+        assert_eq!(headers["connection"], "upgrade, keep-alive");
+    }
 
     #[test]
     fn claims_go_however_they_are_spelled() {

@@ -4,7 +4,7 @@ mod balance;
 mod connect;
 mod connection;
 mod failure;
-mod headers;
+pub(super) mod headers;
 mod health;
 mod patience;
 mod relay;

@@ -7,10 +7,11 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use skep_front::{ForwardAuth, Guard, Route, RouteGuard, SiteConfig};
+use skep_front::{Action, ForwardAuth, Guard, HeaderRules, Route, RouteGuard, SiteConfig};
 
-use crate::handlers::{HOST, SHORT, respond, route, silent_server, site};
+use crate::handlers::{HOST, SHORT, raw, respond, route, silent_server, site};
 use crate::server::Server;
+use crate::upstream::{Upstream, echo_head, proxy};
 
 /// Lets in who has the cookie; keeps what it was asked.
 struct Auth {
@@ -121,6 +122,44 @@ async fn its_no_and_its_way_to_the_login_reach_the_browser_as_they_are() {
     let open = server.client.get(server.url(HOST, "/api/x")).send().await.unwrap();
     assert_eq!(open.text().await.unwrap(), "open");
     assert_eq!(auth.asked.lock().unwrap().len(), n_asked, "an open route asks nobody");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_hears_who_somebody_is_from_the_auth_server_only() {
+    let (auth, upstream) = (Auth::start().await, Upstream::serve(echo_head()).await);
+    let behind = || Action::Proxy(Box::new(proxy(&[&upstream.url()])));
+    let open = Route { guard: RouteGuard::Open, ..route("/api/*", behind()) };
+    let mut rules = HeaderRules::default();
+    rules.set("X-From", "front").unwrap();
+    let config = SiteConfig {
+        guard: guard(&auth.url(), &["Remote-User", "Remote-User>X-Name", "Remote-Groups"]),
+        request_headers: rules,
+        ..site(vec![open, route("/*", behind())])
+    };
+    let server = Server::start_with(|it| it.sites = vec![config]).await;
+    let ask = async |path: &str, headers: &str| raw(&server, &format!("GET {path}"), headers).await;
+
+    let seen = ask("/", "cookie: authelia_session=ada\r\n").await;
+    assert!(seen.contains("\nremote-user: ada") && seen.contains("\nx-name: ada"), "{seen}");
+
+    let forged = "remote-user: root\r\nRemote-Groups: admins\r\nremote_user: root\r\n\
+                  Remote_Groups: admins\r\nx-name: root\r\n";
+    let seen = ask("/", &format!("cookie: authelia_session=ada\r\n{forged}")).await;
+    assert!(seen.contains("\nremote-user: ada") && seen.contains("\nx-name: ada"), "{seen}");
+    assert!(!seen.contains("root") && !seen.contains("admins"), "{seen}");
+    // The auth server lets this one in, but names nobody.
+    let seen = ask("/", &format!("cookie: authelia_session=guest\r\n{forged}")).await;
+    assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+    assert!(!seen.contains("root") && !seen.contains("admins"), "{seen}");
+    // Where nobody is asked, nobody is somebody either.
+    let seen = ask("/api/x", forged).await;
+    assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+    assert!(!seen.contains("root") && !seen.contains("admins"), "{seen}");
+    // Nor can a client have the headers taken away again.
+    let nominated = "cookie: authelia_session=ada\r\nconnection: x-name, x-from, remote-user\r\n";
+    let seen = ask("/", nominated).await;
+    assert!(seen.contains("\nremote-user: ada") && seen.contains("\nx-name: ada"), "{seen}");
+    assert!(seen.contains("\nx-from: front"), "{seen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

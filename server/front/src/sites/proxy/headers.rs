@@ -168,7 +168,7 @@ fn remove_where(headers: &mut HeaderMap, is_meant: impl Fn(&str) -> bool) {
 }
 
 /// HTTP/1.1 wants one line of cookies, where HTTP/2 may have sent each alone. Ours stay here.
-fn cookies(headers: &mut HeaderMap) {
+pub(crate) fn cookies(headers: &mut HeaderMap) {
     let is_ours = |it: &HeaderValue| find(it.as_bytes(), SESSION_COOKIE.as_bytes());
     let mut lines = headers.get_all(COOKIE).iter();
     let is_fine = match (lines.next(), lines.next()) {
