@@ -45,12 +45,16 @@ async fn the_page_shows_this_host_and_a_line_just_logged() -> anyhow::Result<()>
     let shots = bin_dir().join("screenshots");
     fs::create_dir_all(&shots)?;
     let browser = concat!(env!("CARGO_MANIFEST_DIR"), "/browser");
-    let mut node = Command::new("node");
-    node.args(["--test", "page.test.mjs"]).current_dir(browser);
-    node.env("SKEP_URL", get("url")).env("SKEP_USER", get("user"));
-    node.env("SKEP_PASSWORD", get("password")).env("SKEP_HOST", host);
-    node.env("SKEP_LINE", &line).env("SKEP_SHOTS", &shots);
-    let mut node = Process::start("the browser test", &mut node)?;
-    node.finish(LONG).await.with_context(|| stack.log())?;
+    // The first needs the line that was just logged; the others bring data of their own.
+    for test in ["page.test.mjs", "explore.test.mjs"] {
+        let mut node = Command::new("node");
+        node.args(["--test", test]).current_dir(browser);
+        node.env("SKEP_URL", get("url")).env("SKEP_USER", get("user"));
+        node.env("SKEP_PASSWORD", get("password")).env("SKEP_HOST", &host);
+        node.env("SKEP_TOKEN", get("token"));
+        node.env("SKEP_LINE", &line).env("SKEP_SHOTS", &shots);
+        let mut node = Process::start(test, &mut node)?;
+        node.finish(LONG * 2).await.with_context(|| stack.log())?;
+    }
     stack.stop(Duration::from_secs(60)).await
 }
