@@ -75,7 +75,10 @@ fn line(it: &CertificateStatus) -> String {
     };
     let next = match (it.source, it.next_attempt) {
         (CertificateSource::Acme, Some(at)) if at <= now => ", order due".to_owned(),
-        (CertificateSource::Acme, Some(at)) => format!(", next order {at}"),
+        (CertificateSource::Acme, Some(at)) if (at - now).whole_days() < 1 => {
+            format!(", next order in {} minutes", (at - now).whole_minutes() + 1)
+        }
+        (CertificateSource::Acme, Some(at)) => format!(", next order {}", at.date()),
         (CertificateSource::Acme, None) => ", order due".to_owned(),
         (CertificateSource::File | CertificateSource::LocalCa, _) => String::new(),
     };
@@ -95,7 +98,7 @@ fn trial(config: &Config, names: &[String], directory: Option<&str>) -> anyhow::
         directory.as_ref(),
         Arc::new(SystemClock),
     ))?;
-    let mut n_failed = 0;
+    let (n, mut n_failed) = (trials.len(), 0);
     for Trial { names, directory, outcome } in trials {
         let names = names.join(" ");
         match outcome {
@@ -107,7 +110,7 @@ fn trial(config: &Config, names: &[String], directory: Option<&str>) -> anyhow::
         }
     }
     if n_failed > 0 {
-        bail!("{n_failed} certificates could not be had");
+        bail!("{n_failed} of {n} orders failed");
     }
     Ok(())
 }

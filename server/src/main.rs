@@ -135,7 +135,7 @@ fn main() -> ExitCode {
 
 /// Whether what a configuration names outside this machine is there.
 fn reach(config: &Config) -> anyhow::Result<()> {
-    skep_front::stored_certificates(&config.front)?;
+    skep_front::stored_certificates(&config.front).context("certificates")?;
     config.store.object_store.as_ref().map_or(Ok(()), |it| Ok(it.check()?))
 }
 

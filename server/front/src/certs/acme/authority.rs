@@ -5,6 +5,7 @@ use std::sync::Arc;
 use instant_acme::{
     Account, AccountBuilder, ExternalAccountKey, NewAccount, NewOrder, Order, Problem,
 };
+use time::OffsetDateTime;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::challenge::Challenges;
@@ -18,6 +19,7 @@ use crate::config::{AcmeConfig, Proof};
 
 /// A CA that was away meets the orders that waited a few at a time.
 const ORDERS_MAX: usize = 4;
+const ACCOUNT_NEW: time::Duration = time::Duration::HOUR;
 
 /// What orders need.
 #[derive(Debug)]
@@ -46,11 +48,15 @@ pub(crate) enum Mode {
 }
 
 #[derive(Clone)]
-pub(crate) struct LiveAccount(Account);
+pub(crate) struct LiveAccount {
+    account: Account,
+    /// If it was made by this process.
+    made_at: Option<OffsetDateTime>,
+}
 
 impl std::fmt::Debug for LiveAccount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LiveAccount({})", self.0.id())
+        write!(f, "LiveAccount({})", self.account.id())
     }
 }
 
@@ -90,7 +96,9 @@ impl Authority {
     pub(super) async fn new_order(&self, order: &NewOrder<'_>) -> Result<Order, AcmeError> {
         let account = self.account().await?;
         match account.new_order(order).await {
-            Err(instant_acme::Error::Api(problem)) if is_account_gone(&problem) => {
+            Err(instant_acme::Error::Api(problem))
+                if is_account_gone(&problem, self.is_account_new().await) =>
+            {
                 tracing::warn!(
                     directory = %self.config.directory, %problem,
                     "The CA does not accept our account any more; making a new one."
@@ -104,14 +112,14 @@ impl Authority {
 
     async fn account(&self) -> Result<Account, AcmeError> {
         let mut live = self.account.lock().await;
-        if let Some(LiveAccount(account)) = &*live {
-            return Ok(account.clone());
+        if let Some(live) = &*live {
+            return Ok(live.account.clone());
         }
-        let account = match self.stored_account()? {
-            Some(stored) => self.restore(stored).await?,
-            None => self.register().await?,
+        let (account, made_at) = match self.stored_account()? {
+            Some(stored) => (self.restore(stored).await?, None),
+            None => (self.register().await?, Some(self.clock.now())),
         };
-        *live = Some(LiveAccount(account.clone()));
+        *live = Some(LiveAccount { account: account.clone(), made_at });
         Ok(account)
     }
 
@@ -171,13 +179,18 @@ impl Authority {
     /// Unless another order was faster.
     async fn retire_account(&self, id: &str) -> Result<(), AcmeError> {
         let mut live = self.account.lock().await;
-        if live.as_ref().is_some_and(|LiveAccount(account)| account.id() == id) {
+        if live.as_ref().is_some_and(|it| it.account.id() == id) {
             *live = None;
             if self.mode == Mode::Kept {
                 self.store.retire_account()?;
             }
         }
         Ok(())
+    }
+
+    async fn is_account_new(&self) -> bool {
+        let made_at = self.account.lock().await.as_ref().and_then(|it| it.made_at);
+        made_at.is_some_and(|it| self.clock.now() - it < ACCOUNT_NEW)
     }
 
     fn keep_email(&self) -> Result<(), AcmeError> {
@@ -218,9 +231,12 @@ impl Authority {
 }
 
 /// To a new order, these say that the account is unknown, deactivated or revoked (RFC 8555 §7.3.6).
-fn is_account_gone(problem: &Problem) -> bool {
+///
+/// A CA that says the second of an account just made means something else by it; asking for
+/// another account each time would only use up what it allows.
+fn is_account_gone(problem: &Problem, is_new: bool) -> bool {
     let is = |name: &str| {
         problem.r#type.as_deref() == Some(&format!("urn:ietf:params:acme:error:{name}"))
     };
-    is("accountDoesNotExist") || is("unauthorized")
+    is("accountDoesNotExist") || (is("unauthorized") && !is_new)
 }
