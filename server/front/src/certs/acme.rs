@@ -144,21 +144,10 @@ impl Managed {
     }
 
     fn next(&self, now: OffsetDateTime) -> (Step, OffsetDateTime) {
+        let is_for_all = |it: &Certificate| self.names.iter().all(|name| it.covers(name));
+        let is_whole = self.certificate().is_some_and(|it| is_for_all(&it));
         let state = self.lock();
-        let progress = &state.progress;
-        let suggested = store::time(progress.suggested_renewal);
-        let is_whole =
-            self.certificate().is_some_and(|it| self.names.iter().all(|name| it.covers(name)));
-        let due = match state.renew_at {
-            Some(renew_at) if is_whole => suggested.map_or(renew_at, |it| it.min(renew_at)),
-            _none => now,
-        };
-        let order = store::time(progress.next_attempt).map_or(due, |it| it.max(due));
-        match store::time(progress.next_suggestion) {
-            Some(ask) if ask < order => (Step::AskForSuggestion, ask),
-            None if is_whole && order > now => (Step::AskForSuggestion, now),
-            _later => (Step::Order, order),
-        }
+        next(&state.progress, state.renew_at.filter(|_at| is_whole), now)
     }
 
     /// Whether there is a new certificate.
@@ -264,8 +253,81 @@ impl Managed {
     }
 }
 
+/// `renew_at`: of a certificate for all names, if there is one.
+fn next(
+    progress: &Progress,
+    renew_at: Option<OffsetDateTime>,
+    now: OffsetDateTime,
+) -> (Step, OffsetDateTime) {
+    let suggested = store::time(progress.suggested_renewal);
+    let due = renew_at.map_or(now, |at| suggested.map_or(at, |it| it.min(at)));
+    let order = store::time(progress.next_attempt).map_or(due, |it| it.max(due));
+    match store::time(progress.next_suggestion) {
+        Some(ask) if ask < order && renew_at.is_some() => (Step::AskForSuggestion, ask),
+        None if order > now && renew_at.is_some() => (Step::AskForSuggestion, now),
+        _later => (Step::Order, order),
+    }
+}
+
 /// For the timer; `None` when it is time.
 fn wait(left: Duration) -> Option<std::time::Duration> {
     let wait = std::time::Duration::try_from(left.min(SLEEP_MAX)).ok()?;
     (!wait.is_zero()).then_some(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: OffsetDateTime = time::macros::datetime!(2026-12-01 00:00 UTC);
+
+    fn days(n: i64) -> OffsetDateTime {
+        NOW + Duration::days(n)
+    }
+
+    fn seconds(at: OffsetDateTime) -> Option<i64> {
+        Some(at.unix_timestamp())
+    }
+
+    #[test]
+    fn without_a_certificate_an_order_is_due_at_once_or_after_the_pause() {
+        let mut progress = Progress::default();
+        assert_eq!(next(&progress, None, NOW), (Step::Order, NOW));
+        progress.next_attempt = seconds(days(1));
+        assert_eq!(next(&progress, None, NOW), (Step::Order, days(1)));
+        // A suggestion about a certificate that is gone holds nothing up.
+        progress.next_suggestion = seconds(NOW);
+        assert_eq!(next(&progress, None, NOW), (Step::Order, days(1)));
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_when_it_is_time_or_when_the_ca_says_so_before() {
+        let mut progress = Progress::default();
+        assert_eq!(next(&progress, Some(days(60)), NOW), (Step::AskForSuggestion, NOW));
+        progress.next_suggestion = seconds(days(1));
+        assert_eq!(next(&progress, Some(days(60)), NOW), (Step::AskForSuggestion, days(1)));
+        progress.suggested_renewal = seconds(days(-1));
+        assert_eq!(next(&progress, Some(days(60)), NOW), (Step::Order, days(-1)));
+        progress.suggested_renewal = seconds(days(90));
+        progress.next_suggestion = seconds(days(61));
+        assert_eq!(next(&progress, Some(days(60)), NOW), (Step::Order, days(60)));
+    }
+
+    #[test]
+    fn a_renewal_that_failed_waits_for_its_pause_however_due_it_is() {
+        let progress = Progress {
+            next_attempt: seconds(days(2)),
+            next_suggestion: seconds(days(3)),
+            ..Progress::default()
+        };
+        assert_eq!(next(&progress, Some(days(-5)), NOW), (Step::Order, days(2)));
+    }
+
+    #[test]
+    fn the_timer_is_short_so_that_a_machine_that_slept_notices() {
+        assert_eq!(wait(Duration::days(60)), Some(std::time::Duration::from_secs(60)));
+        assert_eq!(wait(Duration::seconds(5)), Some(std::time::Duration::from_secs(5)));
+        assert_eq!(wait(Duration::ZERO), None);
+        assert_eq!(wait(Duration::seconds(-5)), None);
+    }
 }
