@@ -36,7 +36,7 @@ export function Explore() {
     <>
       <div class="explore-head">
         <h1 class="visually-hidden">Explore</h1>
-        <RangePicker key={range.kind} range={range} change={change} />
+        <RangePicker key={JSON.stringify(range)} range={range} change={change} />
         <SpanButtons range={range} change={change} />
         <RefreshPicker seconds={refresh_s} isOff={range.kind !== "last"} change={change} />
         <ShareButton range={range} />

@@ -11,7 +11,7 @@ import { asker, loadLines, type Loaded, type Order } from "./load-lines";
 import { LogView } from "./log-view";
 import { isMetric, selectorOf, withFilter, withMatcher } from "./logql-text";
 import { QueryBox } from "./query-box";
-import { SeriesView, type View } from "./series-view";
+import { SeriesView, VIEWS } from "./series-view";
 import { TailView } from "./tail-view";
 import { useQuery } from "./use-query";
 import { ViewSwitch } from "./view-switch";
@@ -38,21 +38,22 @@ interface Shown {
   grid: Range;
   query: string;
   answer: Answer;
+  isPart: boolean;
 }
 
 export function LogPanel({ query, params, range, tick, change }: Props) {
   const [isLive, setLive] = useState(false);
   const order: Order = params.get("order") === "oldest" ? "oldest" : "newest";
   const limit = LIMITS.find((it) => String(it) === params.get("lines")) ?? LIMITS[0] ?? 1_000;
-  const view = (params.get("logview") ?? "chart") as View;
+  const view = VIEWS.find((it) => it === params.get("logview")) ?? "chart";
   const isIdle = query === "" || isLive || view === "explain";
   const key = isIdle ? "" : JSON.stringify([query, range, order, limit, tick]);
   const { asked, run, cancel } = useQuery<Shown>(key, async (abort, tell) => {
     const grid = gridOf(range, Date.now());
     const answer = await ask(query, grid, limit, order, abort, (part) =>
-      tell({ grid, query, answer: { type: "lines", ...part } }),
+      tell({ grid, query, answer: { type: "lines", ...part }, isPart: true }),
     );
-    return { grid, query, answer };
+    return { grid, query, answer, isPart: false };
   });
   const filter = (query: string) => change({ logql: query });
   const zoom = (from: number, to: number) =>
@@ -93,7 +94,7 @@ export function LogPanel({ query, params, range, tick, change }: Props) {
       {isLive && isLines && view !== "explain" && (
         <TailView query={query} actions={actionsOf(query, filter)} />
       )}
-      {isBusy && <Busy what={progress(answer?.answer)} />}
+      {isBusy && !answer && <Busy what="Running" />}
       {asked.state === "failed" && (
         <div class="result" data-testid="logql-result">
           <p class="error mono small" role="alert">
@@ -103,6 +104,7 @@ export function LogPanel({ query, params, range, tick, change }: Props) {
       )}
       {!isIdle && answer && (
         <div class="result" data-testid="logql-result" aria-busy={isBusy}>
+          {isBusy && <Busy what={progress(answer)} isOver />}
           {answer.answer.type === "metrics" ? (
             <SeriesView
               answer={answer.answer.answer}
@@ -153,9 +155,10 @@ function asMetrics(answer: LogAnswer): Answer {
 
 const nanoseconds = (seconds: number) => BigInt(Math.round(seconds * 1000)) * 1_000_000n;
 
-function progress(answer: Answer | undefined): string {
-  const n_lines = answer?.type === "lines" ? answer.lines.length : 0;
-  return n_lines > 0 ? `Loading lines, ${n_lines.toLocaleString("en")} so far` : "Running";
+/** A part of an answer is told by its lines; a whole one is of the question before. */
+function progress({ answer, isPart }: Shown): string {
+  if (!isPart || answer.type !== "lines") return "Running";
+  return `Loading lines, ${answer.lines.length.toLocaleString("en")} so far`;
 }
 
 export type FilterField = (

@@ -50,7 +50,7 @@ export function MetricPanel({ query, view, range, tick, change }: Props) {
       {query !== "" && view === "explain" && (
         <Explain path="/api/v1/explain" query={query} range={range} />
       )}
-      {isBusy && <Busy what="Running" />}
+      {isBusy && !asked.answer && <Busy what="Running" />}
       {asked.state === "failed" && (
         <div class="result" data-testid="promql-result">
           <p class="error mono small" role="alert">
@@ -60,6 +60,7 @@ export function MetricPanel({ query, view, range, tick, change }: Props) {
       )}
       {!isIdle && asked.answer && (
         <div class="result" data-testid="promql-result" aria-busy={isBusy}>
+          {isBusy && <Busy what="Running" isOver />}
           <SeriesView
             answer={asked.answer.answer}
             view={view}

@@ -22,6 +22,7 @@ const PAST_LINES = 100;
 const PAST_MS = 600_000;
 /** More often nobody can read. */
 const SHOW_MS = 250;
+const RECENT_LINES = 500;
 const RETRY_MS_MAX = 30_000;
 
 const START: Tail = { lines: [], state: "connecting", message: "", n_waiting: 0, n_dropped: 0 };
@@ -52,6 +53,8 @@ function follow(query: string, change: (by: (old: Tail) => Tail) => void, isPaus
   let socket: WebSocket | undefined;
   let retry: ReturnType<typeof setTimeout> | undefined;
   let since_ms = Date.now() - PAST_MS;
+  /** After a lost connection the lines of its last millisecond come again. */
+  let recent = new Set<string>();
   let labels: Set<string> | undefined;
 
   const show = () => {
@@ -75,8 +78,10 @@ function follow(query: string, change: (by: (old: Tail) => Tail) => void, isPaus
 
   const take = (frame: Frame) => {
     n_dropped += frame.dropped_entries?.length ?? 0;
-    const fresh = linesOf(frame.streams ?? []).map((line) => split(line, labels));
-    since_ms = Math.max(since_ms, ...fresh.slice(0, 1).map((line) => line.ms + 1));
+    const all = linesOf(frame.streams ?? []).filter((line) => !recent.has(line.key));
+    const fresh = all.map((line) => split(line, labels));
+    since_ms = Math.max(since_ms, fresh[0]?.ms ?? 0);
+    recent = new Set([...recent, ...fresh.map((line) => line.key)].slice(-RECENT_LINES));
     waiting = fresh.concat(waiting);
     n_dropped += Math.max(0, waiting.length - TAIL_LINES_MAX);
     waiting.length = Math.min(waiting.length, TAIL_LINES_MAX);
