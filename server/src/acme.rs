@@ -51,7 +51,6 @@ impl Acme {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command line tool")]
 fn status(config: &Config) -> anyhow::Result<()> {
     let all = skep_front::stored_certificates(&config.front)?;
     if all.is_empty() {
@@ -86,7 +85,6 @@ fn line(it: &CertificateStatus) -> String {
     format!("{} [{}] {until}{issuer}{next}", it.names.join(" "), it.source.as_str())
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command line tool")]
 fn trial(config: &Config, names: &[String], directory: Option<&str>) -> anyhow::Result<()> {
     let names: Vec<HostPattern> =
         names.iter().map(|it| HostPattern::parse(it)).collect::<Result<_, _>>()?;

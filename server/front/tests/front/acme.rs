@@ -134,7 +134,7 @@ async fn a_restart_finds_the_certificate_without_asking_the_ca() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_renewed_in_time_and_the_old_one_served_until_then() {
-    let settings = Settings { validity_seconds: Some(15), ..Settings::default() };
+    let settings = Settings { validity_seconds: Some(30), ..Settings::default() };
     let pebble = Pebble::start(settings).await;
     let acme = pebble.acme(&["www.lan.test"], Proof::TlsAlpn01);
     let server = front(&pebble, |config| config.certificates.acme = vec![acme]).await;
@@ -151,7 +151,7 @@ async fn a_certificate_is_renewed_in_time_and_the_old_one_served_until_then() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_ca_is_down_the_old_certificate_stays_and_afterwards_it_is_renewed() {
-    let settings = Settings { validity_seconds: Some(20), ..Settings::default() };
+    let settings = Settings { validity_seconds: Some(30), ..Settings::default() };
     let mut pebble = Pebble::down(settings);
     let acme = pebble.acme(&["www.lan.test"], Proof::TlsAlpn01);
     let server = front(&pebble, |config| config.certificates.acme = vec![acme]).await;

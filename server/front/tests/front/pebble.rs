@@ -52,12 +52,14 @@ struct Ports {
     tls: u16,
 }
 
-/// A port that nobody listens on at the moment, neither over TCP nor over UDP.
-pub(crate) fn free_port() -> u16 {
+/// A port that nobody listens on at the moment, neither over TCP nor over UDP. It is none of those
+/// that the kernel hands out by itself, so no connection takes it before its server does.
+fn free_port() -> u16 {
     loop {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = tcp.local_addr().unwrap().port();
-        if std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let port = rand::random_range(15_000..32_000);
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        let udp = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, port));
+        if tcp.is_ok() && udp.is_ok() {
             return port;
         }
     }
