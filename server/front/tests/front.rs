@@ -38,6 +38,10 @@ mod proxy;
 mod proxy_failures;
 #[path = "front/proxy_protocol.rs"]
 mod proxy_protocol;
+#[path = "front/proxy_streams.rs"]
+mod proxy_streams;
+#[path = "front/proxy_transports.rs"]
+mod proxy_transports;
 #[path = "front/reload.rs"]
 mod reload;
 #[path = "front/upstream.rs"]

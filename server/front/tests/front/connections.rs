@@ -30,7 +30,7 @@ pub(crate) async fn connect_to(server: &Server, host: &'static str) -> TlsStream
     connect_as(server, rustls::ALL_VERSIONS, &[b"http/1.1"], host).await
 }
 
-async fn connect_as(
+pub(crate) async fn connect_as(
     server: &Server,
     versions: &[&'static rustls::SupportedProtocolVersion],
     alpn: &[&[u8]],

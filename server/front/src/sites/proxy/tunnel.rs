@@ -15,7 +15,7 @@ use super::upstream::Active;
 
 /// Of each direction.
 const BUFFER_BYTES: usize = 8 * 1024;
-/// For the last words of a tunnel that ends with the server.
+/// For last words.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A change of protocol that both sides have agreed on.
@@ -58,7 +58,8 @@ impl Tunnel {
     }
 }
 
-/// Both directions, each until its sender ends; one that has ended leaves the other open.
+/// Both directions: a visitor who has ended still hears the server out; when the server has ended,
+/// the visitor may finish its word.
 async fn copy(
     visitor: &mut TokioIo<Upgraded>,
     server: &mut TokioIo<Upgraded>,
@@ -67,9 +68,22 @@ async fn copy(
     let n_moved = AtomicU64::new(0);
     let (mut visitor_in, mut visitor_out) = tokio::io::split(visitor);
     let (mut server_in, mut server_out) = tokio::io::split(server);
-    let up = pipe(&mut visitor_in, &mut server_out, &n_moved);
-    let down = pipe(&mut server_in, &mut visitor_out, &n_moved);
-    let both = async { tokio::try_join!(up, down).map(|((), ())| ()) };
+    let mut up = std::pin::pin!(pipe(&mut visitor_in, &mut server_out, &n_moved));
+    let mut down = std::pin::pin!(pipe(&mut server_in, &mut visitor_out, &n_moved));
+    let both = async {
+        tokio::select! {
+            ended = &mut up => {
+                ended?;
+                down.await
+            }
+            ended = &mut down => {
+                ended?;
+                // Many a server closes the whole connection so; what the visitor still says then
+                // interests nobody, and when it ends is not for us to wait for.
+                tokio::time::timeout(GOODBYE_TIMEOUT, up).await.unwrap_or(Ok(()))
+            }
+        }
+    };
     tokio::select! {
         ended = both => ended,
         () = silence(&n_moved, idle) => Err(io::ErrorKind::TimedOut.into()),
