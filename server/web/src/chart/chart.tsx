@@ -11,10 +11,11 @@ interface ChartProps {
   series: Series[];
   /** What was asked for: the width of the chart, also where there is no data. */
   range: Range;
+  isStacked?: boolean;
   onSelect?: PlotProps["onSelect"];
 }
 
-export function Chart({ series, range, onSelect }: ChartProps) {
+export function Chart({ series, range, isStacked = false, onSelect }: ChartProps) {
   const shown = useMemo(
     () => [...series].sort((a, b) => last(b) - last(a) || 0).slice(0, SERIES_MAX),
     [series],
@@ -41,6 +42,7 @@ export function Chart({ series, range, onSelect }: ChartProps) {
         names={names}
         hidden={hidden}
         label={label}
+        isStacked={isStacked}
         {...(onSelect ? { onSelect } : {})}
       />
       <ul class="legend small">

@@ -72,7 +72,7 @@ export function LogPanel({ query, params, range, tick, change }: Props) {
         )}
         {query !== "" && (
           <ViewSwitch
-            views={isLines ? ["chart", "explain"] : ["chart", "table", "explain"]}
+            views={isLines ? ["chart", "explain"] : VIEWS}
             names={isLines ? { chart: "Lines" } : {}}
             view={view}
             choose={(view) => change({ logview: view === "chart" ? undefined : view })}

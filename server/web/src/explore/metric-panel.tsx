@@ -19,12 +19,12 @@ interface Props {
 
 export function MetricPanel({ query, view, range, tick, change }: Props) {
   const isIdle = query === "" || view === "explain";
-  const key = isIdle ? "" : JSON.stringify([query, view, range, tick]);
+  const isTable = view === "table";
+  const key = isIdle ? "" : JSON.stringify([query, isTable, range, tick]);
   const { asked, run, cancel } = useQuery(key, async (abort) => {
     const grid = gridOf(range, Date.now());
     const end = range.kind === "last" ? Date.now() / 1000 : grid.end;
-    const isChart = view === "chart";
-    const answer = await (isChart ? queryRange(query, grid, abort) : instant(query, end, abort));
+    const answer = await (isTable ? instant(query, end, abort) : queryRange(query, grid, abort));
     return { answer, grid };
   });
   const isBusy = asked.state === "busy";

@@ -6,7 +6,7 @@ import { Menu } from "../ui/menu";
 import { save, seriesCsv, seriesJson } from "./export";
 import { Table } from "./table";
 
-export const VIEWS = ["chart", "table", "explain"] as const;
+export const VIEWS = ["chart", "stacked", "table", "explain"] as const;
 export type View = (typeof VIEWS)[number];
 
 interface Props {
@@ -20,7 +20,7 @@ interface Props {
 
 export function SeriesView({ answer, view, range, took_ms, zoom, empty }: Props) {
   const { series, warnings, type } = answer;
-  const isChart = type === "matrix" && view === "chart";
+  const isChart = type === "matrix" && view !== "table";
   return (
     <>
       {warnings.map((warning) => (
@@ -33,6 +33,7 @@ export function SeriesView({ answer, view, range, took_ms, zoom, empty }: Props)
         <Chart
           series={series}
           range={range}
+          isStacked={view === "stacked"}
           onSelect={({ from, to }) => zoom(from * 1000, to * 1000)}
         />
       )}

@@ -1,7 +1,12 @@
 // Chooses how an answer is shown.
 import type { View } from "./series-view";
 
-const NAMES: Record<View, string> = { chart: "Chart", table: "Table", explain: "Explain" };
+const NAMES: Record<View, string> = {
+  chart: "Chart",
+  stacked: "Stacked",
+  table: "Table",
+  explain: "Explain",
+};
 
 interface Props {
   views: readonly View[];
