@@ -1,21 +1,32 @@
 //! Who may do what: what a request needs, what its credentials allow, and whether the two meet.
 
 pub(crate) mod attempts;
+mod book;
 pub(crate) mod credentials;
+pub(crate) mod enrolments;
+pub(crate) mod error;
+pub(crate) mod handover;
 pub(crate) mod origin;
 pub(crate) mod passwords;
+pub(crate) mod people;
+pub(crate) mod records;
+pub(crate) mod second_factor;
 pub(crate) mod sessions;
+pub(crate) mod tickets;
+pub(crate) mod tokens;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::http::Method;
+use serde::{Deserialize, Serialize};
 
 use crate::vhost::Target;
 
 /// One kind of thing a caller may be allowed to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Push samples and log lines.
     Ingest,
@@ -96,6 +107,8 @@ pub struct Principal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
     Token,
+    /// An agent's certificate.
+    Certificate,
     /// A browser repeats it by itself once it was typed in.
     Basic,
     /// A browser sends it by itself.

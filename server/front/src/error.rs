@@ -24,6 +24,8 @@ pub enum Error {
     CaMismatch { certificate: PathBuf, key: PathBuf, source: rustls::Error },
     #[error("{} is not a usable certificate or key in PEM", path.display())]
     CaUnreadable { path: PathBuf, source: rcgen::Error },
+    #[error("{} is not a list as this server writes it; restore it, or move it away", path.display())]
+    Unreadable { path: PathBuf, source: serde_json::Error },
     #[error("cannot make a certificate")]
     Certificate(#[from] rcgen::Error),
     #[error(transparent)]

@@ -9,8 +9,44 @@ use crate::error::Error;
 
 /// Makes `dir` and what is missing above it, readable by us only.
 pub(crate) fn create_private_dir(dir: &Path) -> Result<(), Error> {
+    let is_new = !dir.exists();
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let made = made.and_then(|()| match dir.parent() {
+        Some(above) if is_new && above.exists() => give_to_owner_of(above, &fs::File::open(dir)?),
+        _ours_already => Ok(()),
+    });
     made.map_err(|source| Error::File { path: dir.to_owned(), source })
+}
+
+/// Waits until no other process and no other call holds the lock; dropping the file releases it.
+pub(crate) fn lock(path: &Path) -> Result<fs::File, Error> {
+    let locked = || {
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        if let Some(dir) = path.parent() {
+            give_to_owner_of(dir, &file)?;
+        }
+        file.lock()?;
+        Ok(file)
+    };
+    locked().map_err(|source| Error::File { path: path.to_owned(), source })
+}
+
+/// A command of root's must not leave files that the server's own user cannot read.
+fn give_to_owner_of(dir: &Path, file: &fs::File) -> std::io::Result<()> {
+    let (ours, theirs) = (file.metadata()?, fs::metadata(dir)?);
+    if (ours.uid(), ours.gid()) == (theirs.uid(), theirs.gid()) {
+        return Ok(());
+    }
+    match std::os::unix::fs::fchown(file, Some(theirs.uid()), Some(theirs.gid())) {
+        // Only root may; for anybody else the file stays their own.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        done => done,
+    }
 }
 
 /// The file's text, or `None` when there is no such file.
@@ -85,6 +121,9 @@ fn write_and_rename(path: &Path, text: &str, mode: Mode) -> std::io::Result<()> 
     }
     let mut file =
         fs::OpenOptions::new().write(true).create_new(true).mode(bits).open(&temporary)?;
+    if let Some(dir) = path.parent() {
+        give_to_owner_of(dir, &file)?;
+    }
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;

@@ -1,5 +1,7 @@
 //! Decides what happens to a request: which site, who asks, may they; then hands it to a router.
 
+mod access_api;
+mod login;
 mod refusal;
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,15 +20,15 @@ use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 
+use self::login::{Name, OwnPath, is_navigation};
 use self::refusal::Refusal;
-use crate::access::credentials::Access;
+use crate::access::credentials::{Access, Shown};
 use crate::access::origin::{self, From};
 use crate::access::{Principal, Scope, Via, needed};
 use crate::client_ip::client_ip;
 use crate::clock::Clock;
 use crate::config::{Networks, PlainAuth, SiteAccess};
 use crate::lifeline::Lifeline;
-use crate::login;
 use crate::observe::{HandlerName, Note};
 use crate::sites::{self, Served, Visit};
 use crate::vhost::{Host, Site, Sites, Target};
@@ -47,7 +49,7 @@ pub struct Routers {
 pub(crate) struct Gate {
     pub sites: Arc<ArcSwap<Sites>>,
     pub routers: Routers,
-    pub access: Access,
+    pub access: Arc<Access>,
     pub trusted_proxies: ArcSwap<Networks>,
     pub clock: Arc<dyn Clock>,
     pub ca_pem: String,
@@ -86,8 +88,6 @@ impl Transport {
 
 /// The local CA's root, open on every listener: a device needs it before it can trust us.
 pub(crate) const CA_PATH: &str = "/ca.pem";
-const LOGIN_PATH: &str = "/login";
-const LOGOUT_PATH: &str = "/logout";
 
 /// What the steps before a router have found out about a request.
 struct Asked<'a> {
@@ -97,6 +97,12 @@ struct Asked<'a> {
     client: IpAddr,
     host: Host,
     target: Target,
+}
+
+impl Asked<'_> {
+    fn shown<'a>(&'a self, parts: &'a Parts) -> Shown<'a> {
+        Shown { headers: &parts.headers, host: &self.host.name, client: self.client }
+    }
 }
 
 impl Gate {
@@ -145,8 +151,12 @@ impl Gate {
                 note.handled(HandlerName::Front);
                 ca_pem(&self.ca_pem)
             }
-            (Site::Everything, LOGIN_PATH) => self.login(&asked, parts, body).await,
-            (Site::Everything, LOGOUT_PATH) => self.logout(&asked, &parts),
+            (Site::Everything, path) if let Some(own) = OwnPath::of_page(path) => {
+                self.own(own, Name::Page, &asked, parts, body).await
+            }
+            (Site::Everything, path) if path.starts_with(access_api::PREFIX) => {
+                self.access_api(&asked, parts, body).await
+            }
             (_any, path) => {
                 match self.admit(&asked, needed(asked.target, &parts.method, path), &parts).await {
                     Ok(principal) => self.hand_over(&asked, parts, body, principal).await,
@@ -171,6 +181,13 @@ impl Gate {
             SiteAccess::Public => None,
             SiteAccess::Scope(scope) => Some(scope),
         };
+        let name = || match self.sites.load().is_below_domain(&asked.host.name) {
+            true => Name::BelowDomain,
+            false => Name::Elsewhere,
+        };
+        if let Some(own) = needed.and_then(|_| OwnPath::of_site(parts.uri.path())) {
+            return self.own(own, name(), asked, parts, body).await;
+        }
         match self.admit(asked, needed, &parts).await {
             Ok(principal) => {
                 let visit = Visit {
@@ -188,6 +205,9 @@ impl Gate {
                 let mut response = served.answer(&visit, Request::from_parts(parts, body)).await;
                 response.extensions_mut().insert(FromService);
                 response
+            }
+            Err(Refusal::Anonymous) if is_navigation(&parts) => {
+                self.to_login(name(), asked, &parts)
             }
             Err(refusal) => refusal.response(&parts, asked.target),
         }
@@ -222,7 +242,7 @@ impl Gate {
         if let Transport::Plain(PlainAuth::Open) = asked.connection.transport {
             return Ok(Some(Principal::loopback()));
         }
-        let found = self.access.principal(&parts.headers, asked.client, self.clock.now()).await;
+        let found = self.access.principal(asked.shown(parts), self.clock.now()).await;
         found.map_err(Refusal::Denied)
     }
 
@@ -246,38 +266,6 @@ impl Gate {
         asked.note.handled(handler);
         router.clone().oneshot(request).await.into_response()
     }
-
-    async fn login(&self, asked: &Asked<'_>, parts: Parts, body: Body) -> Response {
-        asked.note.handled(HandlerName::Front);
-        let next = login::next_of(&parts.uri);
-        let peer = asked.client;
-        match parts.method {
-            Method::GET | Method::HEAD => match self.principal(asked, &parts).await {
-                Ok(Some(_already)) => see_other(&next),
-                _else => login::form(StatusCode::OK, &next, None),
-            },
-            Method::POST => {
-                let scheme = asked.connection.transport.scheme();
-                if origin::of(&parts.headers, scheme, &asked.host) == From::OtherSite {
-                    return Refusal::OtherSite.response(&parts, Target::Page);
-                }
-                login::submit(&self.access, peer, self.clock.now(), body).await
-            }
-            _other => StatusCode::METHOD_NOT_ALLOWED.into_response(),
-        }
-    }
-
-    fn logout(&self, asked: &Asked<'_>, parts: &Parts) -> Response {
-        asked.note.handled(HandlerName::Front);
-        if parts.method != Method::POST {
-            return StatusCode::METHOD_NOT_ALLOWED.into_response();
-        }
-        let from = origin::of(&parts.headers, asked.connection.transport.scheme(), &asked.host);
-        match check_origin(from, Via::Session) {
-            Ok(()) => login::end(&self.access, &parts.headers),
-            Err(refusal) => refusal.response(parts, Target::Page),
-        }
-    }
 }
 
 /// Marks answers of the user's own sites: what they may be embedded in is their own business.
@@ -300,7 +288,7 @@ fn changes_state(parts: &Parts) -> bool {
 /// Credentials that a browser sends by itself are only good for our own page's requests.
 fn check_origin(from: From, via: Via) -> Result<(), Refusal> {
     match (via, from) {
-        (Via::Token, _) | (_, From::OurPage) => Ok(()),
+        (Via::Token | Via::Certificate, _) | (_, From::OurPage) => Ok(()),
         // Every browser says where a POST comes from; promtool and Grafana do not.
         (Via::Basic | Via::Loopback, From::Unknown) => Ok(()),
         (Via::Session, From::Unknown) | (_, From::OtherSite) => Err(Refusal::OtherSite),

@@ -24,6 +24,12 @@ mod sites;
 mod tls;
 mod vhost;
 
+pub use access::error::AccessError;
+pub use access::people::{Role, UserInfo};
+pub use access::records::Records;
+pub use access::second_factor::NewFactor;
+pub use access::sessions::SessionInfo;
+pub use access::tokens::{TokenInfo, TokenKind};
 pub use access::{Principal, Scope, Scopes, Via};
 pub use certs::acme::order::AcmeError;
 pub use certs::acme::trial::{Trial, TrialError, try_orders};

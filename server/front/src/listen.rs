@@ -57,7 +57,7 @@ pub struct Front {
     clock: Arc<dyn Clock>,
     /// The sites of the moment; a reload puts others in their place.
     sites: Arc<ArcSwap<Sites>>,
-    access: Access,
+    access: Arc<Access>,
     observer: Arc<Observer>,
     certificates: Arc<Certificates>,
     listeners: Vec<Fresh>,
@@ -92,7 +92,7 @@ impl Front {
         files::create_private_dir(&config.data_dir)?;
         let certificates = Arc::new(Certificates::open(&config, Arc::clone(&clock))?);
         let ca_file = certificates.ca().root_path().to_owned();
-        let access = Access::new(&config)?;
+        let access = Arc::new(Access::new(&config)?);
         let sites = Sites::new(config.domain.clone(), &config.extra_names, &config.sites)?;
         let sites = Arc::new(ArcSwap::from_pointee(sites));
         let observer = Observer::new(config.metric_names, Arc::clone(&clock));
@@ -155,7 +155,7 @@ impl Front {
             gate: Gate {
                 sites: self.sites,
                 routers,
-                access: self.access,
+                access: Arc::clone(&self.access),
                 trusted_proxies: ArcSwap::from_pointee(self.config.trusted_proxies.clone()),
                 clock: self.clock,
                 ca_pem,
@@ -168,6 +168,8 @@ impl Front {
             shutdown: shutdown.clone(),
         });
         let fresh = tokio::spawn(Arc::clone(&self.certificates).run(shutdown.clone()));
+        let (access, until) = (self.access, shutdown.clone());
+        let uses = tokio::spawn(async move { access.keep_uses(until).await });
         let accepts = Arc::clone(&shared);
         let start = move |listener, role, stop| {
             tokio::spawn(accept(Arc::clone(&accepts), listener, role, stop))
@@ -183,6 +185,9 @@ impl Front {
         listeners.wait().await;
         if let Err(error) = fresh.await {
             tracing::error!(%error, "The task that renews certificates panicked.");
+        }
+        if let Err(error) = uses.await {
+            tracing::error!(%error, "The task that writes down the uses of tokens panicked.");
         }
         shared.drain().await
     }

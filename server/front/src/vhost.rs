@@ -114,6 +114,14 @@ impl Sites {
         own.into_iter().chain(local).chain(extra).chain(served).collect()
     }
 
+    pub(crate) fn domain(&self) -> &str {
+        self.domain.as_str()
+    }
+
+    pub(crate) fn is_below_domain(&self, host: &str) -> bool {
+        host.strip_suffix(self.domain.as_str()).is_some_and(|head| head.ends_with('.'))
+    }
+
     /// The servers behind all sites; one that several names lead to is told once.
     pub(crate) fn upstreams(&self) -> Vec<SiteUpstream> {
         let mut names: Vec<_> = self.served.iter().collect();

@@ -9,6 +9,8 @@
 #[path = "front/server.rs"]
 mod server;
 
+#[path = "front/browser.rs"]
+mod browser;
 #[path = "front/pebble.rs"]
 mod pebble;
 
@@ -42,7 +44,13 @@ mod proxy_protocol;
 mod proxy_streams;
 #[path = "front/proxy_transports.rs"]
 mod proxy_transports;
+#[path = "front/records.rs"]
+mod records;
 #[path = "front/reload.rs"]
 mod reload;
+#[path = "front/second_factor.rs"]
+mod second_factor;
+#[path = "front/site_logins.rs"]
+mod site_logins;
 #[path = "front/upstream.rs"]
 mod upstream;

@@ -1,8 +1,9 @@
 //! How many wrong passwords a peer may send: a bucket of attempts for each, refilled slowly.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -10,28 +11,28 @@ use time::OffsetDateTime;
 /// Peers remembered at once; beyond it, those that are nearest to forgiven are forgotten.
 const PEERS_MAX: usize = 10_000;
 
-/// The buckets of all peers that tried lately.
+/// The buckets of all peers (or whatever else is counted for) that tried lately.
 #[derive(Debug)]
-pub(crate) struct Attempts {
+pub(crate) struct Attempts<K = IpAddr> {
     burst: u32,
     refill: Duration,
     /// When a peer's bucket is full again; its debt is the distance to it. Guarded by the mutex,
     /// never more than `PEERS_MAX`.
-    full_at: Mutex<HashMap<IpAddr, OffsetDateTime>>,
+    full_at: Mutex<HashMap<K, OffsetDateTime>>,
 }
 
-impl Attempts {
+impl<K: Eq + Hash + Bucket> Attempts<K> {
     pub(crate) fn new(burst: u32, refill: Duration) -> Self {
         Self { burst: burst.max(1), refill, full_at: Mutex::new(HashMap::new()) }
     }
 
     /// Takes one attempt, or says how long to wait for the next.
-    pub(crate) fn take(&self, peer: IpAddr, now: OffsetDateTime) -> Result<(), Duration> {
+    pub(crate) fn take(&self, peer: K, now: OffsetDateTime) -> Result<(), Duration> {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if full_at.len() >= PEERS_MAX {
             forget(&mut full_at, now);
         }
-        let slot = full_at.entry(bucket_of(peer)).or_insert(now);
+        let slot = full_at.entry(peer.bucket()).or_insert(now);
         let after = (*slot).max(now) + self.refill;
         let limit = now + self.refill * self.burst;
         if after > limit {
@@ -42,15 +43,15 @@ impl Attempts {
     }
 
     /// Gives an attempt back: the password was right.
-    pub(crate) fn give_back(&self, peer: IpAddr) {
+    pub(crate) fn give_back(&self, peer: K) {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = full_at.get_mut(&bucket_of(peer)) {
+        if let Some(slot) = full_at.get_mut(&peer.bucket()) {
             *slot -= self.refill;
         }
     }
 }
 
-fn forget(full_at: &mut HashMap<IpAddr, OffsetDateTime>, now: OffsetDateTime) {
+fn forget<K: Eq + Hash>(full_at: &mut HashMap<K, OffsetDateTime>, now: OffsetDateTime) {
     full_at.retain(|_peer, full| *full > now);
     // Down to half, or one more peer would soon mean walking the whole table again.
     if full_at.len() > PEERS_MAX / 2 {
@@ -62,11 +63,25 @@ fn forget(full_at: &mut HashMap<IpAddr, OffsetDateTime>, now: OffsetDateTime) {
     }
 }
 
-/// One IPv6 customer has a whole /64, so that is what counts as a peer.
-fn bucket_of(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !0 << 64)),
-        v4 @ IpAddr::V4(_) => v4,
+/// What is counted together.
+pub(crate) trait Bucket {
+    #[must_use]
+    fn bucket(self) -> Self;
+}
+
+impl Bucket for IpAddr {
+    /// One IPv6 customer has a whole /64, so that is what counts as a peer.
+    fn bucket(self) -> Self {
+        match self.to_canonical() {
+            Self::V6(ip) => Self::V6(Ipv6Addr::from_bits(ip.to_bits() & !0 << 64)),
+            v4 @ Self::V4(_) => v4,
+        }
+    }
+}
+
+impl Bucket for Arc<str> {
+    fn bucket(self) -> Self {
+        self
     }
 }
 

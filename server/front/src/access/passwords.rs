@@ -1,7 +1,7 @@
-//! Checks a name and password against the configured users, at a bounded cost.
+//! Checks a name and password against an account, at a bounded cost.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use argon2::{Argon2, PasswordVerifier};
@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
-use crate::config::{PasswordHash, User};
+use super::people::Account;
+use crate::config::PasswordHash;
 
 /// One argon2 check takes 19 MiB and a core for tens of milliseconds: two at a time.
 const CHECKS_MAX: usize = 2;
@@ -19,14 +20,11 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(300);
 /// Remembered checks at once.
 const REMEMBERED_MAX: usize = 256;
 /// argon2 reads all of it before any limit of its own.
-const PASSWORD_BYTES_MAX: usize = 1024;
+pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 
-/// The users and what was checked of late.
+/// The slots for checks, and what was checked of late.
 #[derive(Debug)]
 pub(crate) struct Passwords {
-    users: Arc<[User]>,
-    /// Checked when there is no such user, so that an answer takes as long as with one.
-    nobody: PasswordHash,
     slots: Semaphore,
     /// Keys the hashes below; they mean nothing outside this process.
     salt: [u8; 32],
@@ -35,64 +33,62 @@ pub(crate) struct Passwords {
 }
 
 impl Passwords {
-    pub(crate) fn new(users: Arc<[User]>, nobody: PasswordHash) -> Self {
+    pub(crate) fn new() -> Self {
         let mut salt = [0u8; 32];
         rand::rng().fill_bytes(&mut salt);
         let remembered = Mutex::new(HashMap::new());
-        Self { users, nobody, slots: Semaphore::new(CHECKS_MAX), salt, remembered }
+        Self { slots: Semaphore::new(CHECKS_MAX), salt, remembered }
     }
 
-    pub(crate) fn users(&self) -> &[User] {
-        &self.users
-    }
-
-    /// The user whose name and password were checked a moment ago.
-    pub(crate) fn recall(&self, name: &str, password: &str, now: OffsetDateTime) -> Option<&User> {
-        let key = self.key(name, password);
+    /// Whether this very password was right for the account a moment ago.
+    pub(crate) fn recalls(&self, account: &Account, password: &str, now: OffsetDateTime) -> bool {
+        let key = self.key(account, password);
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = remembered.get(&key)?;
-        if now < *until { self.user(name) } else { None }
+        remembered.get(&key).is_some_and(|until| now < *until)
     }
 
-    /// The user, if the password is right. Waits for a free slot, then blocks a thread of its own.
+    /// Whether the password is right. Waits for a free slot, then blocks a thread of its own.
+    ///
+    /// For nobody, `stand_in` is checked, so that an answer takes as long as with a user.
     pub(crate) async fn check(
         &self,
-        name: &str,
+        account: Option<&Account>,
+        stand_in: PasswordHash,
         password: &str,
         now: OffsetDateTime,
-    ) -> Option<&User> {
+    ) -> bool {
         if password.len() > PASSWORD_BYTES_MAX {
-            return None;
+            return false;
         }
-        let user = self.user(name);
-        let hash = user.map_or(&self.nobody, |user| &user.password).clone();
+        let hash = account.map_or(stand_in, |account| account.password.clone());
         let text = password.to_owned();
         let slot = self.slots.acquire().await;
         let right = tokio::task::spawn_blocking(move || is_right(&hash, &text)).await;
         drop(slot);
-        if !matches!(right, Ok(true)) {
-            return None;
+        match (right, account) {
+            (Ok(true), Some(account)) => {
+                self.remember(account, password, now);
+                true
+            }
+            _wrong_or_nobody => false,
         }
-        self.remember(name, password, now);
-        user
     }
 
-    fn user(&self, name: &str) -> Option<&User> {
-        self.users.iter().find(|user| user.name == name)
-    }
-
-    fn key(&self, name: &str, password: &str) -> [u8; 32] {
-        let name_hash = Sha256::digest(name.as_bytes());
+    /// With the hash in it: a changed password is not remembered.
+    fn key(&self, account: &Account, password: &str) -> [u8; 32] {
+        let name_hash = Sha256::digest(account.name.as_bytes());
+        let old_hash = Sha256::digest(account.password.as_str().as_bytes());
         Sha256::new()
             .chain_update(self.salt)
             .chain_update(name_hash)
+            .chain_update(old_hash)
             .chain_update(password.as_bytes())
             .finalize()
             .into()
     }
 
-    fn remember(&self, name: &str, password: &str, now: OffsetDateTime) {
-        let key = self.key(name, password);
+    fn remember(&self, account: &Account, password: &str, now: OffsetDateTime) {
+        let key = self.key(account, password);
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.retain(|_key, until| *until > now);
         if remembered.len() < REMEMBERED_MAX {
@@ -111,23 +107,42 @@ fn is_right(hash: &PasswordHash, password: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::access::Scopes;
 
     const NOW: OffsetDateTime = time::macros::datetime!(2026-11-22 12:00 UTC);
 
+    fn ada(password: &PasswordHash) -> Account {
+        Account {
+            name: Arc::from("ada"),
+            password: password.clone(),
+            scopes: Scopes::ALL,
+            asks_for_code: false,
+        }
+    }
+
     #[tokio::test]
     async fn only_the_right_password_of_a_known_user_passes_and_is_recalled_for_a_while() {
-        let password = PasswordHash::cheap("right").unwrap();
-        let ada = User { name: "ada".to_owned(), password: password.clone(), scopes: Scopes::ALL };
-        let passwords = Passwords::new(Arc::from([ada]), password);
-        assert!(passwords.check("ada", "wrong", NOW).await.is_none());
+        let hash = PasswordHash::cheap("right").unwrap();
+        let (ada, passwords) = (ada(&hash), Passwords::new());
+        assert!(!passwords.check(Some(&ada), hash.clone(), "wrong", NOW).await);
         // Right for the stand-in hash, but nobody has that name.
-        assert!(passwords.check("bob", "right", NOW).await.is_none());
-        assert!(passwords.recall("ada", "right", NOW).is_none());
-        assert!(passwords.check("ada", "right", NOW).await.is_some());
-        assert!(passwords.recall("ada", "right", NOW).is_some());
-        assert!(passwords.recall("ada", "wrong", NOW).is_none());
-        assert!(passwords.recall("ada", "right", NOW + REMEMBERED_FOR).is_none());
+        assert!(!passwords.check(None, hash.clone(), "right", NOW).await);
+        assert!(!passwords.recalls(&ada, "right", NOW));
+        assert!(passwords.check(Some(&ada), hash, "right", NOW).await);
+        assert!(passwords.recalls(&ada, "right", NOW));
+        assert!(!passwords.recalls(&ada, "wrong", NOW));
+        assert!(!passwords.recalls(&ada, "right", NOW + REMEMBERED_FOR));
+    }
+
+    #[tokio::test]
+    async fn a_changed_password_is_not_recalled() {
+        let hash = PasswordHash::cheap("right").unwrap();
+        let passwords = Passwords::new();
+        assert!(passwords.check(Some(&ada(&hash)), hash, "right", NOW).await);
+        let changed = PasswordHash::cheap("other").unwrap();
+        assert!(!passwords.recalls(&ada(&changed), "right", NOW));
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::access::Scope;
 use crate::access::credentials::Denied;
+use crate::gate::login::is_navigation;
 use crate::gate::see_other;
 use crate::login;
 use crate::vhost::{HostError, Target};
@@ -30,8 +31,8 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     pub(crate) fn response(&self, parts: &Parts, target: Target) -> Response {
-        if self.asks_for_login() && target == Target::Page && is_read(&parts.method) {
-            return see_other(&login::path_to(&parts.uri));
+        if self.asks_for_login() && target == Target::Page && is_navigation(parts) {
+            return see_other(&login::path_to("/login", &parts.uri));
         }
         let status = self.status();
         let mut response = match target {
@@ -80,7 +81,3 @@ impl Refusal {
 const BEARER: &str = "Bearer realm=\"skep\"";
 const BASIC: &str = "Basic realm=\"skep\", charset=\"UTF-8\"";
 const JSON: [(axum::http::HeaderName, &str); 1] = [(CONTENT_TYPE, "application/json")];
-
-fn is_read(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
-}

@@ -12,12 +12,16 @@ use crate::access::Scopes;
 use crate::access::attempts::Attempts;
 use crate::access::credentials::name_and_password;
 use crate::access::passwords::Passwords;
-use crate::config::{BasicUser, Limits, User};
+use crate::access::people::Account;
+use crate::config::{BasicUser, Limits, PasswordHash};
 use crate::login;
 
 /// Checked off the async threads, remembered shortly, and counted for the client when wrong.
 #[derive(Debug)]
 pub(super) struct BasicAuth {
+    users: Vec<Account>,
+    /// Checked for a name that nobody has.
+    stand_in: PasswordHash,
     passwords: Passwords,
     attempts: Attempts,
 }
@@ -29,13 +33,16 @@ impl BasicAuth {
     /// `None` if there is nobody: then nobody is asked.
     pub(super) fn new(users: &[BasicUser], limits: &Limits) -> Option<Self> {
         let nobody = users.first()?.password.clone();
-        let users = users.iter().map(|it| User {
-            name: it.name.clone(),
+        let users = users.iter().map(|it| Account {
+            name: Arc::from(it.name.as_str()),
             password: it.password.clone(),
             scopes: Scopes::default(),
+            asks_for_code: false,
         });
         Some(Self {
-            passwords: Passwords::new(users.collect(), nobody),
+            users: users.collect(),
+            stand_in: nobody,
+            passwords: Passwords::new(),
             attempts: Attempts::new(limits.login_burst, limits.login_refill),
         })
     }
@@ -48,11 +55,13 @@ impl BasicAuth {
     ) -> Option<Response> {
         let Some((name, password)) = credentials(headers) else { return Some(challenge()) };
         let now = visit.clock.now();
-        if self.passwords.recall(&name, &password, now).is_none() {
+        let account = self.users.iter().find(|account| *account.name == *name);
+        if !account.is_some_and(|it| self.passwords.recalls(it, &password, now)) {
             if let Err(wait) = self.attempts.take(visit.client, now) {
                 return Some(too_many(wait));
             }
-            if self.passwords.check(&name, &password, now).await.is_none() {
+            let stand_in = self.stand_in.clone();
+            if !self.passwords.check(account, stand_in, &password, now).await {
                 let name = name.escape_debug().to_string();
                 tracing::warn!(client = %visit.client, site = visit.host.name, name, "Wrong name or password for a site.");
                 return Some(challenge());

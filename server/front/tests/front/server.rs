@@ -10,9 +10,9 @@ use axum::extract::{ConnectInfo, Request};
 use axum::routing::get;
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use skep_front::{
-    AccessLog, Bound, Certificates, Config, Domain, Error, Figures, Front, Limits, LoopbackAddr,
-    Networks, PasswordHash, PlainAuth, PlainListener, Principal, Reloads, Routers, Scope,
-    SiteUpstream, SystemClock, Token, TokenHash, Upstreams, User,
+    AccessLog, Bound, Certificates, Clock, Config, Domain, Error, Figures, Front, Limits,
+    LoopbackAddr, Networks, PasswordHash, PlainAuth, PlainListener, Principal, Reloads, Routers,
+    Scope, SiteUpstream, SystemClock, Token, TokenHash, Upstreams, User,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -50,17 +50,29 @@ impl Server {
     pub(crate) async fn start_in(dir: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(dir.path());
         change(&mut config);
-        Self::start_as(dir, config, |_front| {}).await
+        Self::start_as(dir, config, Arc::new(SystemClock), |_front| {}).await
     }
 
     pub(crate) async fn start_logging(log: Arc<dyn AccessLog>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path());
-        Self::start_as(dir, config, |front| front.log_to(log)).await
+        Self::start_as(dir, config, Arc::new(SystemClock), |front| front.log_to(log)).await
     }
 
-    async fn start_as(dir: TempDir, config: Config, prepare: impl FnOnce(&Front)) -> Self {
-        let front = Front::bind(config, Arc::new(SystemClock)).await.unwrap();
+    pub(crate) async fn start_by(clock: Arc<dyn Clock>, change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(dir.path());
+        change(&mut config);
+        Self::start_as(dir, config, clock, |_front| {}).await
+    }
+
+    async fn start_as(
+        dir: TempDir,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        prepare: impl FnOnce(&Front),
+    ) -> Self {
+        let front = Front::bind(config, clock).await.unwrap();
         prepare(&front);
         let figures = front.figures();
         let reloads = front.reloads();
@@ -198,6 +210,7 @@ pub(crate) fn client(bound: &Bound) -> Client {
         "x.home.lan",
         "nas.local",
         "photos.home.lan",
+        "elsewhere.example",
         "apps.home.lan",
         "a.apps.home.lan",
     ] {

@@ -1,0 +1,173 @@
+//! Users, tokens, agents and logins that come and go while the server runs.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use skep_front::{Clock as _, Records, Role, Scope, SystemClock, TokenHash};
+
+use crate::browser::Browser;
+use crate::server::{ADMIN, PASSWORD, READER, Server, config};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn records(server: &Server) -> Records {
+    Records::open(&config(server.dir.path())).unwrap()
+}
+
+async fn status(server: &Server, path: &str, token: &str) -> u16 {
+    server.get(path).bearer_auth(token).send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_and_a_token_of_the_command_line_work_at_once_and_end_at_once() {
+    let server = Server::start().await;
+    let records = records(&server);
+    records.add_user("bob", Role::Viewer, "long enough", SystemClock.now()).unwrap();
+    let mut browser = Browser::new(&server.client);
+    let login = server.url("home.lan", "/login");
+    let sent = browser.post(&login, "user=bob&password=long+enough").await;
+    assert_eq!(sent.status(), 303);
+    let home = server.url("home.lan", "/");
+    assert_eq!(browser.get(&home).await.status(), 200);
+    records.remove_user("bob").unwrap();
+    assert_eq!(browser.get(&home).await.status(), 303);
+
+    let token = records.new_token("ci", &[Scope::Query], Some(HOUR), SystemClock.now()).unwrap();
+    assert_eq!(status(&server, "/api/v1/query", &token).await, 200);
+    assert_eq!(status(&server, "/-/flush", &token).await, 403);
+    records.revoke("ci").unwrap();
+    assert_eq!(status(&server, "/api/v1/query", &token).await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_made_shown_and_revoked_over_http_by_admins_alone() {
+    let server = Server::start().await;
+    let path = "/-/skep/v1/tokens";
+    let new = json!({"name": "grafana", "scopes": ["query"], "expires_in_s": 3600}).to_string();
+    for token in [READER, "nonsense"] {
+        let refused = server.post(path).bearer_auth(token).body(new.clone()).send().await.unwrap();
+        assert!([401, 403].contains(&refused.status().as_u16()));
+        assert_ne!(status(&server, path, token).await, 200);
+    }
+    let made = server.post(path).bearer_auth(ADMIN).body(new.clone()).send().await.unwrap();
+    assert_eq!(made.status(), 201);
+    let made: Value = made.json().await.unwrap();
+    let token = made["data"]["token"].as_str().unwrap();
+    assert_eq!(status(&server, "/api/v1/query", token).await, 200);
+    let again = server.post(path).bearer_auth(ADMIN).body(new).send().await.unwrap();
+    assert_eq!(again.status(), 409);
+
+    let list = server.get(path).bearer_auth(ADMIN).send().await.unwrap();
+    let list: Value = list.json().await.unwrap();
+    let shown = &list["data"][0];
+    assert_eq!((&shown["name"], &shown["scopes"]), (&json!("grafana"), &json!(["query"])));
+    assert!(shown["last_used_unix_s"].is_i64(), "{shown}");
+    assert!(!list.to_string().contains(token));
+
+    let url = server.url("home.lan", "/-/skep/v1/tokens/grafana");
+    let gone = server.client.delete(url).bearer_auth(ADMIN).send().await.unwrap();
+    assert_eq!(gone.status(), 200);
+    assert_eq!(status(&server, "/api/v1/query", token).await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_site_in_the_browser_makes_and_revokes_nothing() {
+    let server = Server::start().await;
+    let cookie = server.login().await;
+    let new = json!({"name": "evil", "scopes": ["admin"]}).to_string();
+    for from in ["cross-site", "same-site"] {
+        let request = server.post("/-/skep/v1/tokens").header("cookie", &cookie);
+        let request = request.header("sec-fetch-site", from).body(new.clone());
+        assert_eq!(request.send().await.unwrap().status(), 403, "{from}");
+    }
+    assert!(records(&server).tokens().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_see_and_end_their_own_logins_and_admins_those_of_all() {
+    let server = Server::start().await;
+    let ada = server.login().await;
+    let guest = crate::server::cookie_of(&server.send_login("guest", PASSWORD).await);
+    let sessions = async |path: &str, cookie: &str| -> Value {
+        let request = server.get(path).header("cookie", cookie);
+        request.send().await.unwrap().json().await.unwrap()
+    };
+    let path = "/-/skep/v1/sessions";
+    assert_eq!(sessions(path, &guest).await["data"].as_array().unwrap().len(), 1);
+    assert_eq!(sessions("/-/skep/v1/sessions?user=*", &guest).await["status"], "error");
+    let all = sessions("/-/skep/v1/sessions?user=*", &ada).await;
+    let all = all["data"].as_array().unwrap();
+    assert_eq!(all.len(), 2);
+    let of_ada = all.iter().find(|it| it["user"] == "ada").unwrap()["id"].as_str().unwrap();
+
+    let end = async |path: &str, cookie: &str| {
+        let request = server.client.delete(server.url("home.lan", path)).header("cookie", cookie);
+        let request = request.header("sec-fetch-site", "same-origin");
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(end(&format!("{path}/{of_ada}"), &guest).await, 404);
+    assert_eq!(end(path, &guest).await, 200);
+    let home = async |cookie: &str| {
+        server.get("/").header("cookie", cookie).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((home(&ada).await, home(&guest).await), (200, 303));
+    assert_eq!(end(&format!("{path}/{of_ada}"), &ada).await, 200);
+    assert_eq!(home(&ada).await, 303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_never_takes_over_a_session_that_the_browser_brings_along() {
+    let server = Server::start().await;
+    let mut browser = Browser::new(&server.client);
+    let planted = "A".repeat(43);
+    let form = format!("user=ada&password={}", PASSWORD.replace(' ', "+"));
+    let request = server.post("/login").header("cookie", format!("__Host-skep={planted}"));
+    let response =
+        request.header("sec-fetch-site", "same-origin").body(form.clone()).send().await.unwrap();
+    let cookie = crate::server::cookie_of(&response);
+    assert!(!cookie.contains(&planted));
+    // A second login ends the first of the same browser.
+    let login = server.url("home.lan", "/login");
+    browser.post(&login, &form).await;
+    let first = browser.cookie("home.lan", "__Host-skep").unwrap().clone();
+    browser.post(&login, &form).await;
+    let old = server.get("/").header("cookie", format!("__Host-skep={first}"));
+    assert_eq!(old.send().await.unwrap().status(), 303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_enrols_once_for_a_credential_that_can_only_push() {
+    let server = Server::start().await;
+    let enrolment = records(&server).new_enrolment("bee-1", HOUR, SystemClock.now()).unwrap();
+    let enrol = async |token: &str, credential: &str| {
+        let sha256 = TokenHash::of(credential).to_hex();
+        let body = json!({"token": token, "credential_sha256": sha256}).to_string();
+        server.post("/-/skep/v1/enrol").body(body).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(enrol(&enrolment, "agent's own").await, 200);
+    assert_eq!(enrol(&enrolment, "agent's own").await, 200, "the first answer was lost");
+    assert_eq!(enrol(&enrolment, "thief's").await, 403);
+    let push = async |credential: &str| {
+        let request = server.post("/api/v1/write").bearer_auth(credential);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(push("agent's own").await, 200);
+    assert_eq!(push("thief's").await, 401);
+    assert_eq!(status(&server, "/api/v1/query", "agent's own").await, 403);
+    records(&server).revoke("bee-1").unwrap();
+    assert_eq!(push("agent's own").await, 401);
+    assert_eq!(enrol(&enrolment, "agent's own").await, 403, "revoked is revoked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enrolment_tokens_cannot_be_guessed() {
+    let server = Server::start().await;
+    let mut statuses = Vec::new();
+    for i in 0..4 {
+        let sha256 = TokenHash::of("x").to_hex();
+        let body = json!({"token": format!("guess{i}"), "credential_sha256": sha256}).to_string();
+        let response = server.post("/-/skep/v1/enrol").body(body).send().await.unwrap();
+        statuses.push(response.status().as_u16());
+    }
+    assert_eq!(statuses, [403, 403, 403, 429]);
+}
