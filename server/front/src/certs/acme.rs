@@ -128,7 +128,10 @@ impl Managed {
                 match step {
                     Step::Order if self.order(&token).await => changed(),
                     Step::Order => {}
-                    Step::AskForSuggestion => self.ask_for_suggestion().await,
+                    Step::AskForSuggestion => tokio::select! {
+                        () = self.ask_for_suggestion() => {}
+                        () = token.cancelled() => {}
+                    },
                 }
             };
             let mut work = std::pin::pin!(work);

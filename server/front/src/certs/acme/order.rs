@@ -123,7 +123,11 @@ impl Authority {
         before: Option<&Certificate>,
         stop: &CancellationToken,
     ) -> Result<Issued, AcmeError> {
-        let Ok(_permit) = self.orders.acquire().await else { return Err(AcmeError::Stopped) };
+        let permit = tokio::select! {
+            permit = self.orders.acquire() => permit,
+            () = stop.cancelled() => return Err(AcmeError::Stopped),
+        };
+        let Ok(_permit) = permit else { return Err(AcmeError::Stopped) };
         let mut replaces = before;
         for attempt in 1.. {
             match self.obtain_once(names, replaces, stop).await {
