@@ -5,11 +5,9 @@
 // Sends the lines first (job "frames"), loads them all, and prints for each part what the longest
 // task of the page's main thread cost: CPU time, which is the page's own and is held against the
 // bar, and wall time, which is longer where other processes want the same cores.
-import { readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fill } from "./explore-data.mjs";
 import { openSession, poster, url } from "./session.mjs";
+import { traced } from "./trace.mjs";
 
 const N_LINES = Number(process.argv[2] ?? 100_000);
 const BAR_MS = 50;
@@ -67,7 +65,7 @@ const parts = {
 let worst_ms = 0;
 for (const [name, run] of Object.entries(parts)) {
   await settle();
-  const { cpu_ms, wall_ms } = await traced(run);
+  const { cpu_ms, wall_ms } = await traced(browser, page, run);
   worst_ms = Math.max(worst_ms, cpu_ms);
   const [cpu, wall] = [cpu_ms, wall_ms].map((it) => it.toFixed(1).padStart(6));
   console.log(`${name.padEnd(32)} ${cpu} ms CPU, ${wall} ms wall`);
@@ -75,27 +73,3 @@ for (const [name, run] of Object.entries(parts)) {
 await browser.close();
 console.log(`worst frame over ${N_LINES} lines: ${worst_ms.toFixed(1)} ms CPU (bar ${BAR_MS} ms)`);
 process.exitCode = worst_ms < BAR_MS ? 0 : 1;
-
-/** The longest task of the page's main thread meanwhile. */
-async function traced(run) {
-  const path = join(tmpdir(), `skep-frames-${process.pid}.json`);
-  const categories = ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline"];
-  await browser.startTracing(page, { path, categories });
-  await run();
-  await settle();
-  await browser.stopTracing();
-  const { traceEvents } = JSON.parse(readFileSync(path, "utf8"));
-  rmSync(path);
-  return longestTask(traceEvents);
-}
-
-function longestTask(events) {
-  const isMain = (it) => it.name === "thread_name" && it.args?.name === "CrRendererMain";
-  const mains = new Set(events.filter(isMain).map((it) => `${it.pid} ${it.tid}`));
-  const tasks = events.filter(
-    (it) => it.name.endsWith("RunTask") && mains.has(`${it.pid} ${it.tid}`) && it.tdur !== undefined,
-  );
-  if (tasks.length === 0) throw new Error("the trace has no task of the page's main thread");
-  const most = (name) => Math.max(...tasks.map((it) => it[name])) / 1000;
-  return { cpu_ms: most("tdur"), wall_ms: most("dur") };
-}

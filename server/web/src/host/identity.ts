@@ -5,7 +5,7 @@ import { quoted } from "./scope";
 export interface Identity {
   /** Whether it has reported in the last year. */
   isKnown: boolean;
-  /** Seconds since the epoch; of one that is silent for long, to the nearest quarter of a day. */
+  /** Seconds since the epoch. */
   seen_at: number;
   /** For example `Linux 6.18.1 · x86_64`. */
   system: string;
@@ -22,7 +22,17 @@ const COARSE_S = 6 * 3600;
 
 export async function identity(host: string, now_s: number, abort: AbortSignal): Promise<Identity> {
   const of = `instance=${quoted(host)}`;
-  const ask = async (query: string) => (await instant(query, undefined, abort)).series;
+  const recent = await factsAt(of, undefined, abort);
+  if (Number.isFinite(recent.seen_at)) return { isKnown: true, ...recent };
+  const seen_at = await seenBefore(of, now_s, abort);
+  if (!Number.isFinite(seen_at)) return { isKnown: false, ...recent };
+  // What it was when it was last there.
+  return { isKnown: true, ...(await factsAt(of, seen_at, abort)), seen_at };
+}
+
+/** Of the hour before `time`. */
+async function factsAt(of: string, time: number | undefined, abort: AbortSignal) {
+  const ask = async (query: string) => (await instant(query, time, abort)).series;
   const recent = (name: string, more = "") => ask(`last_over_time(${name}{${of}${more}}[${RECENT}])`);
   const [uname, boot, cpus, memory, agent, seen] = await Promise.all([
     recent("node_uname_info"),
@@ -32,12 +42,8 @@ export async function identity(host: string, now_s: number, abort: AbortSignal):
     recent("skep_agent_build_info"),
     ask(`max_over_time(timestamp(node_boot_time_seconds{${of}})[${RECENT}:15s])`),
   ]);
-  const isRecent = [uname, boot, cpus].some((it) => it.length > 0);
-  const recent_at = Math.max(...seen.map(last), -Infinity);
-  const seen_at = isRecent && Number.isFinite(recent_at) ? recent_at : await seenBefore(of, now_s, abort);
   return {
-    isKnown: isRecent || Number.isFinite(seen_at),
-    seen_at,
+    seen_at: Math.max(...seen.map(last), -Infinity),
     system: systemOf(uname[0]),
     booted_at: last(boot[0]),
     n_cores: cpus.length > 0 ? cpus.length : NaN,
