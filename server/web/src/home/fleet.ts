@@ -41,8 +41,8 @@ export async function fleet(nowMs: number, abort: AbortSignal): Promise<Host[]> 
   // On the grid of steps: the same points come back, and a cache can keep them.
   const end = Math.ceil(nowMs / 1000 / STEP_S) * STEP_S;
   const at = { start: end - WINDOW_S, end, step: STEP_S };
-  const now = (query: string) => instant(query, undefined, abort).then((it) => it.series);
-  const over = (query: string) => range(query, at, abort).then((it) => it.series);
+  const now = (query: string) => instant(query, undefined, abort).then((it) => byHost(it.series));
+  const over = (query: string) => range(query, at, abort).then((it) => byHost(it.series));
   const [uname, cores, load, boot, available, total, free, size, cpu, memory, ...rates] =
     await Promise.all([
       now("last_over_time(node_uname_info[6h])"),
@@ -60,11 +60,11 @@ export async function fleet(nowMs: number, abort: AbortSignal): Promise<Host[]> 
       over(`sum by (instance) (rate(node_disk_read_bytes_total{${DRIVES}}[1m]))`),
       over(`sum by (instance) (rate(node_disk_written_bytes_total{${DRIVES}}[1m]))`),
     ]);
-  const [received = [], sent = [], read = [], written = []] = rates;
-  const names = [...new Set(uname.map((series) => series.labels.instance ?? ""))].sort(byName);
+  const [received = NONE, sent = NONE, read = NONE, written = NONE] = rates;
+  const names = [...uname.keys()].sort(byName);
   return names.map((name) => ({
     name,
-    system: systemOf(uname.find(of(name))?.labels ?? {}),
+    system: systemOf(uname.get(name)?.[0]?.labels ?? {}),
     n_cores: newest(cores, name),
     load1: newest(load, name),
     booted_at: newest(boot, name),
@@ -74,23 +74,35 @@ export async function fleet(nowMs: number, abort: AbortSignal): Promise<Host[]> 
       total: newest(total, name),
       percent: spark(memory, name),
     },
-    disk: fullest(size.filter(of(name)), free.filter(of(name))),
+    disk: fullest(size.get(name) ?? [], free.get(name) ?? []),
     received: spark(received, name),
     sent: spark(sent, name),
     read: spark(read, name),
     written: spark(written, name),
-    seen_at: cpu.find(of(name))?.times.at(-1) ?? NaN,
+    seen_at: cpu.get(name)?.[0]?.times.at(-1) ?? NaN,
   }));
 }
 
-const of = (name: string) => (series: Series) => (series.labels.instance ?? "") === name;
+type ByHost = Map<string, Series[]>;
+const NONE: ByHost = new Map();
 
-function newest(all: Series[], name: string): number {
-  return all.find(of(name))?.values.at(-1) ?? NaN;
+function byHost(all: Series[]): ByHost {
+  const hosts: ByHost = new Map();
+  for (const series of all) {
+    const name = series.labels.instance ?? "";
+    const found = hosts.get(name);
+    if (found) found.push(series);
+    else hosts.set(name, [series]);
+  }
+  return hosts;
 }
 
-function spark(all: Series[], name: string): Spark {
-  const found = all.find(of(name));
+function newest(all: ByHost, name: string): number {
+  return all.get(name)?.[0]?.values.at(-1) ?? NaN;
+}
+
+function spark(all: ByHost, name: string): Spark {
+  const found = all.get(name)?.[0];
   return { times: found?.times ?? [], values: found?.values ?? [] };
 }
 

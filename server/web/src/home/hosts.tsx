@@ -1,10 +1,12 @@
 // A card for each host: is it alive, and how busy is it now and in the last minutes.
+import { useMemo, useRef } from "preact/hooks";
 import "./hosts.css";
 import { Away } from "../api/client";
 import { usePoll } from "../api/poll";
 import { hostHref } from "../host/address";
 import { bytes, counted, duration, percent } from "../ui/format";
 import { Link } from "../route";
+import { useInSight } from "../ui/in-sight";
 import { Trouble } from "../ui/trouble";
 import { fleet, SILENT_AFTER_S, WINDOW_S, type Host, type Spark } from "./fleet";
 import { Meter } from "./meter";
@@ -15,7 +17,7 @@ const REFRESH_MS = 10_000;
 export function Hosts({ search }: { search: string }) {
   const { data, error } = usePoll("fleet", REFRESH_MS, (abort) => fleet(Date.now(), abort));
   const wanted = search.trim().toLowerCase();
-  const shown = data?.filter((host) => host.name.toLowerCase().includes(wanted)) ?? [];
+  const isShown = (host: Host) => host.name.toLowerCase().includes(wanted);
   return (
     <section aria-label="Hosts" class="hosts">
       <Trouble error={error} />
@@ -26,26 +28,52 @@ export function Hosts({ search }: { search: string }) {
           minute.
         </p>
       )}
-      {data && data.length > 0 && shown.length === 0 && (
+      {data && data.length > 0 && !data.some(isShown) && (
         <p class="panel message">No host’s name contains “{search}”.</p>
       )}
-      {shown.map((host) => (
-        <Card key={host.name} host={host} />
+      {data?.map((host) => (
+        <Card key={host.name} host={host} isShown={isShown(host)} />
       ))}
     </section>
   );
 }
 
-function Card({ host }: { host: Host }) {
+interface CardProps {
+  host: Host;
+  isShown: boolean;
+}
+
+/** Filtering hides and shows cards and draws none anew, news are drawn where they are seen: of
+ * hundreds each would be felt. */
+function Card({ host, isShown }: CardProps) {
+  const isSilent = !(Date.now() / 1000 - host.seen_at < SILENT_AFTER_S);
+  const box = useRef<HTMLElement>(null);
+  const drawn = useRef(host);
+  if (useInSight(box)) drawn.current = host;
+  const content = useMemo(
+    () => <Content host={drawn.current} isSilent={isSilent} />,
+    [drawn.current, isSilent],
+  );
+  return (
+    <article
+      ref={box}
+      class={`panel card${isSilent ? " silent" : ""}`}
+      hidden={!isShown}
+      data-testid="host-card"
+    >
+      {content}
+    </article>
+  );
+}
+
+function Content({ host, isSilent }: { host: Host; isSilent: boolean }) {
   const now = Date.now() / 1000;
   const window: [number, number] = [now - WINDOW_S, now];
-  const silence = now - host.seen_at;
-  const isSilent = !(silence < SILENT_AFTER_S);
   const memory = (100 * host.memory.used) / host.memory.total;
   const disk = (100 * host.disk.used) / host.disk.total;
   return (
-    <article class={`panel card${isSilent ? " silent" : ""}`} data-testid="host-card">
-      <Head host={host} now={now} isSilent={isSilent} silence={silence} />
+    <>
+      <Head host={host} now={now} isSilent={isSilent} silence={now - host.seen_at} />
       <dl>
         <dt>CPU</dt>
         <dd class="num" data-testid="host-cpu">
@@ -90,7 +118,7 @@ function Card({ host }: { host: Host }) {
           </span>
         </dd>
       </dl>
-    </article>
+    </>
   );
 }
 

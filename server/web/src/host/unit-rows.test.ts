@@ -8,7 +8,8 @@ const series = (unit: string, values: number[], container?: string): Series => (
   times: values.map((_, i) => i),
   values,
 });
-const NOTHING: Record<Column, Series[]> = {
+const NOTHING: Record<Column | "course", Series[]> = {
+  course: [],
   cpu: [],
   wait: [],
   memory: [],
@@ -19,7 +20,8 @@ const NOTHING: Record<Column, Series[]> = {
 };
 const rows = joined({
   ...NOTHING,
-  cpu: [series("b.service", [1, NaN, 3]), series("a.service", [2, 2]), series("c.service", [9])],
+  cpu: [series("b.service", [1]), series("a.service", [2]), series("c.service", [9])],
+  course: [series("a.service", [1, 3])],
   memory: [series("a.service", [5]), series("only-memory.scope", [7])],
   tasks: [series("ssh.service", [1], "box"), series("ssh.service", [2])],
 });
@@ -28,13 +30,13 @@ const names = (all: UnitRow[]) => all.map(({ unit, container }) => (container ? 
 test("a unit is one row, whichever answers it is in, and containers are apart", () => {
   assert.equal(rows.length, 6);
   const a = rows.find(({ unit }) => unit === "a.service");
-  assert.deepEqual([a?.cpu, a?.memory, a?.tasks], [2, 5, NaN]);
+  assert.deepEqual([a?.cpu, a?.memory, a?.tasks, a?.spark.values], [2, 5, NaN, [1, 3]]);
 });
 
 test("figures descend, names ascend, what is not known is last either way", () => {
   const last = ["only-memory.scope", "ssh.service", "box/ssh.service"];
   assert.deepEqual(names(sorted(rows, "cpu", false)), ["c.service", "a.service", "b.service", ...last]);
-  assert.deepEqual(names(sorted(rows, "cpu", true)), ["a.service", "b.service", "c.service", ...last]);
+  assert.deepEqual(names(sorted(rows, "cpu", true)), ["b.service", "a.service", "c.service", ...last]);
   assert.equal(names(sorted(rows, "unit", false))[0], "a.service");
   assert.equal(names(sorted(rows, "unit", true))[0], "box/ssh.service");
 });

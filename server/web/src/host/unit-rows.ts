@@ -1,5 +1,5 @@
 // Units of a host as rows of a table: what each used over a window, sorted and filtered.
-import { instant, range, type Labels, type Series } from "../api/prometheus";
+import { instant, last, range, type Labels, type Series } from "../api/prometheus";
 import { matchers, type Scope } from "./scope";
 
 export interface UnitRow {
@@ -24,8 +24,9 @@ export const COLUMNS = ["cpu", "wait", "memory", "io", "network", "tasks", "rest
 export type Column = (typeof COLUMNS)[number];
 export type SortBy = Column | "unit";
 
-/** Points of a row's course. */
+/** Points of a row's course, and how many of the busiest have one: thousands take long to read. */
 const SPARK_POINTS = 24;
+const COURSES_MAX = 300;
 
 export interface Window {
   end: number;
@@ -41,10 +42,12 @@ export async function unitRows(host: string, window: Window, abort: AbortSignal)
   const most = (name: string) => sum(`max_over_time(${name}{${matchers(scope)}}${span})`);
   const step = Math.max(60, Math.round(seconds / SPARK_POINTS / 15) * 15);
   const grid = { start: end - seconds + step, end, step };
-  const course = (name: string) => rate(name, `[${step}s]`);
-  const cpu = `${course("unit_cpu_seconds_total")} or ${course("unit_cpu_mode_seconds_total")}`;
-  const [spark, wait, memory, io, network, tasks, restarts] = await Promise.all([
-    range(cpu, grid, abort).then((it) => it.series),
+  const cpu = (over: string) =>
+    `${rate("unit_cpu_seconds_total", over)} or ${rate("unit_cpu_mode_seconds_total", over)}`;
+  const busiest = `topk(${COURSES_MAX}, ${cpu(`${span} @ ${end}`)})`;
+  const [course, all, wait, memory, io, network, tasks, restarts] = await Promise.all([
+    range(`(${cpu(`[${step}s]`)}) and ${busiest}`, grid, abort).then((it) => it.series),
+    ask(cpu(span)),
     ask(`${rate("unit_run_queue_wait_seconds_sum")} or ${waits(scope, span)}`),
     ask(most("unit_memory_current_bytes")),
     ask(`${rate("unit_block_bytes_total")} or ${rate("unit_io_bytes_total")}`),
@@ -52,7 +55,7 @@ export async function unitRows(host: string, window: Window, abort: AbortSignal)
     ask(most("unit_tasks")),
     ask(sum(`increase(unit_restarts_total{${matchers(scope)}}${span})`)),
   ]);
-  return joined({ cpu: spark, wait, memory, io, network, tasks, restarts });
+  return joined({ cpu: all, course, wait, memory, io, network, tasks, restarts });
 }
 
 const sum = (inner: string) => `sum by (unit, container) (${inner})`;
@@ -61,7 +64,7 @@ const waits = (scope: Pick<Scope, "host">, span: string) =>
   sum(`rate(unit_pressure_waiting_seconds_total{${matchers(scope, 'resource="cpu"')}}${span})`);
 
 /** One row a unit, whichever of the answers it is in. */
-export function joined(answers: Record<Column, Series[]>): UnitRow[] {
+export function joined({ course, ...answers }: Record<Column | "course", Series[]>): UnitRow[] {
   const rows = new Map<string, UnitRow>();
   const rowOf = ({ unit = "", container = "" }: Labels): UnitRow => {
     const key = keyOf({ unit, container });
@@ -70,12 +73,9 @@ export function joined(answers: Record<Column, Series[]>): UnitRow[] {
     return row;
   };
   for (const column of COLUMNS) {
-    for (const { labels, times, values } of answers[column]) {
-      const row = rowOf(labels);
-      if (column !== "cpu") row[column] = values.at(-1) ?? NaN;
-      else Object.assign(row, { cpu: mean(values), spark: { times, values } });
-    }
+    for (const series of answers[column]) rowOf(series.labels)[column] = last(series);
   }
+  for (const { labels, times, values } of course) rowOf(labels).spark = { times, values };
   return [...rows.values()];
 }
 
@@ -89,11 +89,6 @@ const EMPTY = {
   tasks: NaN,
   restarts: NaN,
 };
-
-function mean(values: number[]): number {
-  const finite = values.filter(Number.isFinite);
-  return finite.reduce((total, value) => total + value, 0) / finite.length;
-}
 
 export function keyOf({ unit, container }: Pick<UnitRow, "unit" | "container">): string {
   return JSON.stringify([unit, container]);

@@ -212,13 +212,15 @@ function Row({ row, index, window: { end, seconds }, href }: RowProps) {
       </th>
       {figure("cpu")}
       <td class="course">
-        <Sparkline
-          lines={[spark]}
-          window={[end - seconds, end]}
-          max={top}
-          gap_s={seconds / 8}
-          label={`CPU, at most ${cores(top)}`}
-        />
+        {spark.values.length > 0 && (
+          <Sparkline
+            lines={[spark]}
+            window={[end - seconds, end]}
+            max={top}
+            gap_s={seconds / 8}
+            label={`CPU, at most ${cores(top)}`}
+          />
+        )}
       </td>
       {COLUMNS.slice(1).map(figure)}
     </tr>
