@@ -93,7 +93,8 @@ impl Front {
         let certificates = Arc::new(Certificates::open(&config, Arc::clone(&clock))?);
         let ca_file = certificates.ca().root_path().to_owned();
         let access = Arc::new(Access::new(&config)?);
-        let sites = Sites::new(config.domain.clone(), &config.extra_names, &config.sites)?;
+        let sites =
+            Sites::new(config.domain.clone(), &config.extra_names, &config.sites, &config.limits)?;
         let sites = Arc::new(ArcSwap::from_pointee(sites));
         let observer = Observer::new(config.metric_names, Arc::clone(&clock));
         observer.learn_hosts(Sites::names(&config));
@@ -218,7 +219,8 @@ impl<S: Fn(TcpListener, Role, CancellationToken) -> JoinHandle<()>> Running<S> {
 
     /// Builds everything first; what cannot fail any more comes last.
     async fn apply(&mut self, config: &Config) -> Result<Bound, Error> {
-        let sites = Sites::new(config.domain.clone(), &config.extra_names, &config.sites)?;
+        let sites =
+            Sites::new(config.domain.clone(), &config.extra_names, &config.sites, &config.limits)?;
         let live = self.certificates.prepare(config)?;
         let fresh = self.listeners.prepare(config).await?;
         self.certificates.apply(live);

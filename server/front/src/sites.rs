@@ -25,12 +25,13 @@ use self::compress::Accepted;
 use self::guard::ServedGuard;
 use self::proxy::Proxy;
 pub use self::proxy::UpstreamStatus;
+use self::rewrite::NotAPath;
 use self::values::Values;
 use crate::access::Principal;
 use crate::clock::Clock;
 use crate::config::{
-    Action, Compress, FilesConfig, HeaderRules, Networks, PathPattern, RedirectConfig, Respond,
-    Rewrite, Route, RouteGuard, SiteAccess, SiteConfig,
+    Action, Compress, FilesConfig, HeaderRules, Limits, Networks, PathPattern, RedirectConfig,
+    Respond, Rewrite, Route, RouteGuard, SiteAccess, SiteConfig,
 };
 use crate::error::Error;
 use crate::gate::Connection;
@@ -90,9 +91,9 @@ pub(crate) struct Visit<'a> {
 }
 
 impl Served {
-    pub(crate) fn new(config: &SiteConfig) -> Result<Self, Error> {
-        let guard = Arc::new(ServedGuard::new(&config.guard)?);
-        let routes = config.routes.iter().map(|it| ServedRoute::new(it, &guard));
+    pub(crate) fn new(config: &SiteConfig, limits: &Limits) -> Result<Self, Error> {
+        let guard = Arc::new(ServedGuard::new(&config.guard, limits)?);
+        let routes = config.routes.iter().map(|it| ServedRoute::new(it, &guard, limits));
         let routes: Vec<ServedRoute> = routes.collect::<Result<_, Error>>()?;
         let guards = routes.iter().map(|it| &it.guard).chain([&guard]);
         let mut auth_headers: Vec<HeaderName> = guards.flat_map(|it| it.auth_headers()).collect();
@@ -144,9 +145,7 @@ impl Served {
     }
 
     async fn routed(&self, values: &Values<'_>, mut request: Request<Body>) -> Response {
-        let Some(path) = path::cleaned(values.uri.path()) else {
-            return (StatusCode::BAD_REQUEST, "the path is malformed\n").into_response();
-        };
+        let Some(path) = path::cleaned(values.uri.path()) else { return malformed() };
         guard::remove_nominated(request.headers_mut());
         guard::remove_claims(&self.auth_headers, request.headers_mut());
         let taking = || self.routes.iter().filter(|it| it.path.takes(&path));
@@ -171,8 +170,10 @@ impl Served {
         }
         headers::apply(&self.request_headers, request.headers_mut(), values);
         headers::apply(&route.request_headers, request.headers_mut(), values);
-        if let Some(uri) = rewrite::rewritten(&route.rewrite, &path, values) {
-            *request.uri_mut() = uri;
+        match rewrite::rewritten(&route.rewrite, &path, values) {
+            Ok(Some(uri)) => *request.uri_mut() = uri,
+            Ok(None) => {}
+            Err(NotAPath) => return malformed(),
         }
         values.visit.note.handled(route.handler.name());
         let mut response = route.handler.answer(values, request).await;
@@ -184,6 +185,10 @@ impl Served {
 /// 403: the client's address is on no list.
 pub(crate) fn forbidden() -> Response {
     (StatusCode::FORBIDDEN, "not from this address\n").into_response()
+}
+
+fn malformed() -> Response {
+    (StatusCode::BAD_REQUEST, "the path is malformed\n").into_response()
 }
 
 /// 413: the body is longer than the site takes.
@@ -206,7 +211,7 @@ fn no_route<'a>(methods: impl Iterator<Item = &'a Method>) -> Response {
 }
 
 impl ServedRoute {
-    fn new(config: &Route, site: &Arc<ServedGuard>) -> Result<Self, Error> {
+    fn new(config: &Route, site: &Arc<ServedGuard>, limits: &Limits) -> Result<Self, Error> {
         Ok(Self {
             path: config.path.clone(),
             methods: config.methods.clone(),
@@ -214,7 +219,7 @@ impl ServedRoute {
             guard: match &config.guard {
                 RouteGuard::AsSite => Arc::clone(site),
                 RouteGuard::Open => Arc::new(ServedGuard::default()),
-                RouteGuard::Own(guard) => Arc::new(ServedGuard::new(guard)?),
+                RouteGuard::Own(guard) => Arc::new(ServedGuard::new(guard, limits)?),
             },
             request_headers: config.request_headers.clone(),
             response_headers: config.response_headers.clone(),

@@ -7,7 +7,7 @@ use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 
-use crate::config::{Config, ConfigError, Domain, SiteConfig};
+use crate::config::{Config, ConfigError, Domain, Limits, SiteConfig};
 use crate::error::Error;
 use crate::sites::{Served, UpstreamStatus};
 
@@ -72,11 +72,12 @@ impl Sites {
         domain: Domain,
         extra_names: &[String],
         configs: &[SiteConfig],
+        limits: &Limits,
     ) -> Result<Self, Error> {
         let extra_names = extra_names.iter().map(|name| as_host(name)).collect();
         let mut sites = Self { domain, extra_names, served: HashMap::new() };
         for site in configs {
-            let served = Arc::new(Served::new(site)?);
+            let served = Arc::new(Served::new(site, limits)?);
             for host in &site.hosts {
                 let is_taken = sites.own(host.as_str()).is_some()
                     || sites.served.insert(host.to_string(), Arc::clone(&served)).is_some();
@@ -268,7 +269,7 @@ mod tests {
             SiteConfig::new(hosts.collect(), Vec::new())
         };
         let served = [site(&["photos.home.lan", "example.org"]), site(&["*.apps.home.lan"])];
-        Sites::new(Domain::parse("home.lan").unwrap(), &extra, &served).unwrap()
+        Sites::new(Domain::parse("home.lan").unwrap(), &extra, &served, &Limits::default()).unwrap()
     }
 
     #[track_caller]
@@ -310,7 +311,8 @@ mod tests {
         let taken = |names: &[&str]| {
             let hosts = names.iter().map(|it| HostPattern::parse(it).unwrap());
             let config = SiteConfig::new(hosts.collect(), Vec::new());
-            Sites::new(Domain::parse("home.lan").unwrap(), &[], &[config]).is_err()
+            Sites::new(Domain::parse("home.lan").unwrap(), &[], &[config], &Limits::default())
+                .is_err()
         };
         assert!(taken(&["home.lan"]) && taken(&["metrics.home.lan"]) && taken(&["localhost"]));
         assert!(taken(&["a.lan", "a.lan"]));

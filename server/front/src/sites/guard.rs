@@ -1,6 +1,6 @@
 //! The logins that a site or a route asks for besides the front's own.
 
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 
@@ -18,9 +18,9 @@ pub(super) struct ServedGuard {
 }
 
 impl ServedGuard {
-    pub(super) fn new(config: &Guard) -> Result<Self, Error> {
+    pub(super) fn new(config: &Guard, limits: &Limits) -> Result<Self, Error> {
         let forward_auth = config.forward_auth.as_ref().map(AuthServer::new).transpose()?;
-        let basic_auth = BasicAuth::new(&config.basic_auth, &Limits::default());
+        let basic_auth = BasicAuth::new(&config.basic_auth, limits);
         Ok(Self { basic_auth, forward_auth })
     }
 
@@ -65,9 +65,10 @@ pub(super) fn remove_nominated(headers: &mut HeaderMap) {
     {
         headers.insert(CONNECTION, value);
     }
-    let framing = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING];
+    // A message cannot do without them.
+    let kept = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, COOKIE];
     let named = others.iter().filter_map(|it| it.parse::<HeaderName>().ok());
-    for name in named.filter(|it| !framing.contains(it)) {
+    for name in named.filter(|it| !kept.contains(it)) {
         headers.remove(name);
     }
 }

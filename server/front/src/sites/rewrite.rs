@@ -7,11 +7,19 @@ use super::path;
 use super::values::Values;
 use crate::config::Rewrite;
 
+/// What came out is no path; the service must not get the one before either.
+#[derive(Debug)]
+pub(super) struct NotAPath;
+
 /// The new URI, if the route has another for the path; `clean` is the path it was told apart by.
-pub(super) fn rewritten(rewrite: &Rewrite, clean: &str, values: &Values<'_>) -> Option<Uri> {
+pub(super) fn rewritten(
+    rewrite: &Rewrite,
+    clean: &str,
+    values: &Values<'_>,
+) -> Result<Option<Uri>, NotAPath> {
     let stripped = rewrite.strip_prefix().map(|it| stripped(it, clean, values.uri.path()));
     if stripped.is_none() && rewrite.to().is_none() {
-        return None;
+        return Ok(None);
     }
     let mut uri = match stripped {
         Some(path) => with_path(&values.uri, &path, values.uri.query())?,
@@ -27,7 +35,7 @@ pub(super) fn rewritten(rewrite: &Rewrite, clean: &str, values: &Values<'_>) -> 
             (None, false) => with_path(&uri, &filled, uri.query())?,
         };
     }
-    Some(uri)
+    Ok(Some(uri))
 }
 
 /// As it was sent where that begins with the prefix as written, else anew from the clean path.
@@ -45,14 +53,14 @@ fn stripped(prefix: &str, clean: &str, sent: &str) -> String {
     }
 }
 
-fn with_path(uri: &Uri, path: &str, query: Option<&str>) -> Option<Uri> {
+fn with_path(uri: &Uri, path: &str, query: Option<&str>) -> Result<Uri, NotAPath> {
     let path = match query.filter(|it| !it.is_empty()) {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
-    Uri::from_parts(parts).ok()
+    parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(|_error| NotAPath)?);
+    Uri::from_parts(parts).map_err(|_error| NotAPath)
 }
 
 #[cfg(test)]
