@@ -9,6 +9,15 @@ use crate::{build, setup, shell, sim};
 /// debug build of the agent shows the same.
 const PROGRAMS: &str = "sources::ebpf::kernel_tests::units::each_program_costs_little";
 
+/// What the suite `proxy` runs, and Debian's packages of it.
+const PROXY_PROGRAMS: [(&str, &str); 5] = [
+    ("wrk", "wrk"),
+    ("h2load", "nghttp2-client"),
+    ("nginx", "nginx-light"),
+    ("caddy", "caddy"),
+    ("openssl", "openssl"),
+];
+
 /// What `skep-bench` is told; `cargo xtask bench store --help` lists its own settings.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
@@ -32,6 +41,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     if args.suite.first().is_some_and(|it| it == "logs") && shell::which("rg").is_none() {
         setup::package("ripgrep")?;
+    }
+    if args.suite.first().is_some_and(|it| it == "proxy") {
+        for (program, package) in PROXY_PROGRAMS {
+            if shell::which(program).is_none() {
+                setup::package(package)?;
+            }
+        }
     }
     let exporter = "prometheus-node-exporter";
     if args.suite.first().is_some_and(|it| it == "agent") && shell::which(exporter).is_none() {

@@ -11,6 +11,7 @@ mod hostile;
 mod kernel;
 mod logs;
 mod measure;
+mod proxy;
 mod queries;
 mod scale;
 mod start;
@@ -41,6 +42,8 @@ enum Suite {
     Scale(scale::Args),
     /// Kill it with a log of 1 GB, and with none: how long until it serves again.
     Start(start::Args),
+    /// Requests that the front hands on over TLS, beside Caddy and nginx.
+    Proxy(proxy::Args),
     /// Hostile lines in and out, every query over them: nothing lost, no panic, memory in bounds.
     Hostile(hostile::Args),
     /// Ten minutes under load on a small disk: its size at most, and whether the newest is found.
@@ -56,6 +59,7 @@ async fn main() -> anyhow::Result<()> {
         Suite::Footprint(args) => footprint::run(&args).await,
         Suite::Scale(args) => scale::run(&args).await,
         Suite::Start(args) => start::run(&args).await,
+        Suite::Proxy(args) => proxy::run(&args).await,
         Suite::Hostile(args) => hostile::run(&args).await,
         Suite::Cap(args) => cap::run(&args).await,
     }
