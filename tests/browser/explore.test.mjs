@@ -161,6 +161,10 @@ step("lines have their volume, and a field goes into the query", { logql: LINES,
   await logs().getByRole("button", { name: "Only lines where host is bee-1" }).first().click();
   await page.waitForURL((it) => it.searchParams.get("logql").includes('host="bee-1"'));
   assert.equal(parameter("logql"), '{job="explore", host="bee-1"} |= "request"');
+  // The lines of before stay until the others are there.
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll(".log-lines .from")].every((it) => it.textContent.startsWith("bee-1 ")),
+  );
   await rowButton(0).click();
   await rows().first().getByRole("button", { name: /^No lines where _PID is/ }).click();
   await page.waitForURL((it) => it.searchParams.get("logql").includes("| _PID!="));
@@ -175,7 +179,7 @@ step("lines are found among those that are there, and marked", { logql: '{job="e
 });
 
 step("all lines of a long answer come page by page", { logql: '{job="explore"}', lines: "10000" }, async () => {
-  await hook("log-note").filter({ hasText: / lines in / }).waitFor();
+  await page.locator('[data-testid="logql-result"][aria-busy="false"]').waitFor();
   await rowButton(0).focus();
   await page.keyboard.press("End");
   await page.waitForFunction(() => {

@@ -69,10 +69,18 @@ function Values({ field, query, grid, filter }: Props & { field: Field }) {
             {value === "" ? "(none)" : value}
           </span>
           <span class="num muted">{number(count)}</span>
-          <button type="button" aria-label={`Only lines where ${field.name} is ${value}`} onClick={() => filter(field, value, true)}>
+          <button
+            type="button"
+            aria-label={`Only lines where ${field.name} is ${value}`}
+            onClick={() => filter(field, value, true)}
+          >
             +
           </button>
-          <button type="button" aria-label={`No lines where ${field.name} is ${value}`} onClick={() => filter(field, value, false)}>
+          <button
+            type="button"
+            aria-label={`No lines where ${field.name} is ${value}`}
+            onClick={() => filter(field, value, false)}
+          >
             −
           </button>
           <span class="bar" style={{ width: `${(100 * count) / most}%` }} />

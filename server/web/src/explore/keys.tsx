@@ -37,7 +37,8 @@ export function useKeys(keys: Record<string, () => void>) {
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const at = event.composedPath()[0];
-      const isWriting = at instanceof HTMLElement && (at.isContentEditable || at.matches("input, textarea, select"));
+      const isField = at instanceof HTMLElement && at.matches("input, textarea, select");
+      const isWriting = isField || (at instanceof HTMLElement && at.isContentEditable);
       if (isWriting || document.querySelector("dialog[open]")) return;
       const act = latest.current[event.key];
       if (!act) return;

@@ -14,6 +14,8 @@ import { asFieldFilter, LIMITS, type FilterField } from "./log-panel";
 import { soughtBy } from "./logql-text";
 import { VolumeChart } from "./volume-chart";
 
+const NO_LINE = "No line fits in this range. A longer one, or fewer filters, may find some.";
+
 interface Props {
   query: string;
   grid: Range;
@@ -104,7 +106,7 @@ export function LogView(props: Props) {
           )}
           {lines.length === 0 && !isBusy && !filtered.isBusy && (
             <p class="message">
-              {text ? "None of these lines holds that text." : "No line fits in this range."}
+              {text ? "None of these lines holds that text." : NO_LINE}
             </p>
           )}
         </div>

@@ -69,7 +69,7 @@ export function MetricPanel({ query, view, range, tick, change }: Props) {
             zoom={(from, to) =>
               change({ range: undefined, from: String(Math.round(from)), to: String(Math.round(to)) })
             }
-            empty="No series for this query in this range."
+            empty="No series for this query in this range. The editor offers the metrics there are."
           />
         </div>
       )}

@@ -78,7 +78,8 @@ function sorted(series: Series[], { name, isRising }: Sorting): Series[] {
     if (name !== VALUE) return sign * CODES.compare(a.labels[name] ?? "", b.labels[name] ?? "");
     const [left, right] = [last(a), last(b)];
     // What is not a number stands at the end either way.
-    if (Number.isNaN(left) || Number.isNaN(right)) return Number(Number.isNaN(left)) - Number(Number.isNaN(right));
+    const [isLeft, isRight] = [!Number.isNaN(left), !Number.isNaN(right)];
+    if (!isLeft || !isRight) return Number(isRight) - Number(isLeft);
     return sign * (left - right) || 0;
   });
 }

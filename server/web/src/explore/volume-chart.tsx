@@ -36,7 +36,8 @@ export function VolumeChart({ query, grid, zoom }: Props) {
   const { levels, series, range, counts } = answer;
   if (series.length === 0) return null;
   const total = counts.reduce((sum, it) => sum + it, 0);
-  const label = `Lines over time by level, ${value(total)} in all. Arrow keys move, with Shift they mark a span, Enter zooms to it`;
+  const keys = "Arrow keys move, with Shift they mark a span, Enter zooms to it";
+  const label = `Lines over time by level, ${value(total)} in all. ${keys}`;
   return (
     <div class="volume chart" data-testid="log-volume">
       <Plot
