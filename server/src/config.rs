@@ -1,6 +1,7 @@
 //! The server's configuration: TOML as it was written, then made valid once.
 
 mod certs;
+mod document;
 mod flags;
 mod front;
 mod memory;
@@ -16,10 +17,15 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use serde::Deserialize;
 use skep_api::ApiConfig;
+use skep_query::Limits;
+use skep_store::StoreConfig;
 
+use self::document::{Document, Fault};
+
+pub(crate) use document::Faults;
 pub(crate) use own::{AccessLog, Own};
 pub(crate) use scrape::Scrape;
 
@@ -28,69 +34,120 @@ pub(crate) use scrape::Scrape;
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) front: skep_front::Config,
-    pub(crate) store: skep_store::StoreConfig,
-    pub(crate) query: skep_query::Limits,
+    pub(crate) store: StoreConfig,
+    pub(crate) query: Limits,
     pub(crate) api: ApiConfig,
     pub(crate) own: Own,
     /// Nothing is scraped without it.
     pub(crate) scrape: Option<Scrape>,
+    /// The file as it was written, to tell what a reload changes.
+    pub(crate) settings: toml::Table,
 }
 
 impl Config {
     /// Reads a file and those it names.
     ///
     /// # Errors
-    /// As [`Self::parse_in`], and what is wrong with the other files.
+    /// The file cannot be read, or [`Faults`].
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| {
             format!("cannot read the configuration {} (--config names another)", path.display())
         })?;
-        Self::parse_in(path.parent().unwrap_or(Path::new("")), &text)
-            .with_context(|| format!("{}", path.display()))
+        let dir = path.parent().unwrap_or(Path::new(""));
+        Self::parse_in(dir, &text)
+            .map_err(|faults| Faults::new(&path.display().to_string(), faults).into())
     }
 
     /// A file that names no others.
     #[cfg(test)]
-    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
-        Self::parse_in(Path::new(""), text)
+    pub(crate) fn parse(text: &str) -> Result<Self, Faults> {
+        Self::parse_in(Path::new(""), text).map_err(|faults| Faults::new("", faults))
     }
 
     /// `dir`: where files are meant from.
     ///
     /// # Errors
-    /// The key that is wrong, its value, and what to write instead.
-    fn parse_in(dir: &Path, text: &str) -> anyhow::Result<Self> {
-        let raw: Raw = toml::from_str(text)?;
-        if !raw.data_dir.is_absolute() {
-            bail!(
+    /// Each key that is wrong, its value, and what to write instead; all that can be found at once.
+    fn parse_in(dir: &Path, text: &str) -> Result<Self, Vec<Fault>> {
+        let document = Document::parse(text)?;
+        let raw: Raw = document.read()?;
+        let settings: toml::Table = document.read()?;
+        raw.valid(dir, settings)
+            .map_err(|errors| errors.iter().map(|error| document.fault(error)).collect::<Vec<_>>())
+    }
+}
+
+/// What is left of a result: the value, or an error more in the list.
+fn take<T>(errors: &mut Vec<anyhow::Error>, result: anyhow::Result<T>) -> Option<T> {
+    result.map_err(|error| errors.push(error)).ok()
+}
+
+impl Raw {
+    fn valid(self, dir: &Path, settings: toml::Table) -> Result<Config, Vec<anyhow::Error>> {
+        let mut errors = Vec::new();
+        if !self.data_dir.is_absolute() {
+            errors.push(anyhow!(
                 "data_dir {:?} is relative; write an absolute path, like \"/var/lib/skep\"",
-                raw.data_dir
-            );
+                self.data_dir
+            ));
         }
-        let memory = raw.memory.shares()?;
-        let mut store = raw.store.config(&raw.data_dir, &memory)?;
-        store.object_store = raw.object_store.config()?;
-        store.retention_rules = retention::rules(&raw.retention)?;
-        let query = raw.query.limits(&memory)?;
+        let memory = take(&mut errors, self.memory.shares());
+        let stored = memory.as_ref().and_then(|it| take(&mut errors, self.stored(it)));
+        let api = memory
+            .as_ref()
+            .zip(stored.as_ref())
+            .and_then(|(memory, (store, query))| take(&mut errors, self.api(memory, store, query)));
+        let sites = sites::config(&self.sites, &mut errors);
+        let mut front = take(&mut errors, front::config(&self, sites));
+        let certificates = take(&mut errors, certs::config(&self.certificates, &self.acme, dir));
+        if let (Some(front), Some(certificates)) = (&mut front, certificates) {
+            front.certificates = certificates;
+        }
+        take(&mut errors, front.as_ref().map_or(Ok(()), |it| Ok(it.check()?)));
+        let scrape = take(&mut errors, self.scrape.load(dir));
+        let own = take(&mut errors, own::own(&self.own, self.front.access_log()));
+        match (stored, api, front, scrape, own) {
+            (Some((store, query)), Some(api), Some(front), Some(scrape), Some(own))
+                if errors.is_empty() =>
+            {
+                let data_dir = self.data_dir;
+                Ok(Config { data_dir, front, store, query, api, own, scrape, settings })
+            }
+            _wrong => Err(errors),
+        }
+    }
+
+    /// What shares the memory out.
+    fn stored(&self, memory: &memory::Shares) -> anyhow::Result<(StoreConfig, Limits)> {
+        let mut store = self.store.config(&self.data_dir, memory)?;
+        store.object_store = self.object_store.config()?;
+        store.retention_rules = retention::rules(&self.retention)?;
+        let query = self.query.limits(memory)?;
         memory.check(&store, &query)?;
+        Ok((store, query))
+    }
+
+    fn api(
+        &self,
+        memory: &memory::Shares,
+        store: &StoreConfig,
+        query: &Limits,
+    ) -> anyhow::Result<ApiConfig> {
         let defaults = ApiConfig::default();
         let mut api = ApiConfig {
-            n_queries_max: raw.query.concurrency(defaults.n_queries_max)?,
-            n_writes_max: raw.receive.concurrency(memory.n_writes(defaults.n_writes_max))?,
-            receive: raw.receive.limits()?,
-            push: raw.receive.rules()?,
-            ingestion_rate: raw.receive.ingestion_rate()?,
-            is_admin_enabled: raw.admin.enabled,
-            query_log: raw.query.log()?,
-            tails: raw.query.tails()?,
-            memory: memory.figures(&store, &query),
+            n_queries_max: self.query.concurrency(defaults.n_queries_max)?,
+            n_writes_max: self.receive.concurrency(memory.n_writes(defaults.n_writes_max))?,
+            receive: self.receive.limits()?,
+            push: self.receive.rules()?,
+            ingestion_rate: self.receive.ingestion_rate()?,
+            is_admin_enabled: self.admin.enabled,
+            query_log: self.query.log()?,
+            tails: self.query.tails()?,
+            memory: memory.figures(store, query),
             ..defaults
         };
-        api.flags = flags::flags(&store, &query, &api);
-        let (mut front, scrape) = (front::config(&raw)?, raw.scrape.load(dir)?);
-        let own = own::own(&raw.own, raw.front.access_log())?;
-        front.certificates = certs::config(&raw.certificates, &raw.acme, dir)?;
-        Ok(Self { front, store, query, api, own, scrape, data_dir: raw.data_dir })
+        api.flags = flags::flags(store, query, &api);
+        Ok(api)
     }
 }
 

@@ -15,17 +15,19 @@ use skep_front::{PasswordHash, TokenHash};
 mod access_log;
 mod acme;
 mod catalog;
+mod check;
 mod config;
 mod convert;
 mod own_metrics;
 mod ready;
+mod reload;
 mod run;
 mod scrape;
 mod telemetry;
 mod tool;
 mod web;
 
-use config::Config;
+use config::{Config, Faults};
 
 /// Gives memory back that a flush or merge took; `.cargo/config.toml` says how soon. For C too.
 #[global_allocator]
@@ -90,14 +92,14 @@ pub(crate) enum LogFormat {
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Run { config, ready_file, log_format } => {
-            let config = match Config::load(&config) {
-                Ok(config) => config,
+            let loaded = match Config::load(&config) {
+                Ok(loaded) => loaded,
                 Err(error) => return bad_config(&error),
             };
             telemetry::start(log_format);
-            run::run(config, ready_file.as_deref())
+            run::run(&config, loaded, ready_file.as_deref())
         }
-        Verb::Check { config } => match Config::load(&config).and_then(|it| reach(&it)) {
+        Verb::Check { config } => match check::run(&config) {
             Ok(()) => {
                 println!("{} is good", config.display());
                 Ok(())
@@ -133,14 +135,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether what a configuration names outside this machine is there.
-fn reach(config: &Config) -> anyhow::Result<()> {
-    skep_front::stored_certificates(&config.front).context("certificates")?;
-    config.store.object_store.as_ref().map_or(Ok(()), |it| Ok(it.check()?))
-}
-
 fn bad_config(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    match error.downcast_ref::<Faults>() {
+        Some(faults) => faults.lines().for_each(|fault| eprintln!("error: {fault}")),
+        None => eprintln!("error: {error:#}"),
+    }
     ExitCode::from(EXIT_CONFIG)
 }
 

@@ -13,23 +13,28 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    access_log::Requests, catalog::StoreCatalog, config::Config, own_metrics, ready,
-    scrape::Scrapes, web,
+    access_log::Requests,
+    catalog::StoreCatalog,
+    config::Config,
+    own_metrics, ready,
+    reload::{Reloader, Running},
+    scrape::Scrapes,
+    web,
 };
 
-/// Runs until SIGTERM or SIGINT.
-pub(crate) fn run(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
+/// Runs until SIGTERM or SIGINT, and reads the configuration at `path` again when it changes.
+pub(crate) fn run(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?
-        .block_on(serve(config, ready_file))
+        .block_on(serve(path, config, ready_file))
 }
 
-async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
+async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signals(&shutdown)?;
-    let Config { data_dir, front, store, query, mut api, own, scrape } = config;
+    let Config { data_dir, front, store, query, mut api, own, scrape, settings } = config;
     let host = front.host.clone();
 
     let front = Front::bind(front, Arc::new(skep_front::SystemClock))
@@ -44,14 +49,21 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
         .context("starting the query engine")?;
     let upkeep = tokio::spawn(Arc::clone(&store).run(shutdown.clone()));
 
-    let scrapes = match scrape {
-        Some(scrape) => Some(Scrapes::start(scrape, &store, &shutdown)?),
-        None => None,
-    };
+    let scrapes = Scrapes::new(&store, &shutdown);
+    scrapes.apply(scrape);
+    let reloader = Reloader::new(Running {
+        path: path.to_owned(),
+        ready_file: ready_file.map(Path::to_owned),
+        front: front.reloads(),
+        scrapes: Arc::clone(&scrapes),
+        settings,
+    });
+    let reloads = reloader.start(&shutdown)?;
     let requests = Requests::start(&own, &host, &front, &store);
     api.figures = requests.figures(&front);
     api.shutdown = shutdown.clone();
-    api.targets = scrapes.clone().map(|it| it as Arc<dyn skep_api::Targets>);
+    api.figures.push(Arc::clone(&reloader) as Arc<dyn skep_api::Figures>);
+    api.targets = Some(reloader as Arc<dyn skep_api::Targets>);
     let api = Api::new(engine, Arc::clone(&store), Arc::new(SystemClock), api);
     let own_metrics = match own.metrics_interval {
         Some(interval) => Some(own_metrics::start(&host, interval, &api, &store, &shutdown)?),
@@ -83,9 +95,8 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
     if let Some(own_metrics) = own_metrics {
         own_metrics.wait().await;
     }
-    if let Some(scrapes) = scrapes {
-        scrapes.wait().await;
-    }
+    scrapes.wait().await;
+    reloads.await.context("reloading panicked")?;
     upkeep.await.context("the store's upkeep panicked")?;
     store.close().await;
     info!("Server has stopped.");

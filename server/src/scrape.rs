@@ -1,18 +1,17 @@
 //! Scraping into the store: what the scraper brings takes the way of a remote write.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use anyhow::Context as _;
 use async_trait::async_trait;
 use skep_proto::{SampleRows, SystemClock};
 use skep_scrape::{HttpFetch, PoolStatus, Scraper, Sink, SinkError, SystemTimer};
 use skep_store::{AppendError, Store};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::sleep,
-};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::config::Scrape;
 
@@ -22,71 +21,51 @@ const TRIES: u32 = 10;
 /// The scraper and the file that tells it what to do.
 #[derive(Debug)]
 pub(crate) struct Scrapes {
-    file: PathBuf,
+    file: Mutex<Option<PathBuf>>,
     scraper: Scraper,
 }
 
 impl Scrapes {
-    /// Scrapes until the shutdown.
-    pub(crate) fn start(
-        config: Scrape,
-        store: &Arc<Store>,
-        shutdown: &CancellationToken,
-    ) -> anyhow::Result<Arc<Self>> {
+    /// Scrapes nothing yet, and nothing any more after the shutdown.
+    pub(crate) fn new(store: &Arc<Store>, shutdown: &CancellationToken) -> Arc<Self> {
         let scraper = Scraper::new(
             Arc::new(StoreSink(Arc::clone(store))),
             Arc::new(HttpFetch),
             Arc::new(SystemTimer::new(Arc::new(SystemClock))),
             shutdown.clone(),
         );
-        tell(&config.jobs);
-        scraper.apply(&config.jobs);
-        let scrapes = Arc::new(Self { file: config.file, scraper });
-        reload_on_hangup(&scrapes, shutdown)?;
-        Ok(scrapes)
+        Arc::new(Self { file: Mutex::new(None), scraper })
+    }
+
+    /// Scrapes what this says from now on.
+    pub(crate) fn apply(&self, config: Option<Scrape>) {
+        let (file, jobs) = match config {
+            Some(Scrape { file, jobs }) => (Some(file), jobs),
+            None => (None, skep_scrape::Config::default()),
+        };
+        for warning in &jobs.warnings {
+            warn!("The scrape configuration: {warning}.");
+        }
+        if file.is_some() {
+            info!(n_jobs = jobs.jobs.len(), "Scraping as configured.");
+        }
+        self.scraper.apply(&jobs);
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+    }
+
+    /// What says what is scraped, if anything is.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Of each job, by name.
+    pub(crate) fn status(&self) -> Vec<PoolStatus> {
+        self.scraper.status()
     }
 
     /// Returns once nothing of it is on its way into the store.
     pub(crate) async fn wait(&self) {
         self.scraper.wait().await;
-    }
-}
-
-fn tell(config: &skep_scrape::Config) {
-    for warning in &config.warnings {
-        warn!("The scrape configuration: {warning}.");
-    }
-    info!(n_jobs = config.jobs.len(), "Scraping as configured.");
-}
-
-fn reload_on_hangup(scrapes: &Arc<Scrapes>, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let mut hangup = signal(SignalKind::hangup()).context("watching for SIGHUP")?;
-    let (scrapes, shutdown) = (Arc::clone(scrapes), shutdown.clone());
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = hangup.recv() => {}
-            }
-            if let Err(fault) = skep_api::Targets::reload(&*scrapes) {
-                error!(fault, "Could not read the scrape configuration; the old one counts.");
-            }
-        }
-    });
-    Ok(())
-}
-
-impl skep_api::Targets for Scrapes {
-    fn status(&self) -> Vec<PoolStatus> {
-        self.scraper.status()
-    }
-
-    fn reload(&self) -> Result<(), String> {
-        let config = skep_scrape::Config::load(&self.file).context("scrape.config_file");
-        let config = config.map_err(|error| format!("{error:#}"))?;
-        tell(&config);
-        self.scraper.apply(&config);
-        Ok(())
     }
 }
 

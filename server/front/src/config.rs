@@ -84,6 +84,13 @@ pub struct Config {
     pub limits: Limits,
 }
 
+impl Config {
+    /// What no single value shows: whether two sites want the same name.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        crate::vhost::Sites::check_names(self)
+    }
+}
+
 /// What the metrics of requests begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MetricNames {

@@ -105,6 +105,19 @@ impl Sites {
         once_each(Self::names(config).into_iter().filter(|it| !is_ip(it) && !is_local(it)))
     }
 
+    /// Whether each site has its names for itself.
+    pub(crate) fn check_names(config: &Config) -> Result<(), ConfigError> {
+        let extra_names = config.extra_names.iter().map(|name| as_host(name)).collect();
+        let own = Self { domain: config.domain.clone(), extra_names, served: HashMap::new() };
+        let mut seen = HashSet::new();
+        for host in config.sites.iter().flat_map(|it| &it.hosts) {
+            if own.own(host.as_str()).is_some() || !seen.insert(host) {
+                return Err(ConfigError::HostTaken(host.to_string()));
+            }
+        }
+        Ok(())
+    }
+
     /// Every name that `site` knows, as it is configured.
     pub(crate) fn names(config: &Config) -> Vec<String> {
         let domain = &config.domain;

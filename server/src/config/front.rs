@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use skep_front::{
     Config, Domain, Limits, LoopbackAddr, MetricNames, Networks, PasswordHash, PlainAuth,
-    PlainListener, Scope, Scopes, Token, TokenHash, User,
+    PlainListener, Scope, Scopes, SiteConfig, Token, TokenHash, User,
 };
 
 use super::{
@@ -109,7 +109,7 @@ fn all_scopes() -> Vec<String> {
     Scope::ALL.iter().map(|it| it.as_str().to_owned()).collect()
 }
 
-pub(super) fn config(raw: &Raw) -> anyhow::Result<Config> {
+pub(super) fn config(raw: &Raw, sites: Vec<SiteConfig>) -> anyhow::Result<Config> {
     let front = &raw.front;
     unique("user", raw.users.iter().map(|it| it.name.as_str()))?;
     unique("token", raw.tokens.iter().map(|it| it.name.as_str()))?;
@@ -122,11 +122,11 @@ pub(super) fn config(raw: &Raw) -> anyhow::Result<Config> {
         https_port_public: front.https_port_public,
         plain: front.plain.as_ref().map(plain).transpose()?,
         data_dir: raw.data_dir.clone(),
-        tokens: raw.tokens.iter().map(token).collect::<anyhow::Result<_>>()?,
-        users: raw.users.iter().map(user).collect::<anyhow::Result<_>>()?,
+        tokens: each("tokens", &raw.tokens, token)?,
+        users: each("users", &raw.users, user)?,
         trusted_proxies: networks("front.trusted_proxies", &front.trusted_proxies)?,
         proxy_protocol: networks("front.proxy_protocol", &front.proxy_protocol)?,
-        sites: super::sites::config(&raw.sites)?,
+        sites,
         metric_names: match front.caddy_metric_names {
             true => MetricNames::Caddy,
             false => MetricNames::Skep,
@@ -199,6 +199,12 @@ fn unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> anyhow::Resul
         }
     }
     Ok(())
+}
+
+/// Of a list of tables, told by the number of the one that is wrong.
+fn each<R, V>(key: &str, raw: &[R], valid: fn(&R) -> anyhow::Result<V>) -> anyhow::Result<Vec<V>> {
+    let all = raw.iter().enumerate();
+    all.map(|(i, it)| valid(it).with_context(|| format!("{key}[{i}]"))).collect()
 }
 
 fn token(raw: &RawToken) -> anyhow::Result<Token> {

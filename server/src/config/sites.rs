@@ -80,9 +80,11 @@ struct RawRoute {
     respond: Option<RawRespond>,
 }
 
-pub(super) fn config(sites: &[RawSite]) -> anyhow::Result<Vec<SiteConfig>> {
+/// All sites; what is wrong with one does not hide the others.
+pub(super) fn config(sites: &[RawSite], errors: &mut Vec<anyhow::Error>) -> Vec<SiteConfig> {
     let sites = sites.iter().enumerate();
-    sites.map(|(i, it)| site(it).with_context(|| format!("sites[{i}]"))).collect()
+    let sites = sites.map(|(i, it)| site(it).with_context(|| format!("sites[{i}]")));
+    sites.filter_map(|it| it.map_err(|error| errors.push(error)).ok()).collect()
 }
 
 fn site(raw: &RawSite) -> anyhow::Result<SiteConfig> {
