@@ -18,6 +18,8 @@ mod pebble;
 mod access;
 #[path = "front/acme.rs"]
 mod acme;
+#[path = "front/attacks.rs"]
+mod attacks;
 #[path = "front/certificates.rs"]
 mod certificates;
 #[path = "front/client_ip.rs"]

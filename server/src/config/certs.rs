@@ -315,7 +315,7 @@ mod tests {
     fn parse(text: &str) -> anyhow::Result<Config> {
         let dir = dir();
         let text = text.replace("/etc/skep", &dir.path().display().to_string());
-        Config::parse_in(dir.path(), &text)
+        Config::parse_in(dir.path(), &text).map_err(|it| crate::config::Faults::new("", it).into())
     }
 
     fn error(text: &str) -> String {
@@ -371,7 +371,7 @@ mod tests {
             ("[[acme]]\nnames = [\"a.lan\"]", "acme[0]: terms_agreed is not true"),
             (agreed, "acme[0]: names and zones are both empty"),
             (&format!("{agreed}names = [\"*.a.lan\"]"), "is a wildcard, which only DNS can prove"),
-            (&format!("{agreed}names = [\"a b\"]"), "acme[0]: names: host \"a b\""),
+            (&format!("{agreed}names = [\"a b\"]"), "acme[0].names: host \"a b\""),
             (
                 &format!("{agreed}names = [\"a.lan\"]\nchallenge = \"dns-01\""),
                 "there is no [acme.dns]",
@@ -380,7 +380,7 @@ mod tests {
                 &format!(
                     "{agreed}names = [\"a.lan\"]\n[acme.dns]\nprovider = \"cloudflare\"\ntoken_file = \"nosuch\""
                 ),
-                "acme[0]: dns: token_file: cannot read",
+                "acme[0].dns.token_file: cannot read",
             ),
             (
                 &format!("{agreed}names = [\"a.lan\"]\n[acme.dns]\nprovider = \"route53\""),

@@ -46,8 +46,9 @@ impl fmt::Display for Faults {
                 writeln!(f)?;
             }
             match (place, self.path.as_str()) {
+                // A text that is in no file.
+                (_, "") => write!(f, "{text}")?,
                 (Some((line, column)), path) => write!(f, "{path}:{line}:{column}: {text}")?,
-                (None, "") => write!(f, "{text}")?,
                 (None, path) => write!(f, "{path}: {text}")?,
             }
         }

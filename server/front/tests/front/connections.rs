@@ -30,6 +30,11 @@ pub(crate) async fn connect_to(server: &Server, host: &'static str) -> TlsStream
     connect_as(server, rustls::ALL_VERSIONS, &[b"http/1.1"], host).await
 }
 
+/// A TLS connection that HTTP/2 is agreed on for.
+pub(crate) async fn connect_http2(server: &Server, host: &'static str) -> TlsStream<TcpStream> {
+    connect_as(server, rustls::ALL_VERSIONS, &[b"h2"], host).await
+}
+
 pub(crate) async fn connect_as(
     server: &Server,
     versions: &[&'static rustls::SupportedProtocolVersion],
