@@ -140,6 +140,17 @@ step("keys alone mark a span and ask about it", () => hostUrl(HOST), async () =>
   assert.ok(Number(parameter("b")) > Number(parameter("a")));
 });
 
+step("keys go to the filter of units and list themselves", () => hostUrl(HOST), async () => {
+  await hook("unit-row").first().waitFor();
+  await page.keyboard.press("?");
+  await page.getByRole("dialog").getByText("filter the units").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.keyboard.press("/");
+  await page.keyboard.type("backup");
+  await hook("unit-row").first().getByText("backup.service").waitFor();
+});
+
 step("the head says what the host is, and every range draws", () => hostUrl(HOST), async () => {
   await hook("host-facts").getByText("4 cores").waitFor();
   await hook("host-facts").getByText("Linux 6.18.1 · x86_64").waitFor();

@@ -14,11 +14,17 @@ const KEYS: [string, string][] = [
   ["?", "this list"],
 ];
 
-export function Keys({ onClose }: { onClose: () => void }) {
+interface Props {
+  onClose: () => void;
+  /** Of another view. */
+  keys?: [string, string][];
+}
+
+export function Keys({ onClose, keys = KEYS }: Props) {
   return (
     <Modal title="Keys" onClose={onClose}>
       <dl class="keys">
-        {KEYS.map(([key, what]) => (
+        {keys.map(([key, what]) => (
           <div key={key}>
             <dt class="mono small">{key}</dt>
             <dd>{what}</dd>

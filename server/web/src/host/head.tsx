@@ -1,5 +1,7 @@
 // The head of a host's page: which host, is it alive, and over which time the page tells.
+import { useState } from "preact/hooks";
 import "./head.css";
+import { Keys, useKeys } from "../explore/keys";
 import { go, Link, useRoute } from "../route";
 import { bytes, counted, duration } from "../ui/format";
 import { type TimeRange } from "../ui/range";
@@ -9,6 +11,13 @@ import type { Identity } from "./identity";
 
 /** A host without samples for this long is shown as silent. */
 export const SILENT_AFTER_S = 120;
+
+const KEYS: [string, string][] = [
+  ["← → on a chart", "move; with Ctrl faster, with Shift mark a span, Enter asks about it"],
+  ["/", "filter the units"],
+  ["Escape", "closes what is open"],
+  ["?", "this list"],
+];
 
 interface Props {
   host: string;
@@ -20,16 +29,21 @@ interface Props {
 
 export function Head({ host, unit, container, identity, range }: Props) {
   const { path, query } = useRoute();
+  const [isKeys, setKeys] = useState(false);
+  useKeys({
+    "?": () => setKeys(true),
+    "/": () => document.querySelector<HTMLElement>(".unit-table input")?.focus(),
+  });
   const change = (changes: Record<string, string | undefined>) => {
     // What was marked lies in the time that was shown.
     const next = changed(query, { ...changes, a: undefined, b: undefined, cause: undefined });
     go(`${path}?${next}`);
   };
   const silence = Date.now() / 1000 - (identity?.seen_at ?? NaN);
-  const isSilent = identity !== undefined && !(silence < SILENT_AFTER_S);
+  const isSilent = identity?.isKnown === true && !(silence < SILENT_AFTER_S);
   return (
     <header class="host-head">
-      <span class={isSilent ? "dot silent" : identity ? "dot" : "dot unknown"} aria-hidden="true" />
+      <span class={isSilent ? "dot silent" : identity?.isKnown ? "dot" : "dot unknown"} aria-hidden="true" />
       <div class="who">
         {unit === undefined ? (
           <h1 class="ellipsis" title={host} data-testid="host-title">
@@ -53,7 +67,11 @@ export function Head({ host, unit, container, identity, range }: Props) {
           </p>
         )}
       </div>
-      <RangePicker range={range} change={change} />
+      <RangePicker key={JSON.stringify(range)} range={range} change={change} />
+      <button type="button" aria-haspopup="dialog" aria-label="Keys" onClick={() => setKeys(true)}>
+        ?
+      </button>
+      {isKeys && <Keys keys={KEYS} onClose={() => setKeys(false)} />}
     </header>
   );
 }
