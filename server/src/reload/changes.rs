@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 /// These and all below them count from the reload on.
-const RELOADED: [&str; 17] = [
+const RELOADED: [&str; 19] = [
     "front.domain",
     "front.extra_names",
     "front.https",
@@ -21,6 +21,8 @@ const RELOADED: [&str; 17] = [
     "sites",
     "certificates",
     "acme",
+    "users",
+    "tokens",
 ];
 
 /// The keys that differ and are not taken up by a reload.

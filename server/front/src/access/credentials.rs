@@ -98,7 +98,6 @@ impl Access {
 
     /// Puts users and tokens in the place of the configuration's of before; logins of users that
     /// are still there go on.
-    #[expect(dead_code, reason = "a reload calls it")]
     pub(crate) fn replace(&self, users: Vec<User>, tokens: Vec<Token>) {
         self.records.people.configure(users);
         self.records.tokens.configure(tokens);
