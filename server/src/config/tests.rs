@@ -167,8 +167,10 @@ const REFUSED: &str = "data_dir = 'x'
     [receive];labels_max = 0
     [receive];ingestion_rate = '5GiB'
     [receive];ingestion_burst_size = '5MB'
-    [receive];line_max = '2B';max_line_size_truncate_identifier = '...'
-    [[sites]];hosts = []
+    [receive];line_max = '2B';max_line_size_truncate_identifier = '...'";
+
+/// The same for what lists hold.
+const REFUSED_ITEMS: &str = "    [[sites]];hosts = []
     [[sites]];hosts = ['a.lan'];allow = ['lan']
     [[sites]];hosts = ['a.lan'];basic_auth = [{ name = 'a', password_hash = 'secret' }]
     [[sites]];hosts = ['a.lan'];forward_auth = { url = 'authelia:9091' }
@@ -185,12 +187,16 @@ const REFUSED: &str = "data_dir = 'x'
     [[users]];name = 'a';password_hash = 'secret'
     [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';scopes = ['root']";
 
-#[test]
-fn a_wrong_value_is_named_with_its_key_and_what_to_write() {
-    let refused = REFUSED.lines().map(str::trim).fold(String::new(), |all, file| {
+/// Each file with what is said about it.
+fn refusals(files: &str) -> String {
+    files.lines().map(str::trim).fold(String::new(), |all, file| {
         let error = Config::parse(&file.replace(';', "\n")).unwrap_err();
         format!("{all}{file}\n  {error:#}\n")
-    });
+    })
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_key_and_what_to_write() {
     expect![[r#"
         data_dir = 'x'
           data_dir "x" is relative; write an absolute path, like "/var/lib/skep"
@@ -242,6 +248,12 @@ fn a_wrong_value_is_named_with_its_key_and_what_to_write() {
           receive.ingestion_burst_size is of no use without receive.ingestion_rate
         [receive];line_max = '2B';max_line_size_truncate_identifier = '...'
           receive.max_line_size_truncate_identifier "..." is longer than a line may be; write a shorter one or raise receive.line_max
+    "#]].assert_eq(&refusals(REFUSED));
+}
+
+#[test]
+fn a_wrong_value_in_a_list_is_named_with_its_place() {
+    expect![[r#"
         [[sites]];hosts = []
           sites[0].hosts is empty; write the names of the site, like ["photos.home.lan"]
         [[sites]];hosts = ['a.lan'];allow = ['lan']
@@ -274,7 +286,7 @@ fn a_wrong_value_is_named_with_its_key_and_what_to_write() {
           users[0].password_hash of user "a"; `skep-server hash-password` makes one: password hash is neither an argon2 PHC string ("$argon2id$v=19$…") nor bcrypt ("$2b$…"): password hash string missing field
         [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';scopes = ['root']
           users[0].scopes of user "a": there is no scope "root"; write ingest, query or admin
-    "#]].assert_eq(&refused);
+    "#]].assert_eq(&refusals(REFUSED_ITEMS));
 }
 
 #[test]

@@ -46,7 +46,7 @@ async fn the_page_shows_this_host_and_a_line_just_logged() -> anyhow::Result<()>
     fs::create_dir_all(&shots)?;
     let browser = concat!(env!("CARGO_MANIFEST_DIR"), "/browser");
     // The first needs the line that was just logged; the others bring data of their own.
-    for test in ["page.test.mjs", "explore.test.mjs"] {
+    for test in ["page.test.mjs", "explore.test.mjs", "host.test.mjs"] {
         let mut node = Command::new("node");
         node.args(["--test", test]).current_dir(browser);
         node.env("SKEP_URL", get("url")).env("SKEP_USER", get("user"));
