@@ -4,6 +4,7 @@ mod certs;
 mod document;
 mod flags;
 mod front;
+mod home;
 mod memory;
 mod object_store;
 mod own;
@@ -26,6 +27,7 @@ use skep_store::StoreConfig;
 use self::document::{Document, Fault};
 
 pub(crate) use document::Faults;
+pub(crate) use home::HomeConfig;
 pub(crate) use own::{AccessLog, Own};
 pub(crate) use scrape::Scrape;
 
@@ -42,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) scrape: Option<Scrape>,
     /// The file as it was written, to tell what a reload changes.
     pub(crate) settings: toml::Table,
+    pub(crate) home: HomeConfig,
 }
 
 impl Config {
@@ -106,12 +109,13 @@ impl Raw {
         take(&mut errors, front.as_ref().map_or(Ok(()), |it| Ok(it.check()?)));
         let scrape = take(&mut errors, self.scrape.load(dir));
         let own = take(&mut errors, own::own(&self.own, self.front.access_log()));
-        match (stored, api, front, scrape, own) {
-            (Some((store, query)), Some(api), Some(front), Some(scrape), Some(own))
+        let home = take(&mut errors, self.home.load(dir));
+        match (stored, api, front, scrape, own, home) {
+            (Some((store, query)), Some(api), Some(front), Some(scrape), Some(own), Some(home))
                 if errors.is_empty() =>
             {
                 let data_dir = self.data_dir;
-                Ok(Config { data_dir, front, store, query, api, own, scrape, settings })
+                Ok(Config { data_dir, front, store, query, api, own, scrape, settings, home })
             }
             _wrong => Err(errors),
         }
@@ -173,6 +177,8 @@ struct Raw {
     receive: receive::RawReceive,
     #[serde(default)]
     scrape: scrape::RawScrape,
+    #[serde(default)]
+    home: home::RawHome,
     #[serde(default)]
     admin: RawAdmin,
     #[serde(default, rename = "self")]

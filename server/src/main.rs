@@ -18,6 +18,7 @@ mod catalog;
 mod check;
 mod config;
 mod convert;
+mod home;
 mod own_metrics;
 mod ready;
 mod reload;

@@ -16,6 +16,7 @@ use crate::{
     access_log::Requests,
     catalog::StoreCatalog,
     config::Config,
+    home::HomePage,
     own_metrics, ready,
     reload::{Reloader, Running},
     scrape::Scrapes,
@@ -34,7 +35,8 @@ pub(crate) fn run(path: &Path, config: Config, ready_file: Option<&Path>) -> any
 async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signals(&shutdown)?;
-    let Config { data_dir, front, store, query, mut api, own, scrape, settings } = config;
+    let Config { data_dir, front, store, query, mut api, own, scrape, settings, home } = config;
+    let sites = HomePage::sites(&front);
     let host = front.host.clone();
 
     let front = Front::bind(front, Arc::new(skep_front::SystemClock))
@@ -61,6 +63,7 @@ async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow
     let reloads = reloader.start(&shutdown)?;
     let requests = Requests::start(&own, &host, &front, &store);
     api.figures = requests.figures(&front);
+    let home = HomePage::start(home, sites, front.bound(), &store, &shutdown)?;
     api.shutdown = shutdown.clone();
     api.figures.push(Arc::clone(&reloader) as Arc<dyn skep_api::Figures>);
     api.targets = Some(reloader as Arc<dyn skep_api::Targets>);
@@ -70,9 +73,12 @@ async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow
         None => None,
     };
     let routers = Routers {
-        page: web::router(),
-        metrics: skep_api::prometheus_router(&api).merge(skep_api::ops_router(&api)),
+        page: web::router(Arc::clone(home.home())),
+        metrics: skep_api::prometheus_router(&api)
+            .merge(skep_api::ops_router(&api))
+            .merge(home.router()),
         logs: skep_api::loki_router(&api),
+        home: home.access(),
     };
     let bound = front.bound().clone();
     info!(
@@ -96,6 +102,7 @@ async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow
         own_metrics.wait().await;
     }
     scrapes.wait().await;
+    home.wait().await;
     reloads.await.context("reloading panicked")?;
     upkeep.await.context("the store's upkeep panicked")?;
     store.close().await;

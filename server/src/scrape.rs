@@ -69,6 +69,7 @@ impl Scrapes {
     }
 }
 
+/// What this server measures itself, on its way into the store.
 #[derive(Debug)]
 pub(crate) struct StoreSink(pub(crate) Arc<Store>);
 

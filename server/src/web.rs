@@ -1,15 +1,19 @@
 //! The page, built by Vite into `server/web/dist` and carried inside the binary.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
 };
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
+use skep_home::Home;
+
+use crate::home;
 
 /// Empty when npm has not run, so that `cargo check` needs no Node.js.
 #[derive(RustEmbed)]
@@ -27,12 +31,41 @@ const INDEX: &str = "index.html";
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const ASK_AGAIN: &str = "no-cache";
 
-/// Serves the page's files; a path without a file is a view of the page and gets its index.
-pub(crate) fn router() -> Router {
-    Router::new().fallback(|request: Request<Body>| {
+/// Of one caller: no cache between may give it to another.
+const PRIVATE: &str = "private, no-store";
+
+/// Serves the page's files; a path without a file is a view of the page and gets its index. The
+/// home page comes with what its caller may see.
+pub(crate) fn router(home: Arc<Home>) -> Router {
+    Router::new().fallback(move |request: Request<Body>| {
         let path = request.uri().path().trim_start_matches('/');
-        std::future::ready(answer(request.method(), path, request.headers(), Dist::get))
+        let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+        let response = match Dist::get(INDEX).filter(|_| path.is_empty() && is_get) {
+            Some(index) => home_page(&home, &request, &index),
+            None => answer(request.method(), path, request.headers(), Dist::get),
+        };
+        std::future::ready(response)
     })
+}
+
+fn home_page(home: &Home, request: &Request<Body>, index: &EmbeddedFile) -> Response {
+    let view = home.view(home::caller(request.extensions()));
+    let page = skep_home::page(&String::from_utf8_lossy(&index.data), &view);
+    match page {
+        Ok(html) => {
+            let headers = [
+                (CACHE_CONTROL, PRIVATE),
+                (CONTENT_SECURITY_POLICY, POLICY),
+                (CONTENT_TYPE, "text/html; charset=utf-8"),
+                (VARY, "cookie, authorization"),
+            ];
+            (headers, html).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "The home page could not be written.");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 fn answer(

@@ -9,7 +9,7 @@ const POLICY =
 /** `SKEP_API=http://127.0.0.1:8428` asks a running server instead of making up its answers. */
 const api = process.env.SKEP_API;
 const to = { target: api ?? "", ws: true };
-const proxy = api ? { "/api": to, "/loki": to } : {};
+const proxy = api ? { "/api": to, "/loki": to, "/-/": to } : {};
 
 export default defineConfig(({ command, isPreview }) => ({
   plugins: command === "serve" && !isPreview && !api ? [mock()] : [],

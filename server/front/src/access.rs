@@ -143,11 +143,27 @@ pub(crate) fn needed(target: Target, method: &Method, path: &str) -> Option<Scop
         None
     } else if is_api && PUSH.contains(&path) {
         Some(Scope::Ingest)
+    } else if is_api && is_home(method, path) {
+        Some(Scope::Query)
     } else if is_api && ADMIN.iter().any(|prefix| path.starts_with(prefix)) {
         Some(Scope::Admin)
     } else {
         Some(Scope::Query)
     }
+}
+
+/// Whether a path is of the home page: itself, its data, and the files of every build, which are
+/// no secret.
+pub(crate) fn is_home(method: &Method, path: &str) -> bool {
+    const PAGE: [&str; 3] = ["/", "/shell", "/-/skep/v1/home"];
+    const BELOW: [&str; 2] = ["/assets/", "/-/skep/v1/home/"];
+    const ENDINGS: [&str; 4] = [".js", ".svg", ".png", ".webmanifest"];
+    let is_file = || {
+        let name = path.strip_prefix('/').unwrap_or(path);
+        !name.contains('/') && ENDINGS.iter().any(|it| name.ends_with(it))
+    };
+    matches!(*method, Method::GET | Method::HEAD)
+        && (PAGE.contains(&path) || BELOW.iter().any(|it| path.starts_with(it)) || is_file())
 }
 
 #[cfg(test)]
@@ -166,12 +182,31 @@ mod tests {
         assert_eq!(need(Target::Logs, "/loki/api/v1/delete"), Some(Scope::Admin));
         assert_eq!(need(Target::Metrics, "/api/v1/query"), Some(Scope::Query));
         assert_eq!(need(Target::Metrics, "/-/flush"), Some(Scope::Admin));
+        assert_eq!(need(Target::Metrics, "/-/skep/v1/home"), Some(Scope::Query));
+        let post = needed(Target::Metrics, &Method::POST, "/-/skep/v1/home");
+        assert_eq!(post, Some(Scope::Admin));
         assert_eq!(need(Target::Metrics, "/-/healthy"), None);
         assert_eq!(needed(Target::Metrics, &Method::POST, "/-/healthy"), Some(Scope::Admin));
         assert_eq!(needed(Target::Metrics, &Method::OPTIONS, "/api/v1/query"), None);
         assert_eq!(needed(Target::Page, &Method::OPTIONS, "/"), Some(Scope::Query));
         assert_eq!(need(Target::Page, "/ready"), Some(Scope::Query));
         assert_eq!(need(Target::Metrics, "/api/v1/write/"), Some(Scope::Query));
+    }
+
+    #[test]
+    fn the_home_page_is_itself_its_data_and_files_of_the_build() {
+        let is_home = |path| is_home(&Method::GET, path);
+        for path in
+            ["/", "/shell", "/theme.js", "/assets/index-1.css", "/-/skep/v1/home/icons/a.png"]
+        {
+            assert!(is_home(path), "{path}");
+        }
+        for path in
+            ["/explore", "/host/nas", "/host/a.js", "/-/flush", "/-/skep/v1/homes", "/x.html"]
+        {
+            assert!(!is_home(path), "{path}");
+        }
+        assert!(!super::is_home(&Method::POST, "/"));
     }
 
     #[test]

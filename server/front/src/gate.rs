@@ -24,7 +24,7 @@ use self::login::{Name, OwnPath, is_navigation};
 use self::refusal::Refusal;
 use crate::access::credentials::{Access, Shown};
 use crate::access::origin::{self, From};
-use crate::access::{Principal, Scope, Via, needed};
+use crate::access::{Principal, Scope, Via, is_home, needed};
 use crate::client_ip::client_ip;
 use crate::clock::Clock;
 use crate::config::{Networks, PlainAuth, SiteAccess};
@@ -42,6 +42,18 @@ pub struct Routers {
     pub metrics: Router,
     /// All of `logs.`; `/loki/`, `/api/prom/`, `/prometheus/api/`, `/config` and `/ready` elsewhere.
     pub logs: Router,
+    /// Who gets the home page.
+    pub home: HomeAccess,
+}
+
+/// Who may fetch the home page and the files it is made of; it is told who asks and shows what
+/// they may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HomeAccess {
+    /// Whoever may query.
+    #[default]
+    LoggedIn,
+    Anybody,
 }
 
 /// What every request passes.
@@ -156,6 +168,14 @@ impl Gate {
             }
             (Site::Everything, path) if path.starts_with(access_api::PREFIX) => {
                 self.access_api(&asked, parts, body).await
+            }
+            (Site::Everything, path)
+                if self.routers.home == HomeAccess::Anybody && is_home(&parts.method, path) =>
+            {
+                match self.principal(&asked, &parts).await {
+                    Ok(principal) => self.hand_over(&asked, parts, body, principal).await,
+                    Err(refusal) => refusal.response(&parts, asked.target),
+                }
             }
             (_any, path) => {
                 match self.admit(&asked, needed(asked.target, &parts.method, path), &parts).await {

@@ -53,7 +53,7 @@ pub use config::{
     ProxyTimeouts, Retries, Trust, UpstreamTls, UpstreamUrl,
 };
 pub use error::Error;
-pub use gate::Routers;
+pub use gate::{HomeAccess, Routers};
 pub use listen::{Bound, Front, Upstreams};
 pub use observe::{AccessLog, AccessRecord, Figures};
 pub use reload::Reloads;

@@ -32,6 +32,7 @@ fn the_guides_example_is_right_and_its_defaults_are_the_defaults() {
     assert_eq!(example.query, least.query);
     assert_eq!(format!("{:?}", example.api), format!("{:?}", least.api));
     assert_eq!(format!("{:?}", example.front.limits), format!("{:?}", least.front.limits));
+    assert_eq!(format!("{:?}", example.home), format!("{:?}", least.home));
     assert_eq!(example.front.domain, least.front.domain);
     assert_eq!(example.front.https, least.front.https);
     assert_eq!(example.front.users.len(), 1);
@@ -66,6 +67,7 @@ fn the_guide_knows_every_setting() {
         ("object_store", "[object_store]\n"),
         ("query", "[query]\n"),
         ("scrape", "[scrape]\n"),
+        ("home", "[home]\n"),
         ("receive", "[receive]\n"),
         ("users", "[[users]]\n"),
         ("tokens", "[[tokens]]\n"),

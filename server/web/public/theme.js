@@ -1,3 +1,4 @@
 // Runs before the first paint, so that a chosen theme does not flash in the other colours.
-const chosen = localStorage.getItem("theme");
-if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+const root = document.documentElement;
+const chosen = localStorage.getItem("theme") ?? root.dataset.defaultTheme;
+if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;

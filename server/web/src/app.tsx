@@ -1,8 +1,11 @@
 // The frame of every view: top bar, banner when the server is away, and the view of the address.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import "./app.css";
 import { useServerAway } from "./api/client";
 import { Home } from "./home/home";
+import { useHostHits } from "./home/host-hits";
+import { SearchBox } from "./home/search-box";
+import { useHome } from "./home/use-home";
 import { Link, useRoute } from "./route";
 import { later } from "./ui/later";
 import { ThemeButton } from "./ui/theme";
@@ -17,6 +20,13 @@ export function App() {
   const isHost = route.path.startsWith("/host/");
   const isExplore = route.path === "/explore";
   const isHome = !isHost && !isExplore;
+  const home = useHome(isHome);
+  const isStranger = home.data?.caller === "anonymous";
+  const hosts = useHostHits(isHome && !isStranger && search !== "");
+  const title = home.data?.title ?? "Skep";
+  useEffect(() => {
+    if (isHome) document.title = title;
+  }, [isHome, title]);
   return (
     <>
       <header class="topbar">
@@ -32,21 +42,18 @@ export function App() {
             Explore
           </Link>
         </nav>
-        {isHome && (
-          <input
-            class="search"
-            type="search"
-            aria-label="Filter hosts"
-            placeholder="Filter hosts…"
-            value={search}
-            onInput={(event) => setSearch(event.currentTarget.value)}
-          />
-        )}
+        {isHome && <SearchBox search={search} setSearch={setSearch} view={home.data} more={hosts} />}
         <div class="actions">
           <ThemeButton />
-          <form method="post" action="/logout">
-            <button type="submit">Log out</button>
-          </form>
+          {isStranger ? (
+            <a class="button" href="/login">
+              Log in
+            </a>
+          ) : (
+            <form method="post" action="/logout">
+              <button type="submit">Log out</button>
+            </form>
+          )}
         </div>
       </header>
       {away && (
@@ -55,7 +62,7 @@ export function App() {
         </div>
       )}
       <main>
-        {isHome && <Home search={search} />}
+        {isHome && <Home home={home} search={search} />}
         {isHost && <Host />}
         {isExplore && <Explore />}
       </main>

@@ -242,5 +242,10 @@ fn routers() -> Routers {
     });
     let logs = named("logs").route("/loki/api/v1/tail", tail);
     let never = get(std::future::pending::<&'static str>);
-    Routers { page: named("page").route("/never", never), metrics: named("metrics"), logs }
+    Routers {
+        page: named("page").route("/never", never),
+        metrics: named("metrics"),
+        logs,
+        ..Routers::default()
+    }
 }

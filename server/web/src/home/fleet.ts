@@ -1,5 +1,5 @@
 // What the host cards show, from a handful of queries over all hosts at once.
-import { instant, range, type Labels, type Series } from "../api/prometheus";
+import { range, type Labels, type Series } from "../api/prometheus";
 
 export interface Spark {
   times: number[];
@@ -12,6 +12,8 @@ export interface Host {
   system: string;
   n_cores: number;
   load1: number;
+  /** Of the hottest sensor, in degrees Celsius; NaN without sensors. */
+  temperature: number;
   /** Seconds since the Unix epoch. */
   booted_at: number;
   cpu: Spark;
@@ -41,13 +43,15 @@ export async function fleet(nowMs: number, abort: AbortSignal): Promise<Host[]> 
   // On the grid of steps: the same points come back, and a cache can keep them.
   const end = Math.ceil(nowMs / 1000 / STEP_S) * STEP_S;
   const at = { start: end - WINDOW_S, end, step: STEP_S };
-  const now = (query: string) => instant(query, undefined, abort).then((it) => byHost(it.series));
+  const instant = { start: end, end, step: STEP_S };
+  const now = (query: string) => range(query, instant, abort).then((it) => byHost(it.series));
   const over = (query: string) => range(query, at, abort).then((it) => byHost(it.series));
-  const [uname, cores, load, boot, available, total, free, size, cpu, memory, ...rates] =
+  const [uname, cores, load, heat, boot, available, total, free, size, cpu, memory, ...rates] =
     await Promise.all([
       now("last_over_time(node_uname_info[6h])"),
       now('count by (instance) (node_cpu_seconds_total{mode="idle"})'),
       now("node_load1"),
+      now("max by (instance) (node_hwmon_temp_celsius or node_thermal_zone_temp)"),
       now("last_over_time(node_boot_time_seconds[6h])"),
       now("node_memory_MemAvailable_bytes"),
       now("node_memory_MemTotal_bytes"),
@@ -67,6 +71,7 @@ export async function fleet(nowMs: number, abort: AbortSignal): Promise<Host[]> 
     system: systemOf(uname.get(name)?.[0]?.labels ?? {}),
     n_cores: newest(cores, name),
     load1: newest(load, name),
+    temperature: newest(heat, name),
     booted_at: newest(boot, name),
     cpu: spark(cpu, name),
     memory: {

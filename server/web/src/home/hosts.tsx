@@ -12,7 +12,7 @@ import { fleet, SILENT_AFTER_S, WINDOW_S, type Host, type Spark } from "./fleet"
 import { Meter } from "./meter";
 import { Sparkline } from "./sparkline";
 
-const REFRESH_MS = 10_000;
+const REFRESH_MS = 15_000;
 
 export function Hosts({ search }: { search: string }) {
   const { data, error } = usePoll("fleet", REFRESH_MS, (abort) => fleet(Date.now(), abort));
@@ -185,6 +185,9 @@ function Head({ host, now, isSilent, silence }: HeadProps) {
         )}
         <br />
         load {Number.isFinite(host.load1) ? host.load1.toFixed(2) : "–"}
+        {Number.isFinite(host.temperature) && !isSilent && (
+          <span title="hottest sensor"> · {Math.round(host.temperature)} °C</span>
+        )}
       </p>
     </header>
   );

@@ -11,13 +11,15 @@ interface Props {
   label: string;
   /** A longer pause between two points is a gap, not a straight line. */
   gap_s?: number;
+  /** Spans of time, in seconds, in which something was wrong. */
+  marks?: [number, number][];
 }
 
 const WIDTH = 200;
 const HEIGHT = 32;
 const GAP_S = 90;
 
-export function Sparkline({ lines, window: [start, end], max, label, gap_s = GAP_S }: Props) {
+export function Sparkline({ lines, window: [start, end], max, label, gap_s = GAP_S, marks = [] }: Props) {
   const top = max ?? Math.max(1, ...lines.flatMap((line) => line.values.filter(Number.isFinite)));
   const x = (time: number) => ((time - start) / (end - start)) * WIDTH;
   const y = (value: number) => HEIGHT - 2 - (Math.min(value, top) / top) * (HEIGHT - 4);
@@ -31,6 +33,9 @@ export function Sparkline({ lines, window: [start, end], max, label, gap_s = GAP
     >
       <title>{label}</title>
       <line class="base" x1="0" x2={WIDTH} y1={HEIGHT - 0.5} y2={HEIGHT - 0.5} />
+      {marks.map(([from, to]) => (
+        <rect class="mark" key={from} x={x(from)} width={x(to) - x(from)} y="0" height={HEIGHT} />
+      ))}
       {lines.length === 1 && <path class="area" d={area(lines[0], x, y, gap_s)} />}
       {lines.map((line, i) => (
         <path key={i} class={`line-${i + 1}`} d={path(line, x, y, gap_s)} />

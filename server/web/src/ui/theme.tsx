@@ -6,7 +6,7 @@ type Theme = (typeof THEMES)[number];
 const SYMBOLS: Record<Theme, string> = { system: "◐", light: "☀", dark: "☾" };
 
 function stored(): Theme {
-  const theme = localStorage.getItem("theme");
+  const theme = localStorage.getItem("theme") ?? document.documentElement.dataset.defaultTheme;
   return THEMES.find((known) => known === theme) ?? "system";
 }
 
