@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use skep_front::{PasswordHash, TokenHash};
 
+mod access;
 mod access_log;
 mod acme;
 mod catalog;
@@ -81,6 +82,8 @@ enum Verb {
     /// Certificates from ACME servers.
     Acme(acme::Acme),
     #[command(flatten)]
+    Access(access::Access),
+    #[command(flatten)]
     Tool(tool::Tool),
 }
 
@@ -114,6 +117,10 @@ fn main() -> ExitCode {
         Verb::Acme(acme) => {
             telemetry::start_quiet();
             acme.run()
+        }
+        Verb::Access(access) => {
+            telemetry::start_quiet();
+            access::run(&access)
         }
         Verb::Convert { file, output } => match convert::run(&file, output.as_deref()) {
             Ok(code) => return code,

@@ -226,9 +226,9 @@ impl<S: Fn(TcpListener, Role, CancellationToken) -> JoinHandle<()>> Running<S> {
         self.certificates.apply(live);
         let gate = &self.shared.gate;
         self.shared.observer.learn_hosts(Sites::names(config));
-        gate.access.replace(config.users.clone(), config.tokens.clone());
         gate.sites.store(Arc::new(sites));
         gate.trusted_proxies.store(Arc::new(config.trusted_proxies.clone()));
+        gate.access.replace(config.users.clone(), config.tokens.clone());
         self.listeners.commit(fresh, config).await;
         let bound = self.listeners.bound(&self.ca_file);
         let settings = Settings::new(config, &bound, &gate.sites, &gate.ca_pem);

@@ -171,3 +171,19 @@ async fn enrolment_tokens_cannot_be_guessed() {
     }
     assert_eq!(statuses, [403, 403, 403, 429]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_and_tokens_of_another_configuration_count_at_once() {
+    let server = Server::start().await;
+    let cookie = server.login().await;
+    let mut next = config(server.dir.path());
+    next.https = vec![server.https()];
+    next.tokens.retain(|token| token.name != "reader");
+    server.reloads.apply(next.clone()).await.unwrap();
+    assert_eq!(status(&server, "/api/v1/query", READER).await, 401);
+    let home = || server.get("/").header("cookie", &cookie).send();
+    assert_eq!(home().await.unwrap().status(), 200);
+    next.users.retain(|user| user.name != "ada");
+    server.reloads.apply(next).await.unwrap();
+    assert_eq!(home().await.unwrap().status(), 303);
+}
