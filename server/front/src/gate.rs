@@ -166,7 +166,10 @@ impl Gate {
             (Site::Everything, path) if let Some(own) = OwnPath::of_page(path) => {
                 self.own(own, Name::Page, &asked, parts, body).await
             }
-            (Site::Everything, path) if path.starts_with(access_api::PREFIX) => {
+            // The home page's data stands below the same prefix, and is its router's.
+            (Site::Everything, path)
+                if path.starts_with(access_api::PREFIX) && !is_home(&parts.method, path) =>
+            {
                 self.access_api(&asked, parts, body).await
             }
             (Site::Everything, path)

@@ -112,3 +112,16 @@ async fn a_form_that_is_too_long_or_no_form_is_refused() {
         assert_eq!(response.status(), 400);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_home_pages_data_is_for_who_may_query() {
+    let server = Server::start().await;
+    let stranger = server.get("/-/skep/v1/home").send().await.unwrap();
+    assert_eq!(stranger.status(), 401);
+    let cookie = server.login().await;
+    for path in ["/-/skep/v1/home", "/-/skep/v1/home/icons/a.png"] {
+        let answer = server.get(path).header("cookie", &cookie).send().await.unwrap();
+        let text = answer.text().await.unwrap();
+        assert!(text.starts_with(&format!("metrics {path} ada")), "{text}");
+    }
+}
