@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use skep_api::Api;
-use skep_front::{Front, Routers};
+use skep_front::{Bound, Front, Routers};
 use skep_proto::SystemClock;
 use skep_query::Engine;
 use skep_store::Store;
@@ -80,18 +80,7 @@ async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow
         logs: skep_api::loki_router(&api),
         home: home.access(),
     };
-    let bound = front.bound().clone();
-    info!(
-        https = ?bound.https,
-        http_redirect = ?bound.http_redirect,
-        plain = ?bound.plain,
-        data_dir = %data_dir.display(),
-        "Server is up."
-    );
-    if let Some(path) = ready_file {
-        ready::write(path, &bound, &data_dir)
-            .with_context(|| format!("writing {}", path.display()))?;
-    }
+    announce(front.bound(), ready_file, &data_dir)?;
     let served = front.run(routers, shutdown.clone()).await.context("serving");
 
     // Whatever ended the front ends the rest.
@@ -108,6 +97,22 @@ async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow
     store.close().await;
     info!("Server has stopped.");
     served
+}
+
+/// Tells people and scripts where the server can be reached.
+fn announce(bound: &Bound, ready_file: Option<&Path>, data_dir: &Path) -> anyhow::Result<()> {
+    info!(
+        https = ?bound.https,
+        http_redirect = ?bound.http_redirect,
+        plain = ?bound.plain,
+        data_dir = %data_dir.display(),
+        "Server is up."
+    );
+    match ready_file {
+        Some(path) => ready::write(path, bound, data_dir)
+            .with_context(|| format!("writing {}", path.display())),
+        None => Ok(()),
+    }
 }
 
 /// The first signal begins an orderly stop; the drain has a deadline of its own.
