@@ -19,6 +19,7 @@ export function Home({ home, search }: { home: Polled<HomeView>; search: string 
   const mayAsk = view?.caller !== "anonymous";
   return (
     <>
+      <h1 class="visually-hidden">{view?.title ?? "Home"}</h1>
       {view && shown && <Services view={view} shown={shown} />}
       <Trouble error={home.error} />
       {view && <Faults faults={view.faults} warnings={view.warnings} />}
