@@ -48,7 +48,8 @@ before(async () => {
     ],
   });
   // The CA of a throw-away server is in no trust store; that TLS is right is another test's task.
-  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: DESKTOP });
+  // A browser takes no service worker from such a server, and says so.
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, serviceWorkers: "block", viewport: DESKTOP });
   page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   page.on("pageerror", (error) => problems.push(`uncaught: ${error.message}`));

@@ -34,7 +34,8 @@ export async function openSession() {
   const executablePath = process.env.SKEP_CHROMIUM ?? "/usr/bin/chromium";
   const browser = await chromium.launch({ executablePath, args: ARGS });
   // The CA of a throw-away server is in no trust store; that TLS is right is another test's task.
-  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: DESKTOP });
+  // A browser takes no service worker from such a server, and says so.
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, serviceWorkers: "block", viewport: DESKTOP });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   const problems = [];

@@ -45,13 +45,14 @@ async fn the_page_shows_this_host_and_a_line_just_logged() -> anyhow::Result<()>
     let shots = bin_dir().join("screenshots");
     fs::create_dir_all(&shots)?;
     let browser = concat!(env!("CARGO_MANIFEST_DIR"), "/browser");
-    // The first needs the line that was just logged; the others bring data of their own.
-    for test in ["page.test.mjs", "explore.test.mjs", "host.test.mjs"] {
+    // The first needs the line that was just logged; the next bring data, the last a server of
+    // their own.
+    for test in ["page.test.mjs", "explore.test.mjs", "host.test.mjs", "home.test.mjs"] {
         let mut node = Command::new("node");
         node.args(["--test", test]).current_dir(browser);
         node.env("SKEP_URL", get("url")).env("SKEP_USER", get("user"));
         node.env("SKEP_PASSWORD", get("password")).env("SKEP_HOST", &host);
-        node.env("SKEP_TOKEN", get("token"));
+        node.env("SKEP_TOKEN", get("token")).env("SKEP_BIN", bin_dir().join("skep-server"));
         node.env("SKEP_LINE", &line).env("SKEP_SHOTS", &shots);
         let mut node = Process::start(test, &mut node)?;
         node.finish(LONG * 2).await.with_context(|| stack.log())?;
