@@ -144,6 +144,8 @@ step("home shows the journal line, and it opens to its fields", async () => {
 
 step("explore answers in PromQL, as a chart and as a table", async () => {
   await page.getByRole("link", { name: "Explore" }).click();
+  // A text area stands in until the editor is there.
+  await page.locator('[data-testid="promql-input"].cm-content').waitFor();
   await hook("promql-input").fill("sum by (mode) (rate(node_cpu_seconds_total[1m]))");
   await hook("promql-run").click();
   await hook("promql-result").locator("canvas").waitFor();
