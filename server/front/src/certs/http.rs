@@ -13,6 +13,7 @@ use reqwest::{Client, RequestBuilder, Response};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use skep_trust::SystemRoots;
 
 /// For one request with its answer; the longest that a CA lets wait for a nonce is far below.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,10 +44,8 @@ pub enum HttpError {
 impl Roots {
     /// Those of the machine.
     pub(crate) fn system() -> Self {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        for error in found.errors {
+        let SystemRoots { roots, errors } = skep_trust::system_roots();
+        for error in errors {
             tracing::debug!(%error, "Could not read a root certificate of this machine.");
         }
         Self(Arc::new(roots))

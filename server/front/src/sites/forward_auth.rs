@@ -177,12 +177,13 @@ fn causes(error: &reqwest::Error) -> String {
 
 /// The given authorities, else those of the system.
 fn client_tls(authorities: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, Error> {
-    let mut roots = RootCertStore::empty();
-    if authorities.is_empty() {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let roots = if authorities.is_empty() {
+        skep_trust::system_roots().roots
     } else {
+        let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(authorities.iter().cloned());
-    }
+        roots
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
