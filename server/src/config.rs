@@ -101,7 +101,7 @@ impl Raw {
             .zip(stored.as_ref())
             .and_then(|(memory, (store, query))| take(&mut errors, self.api(memory, store, query)));
         let sites = sites::config(&self.sites, &mut errors);
-        let mut front = take(&mut errors, front::config(&self, sites));
+        let mut front = take(&mut errors, front::config(&self, sites, dir));
         let certificates = take(&mut errors, certs::config(&self.certificates, &self.acme, dir));
         if let (Some(front), Some(certificates)) = (&mut front, certificates) {
             front.certificates = certificates;

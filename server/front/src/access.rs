@@ -68,6 +68,16 @@ impl FromStr for Scope {
     }
 }
 
+/// Where a user or a token is written, and so where it can be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// `[[users]]`, `[[tokens]]`.
+    Config,
+    /// The lists that the command line and the page change.
+    File,
+}
+
 /// A set of scopes; none implies another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scopes(u8);
@@ -77,6 +87,10 @@ impl Scopes {
 
     pub fn contains(self, scope: Scope) -> bool {
         self.0 & Self::bit(scope) != 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL.into_iter().filter(move |scope| self.contains(*scope))
     }
 
     fn bit(scope: Scope) -> u8 {

@@ -48,6 +48,7 @@ pub use self::site::{
 pub(crate) use self::template::Piece;
 pub use self::template::{Placeholder, Template};
 use crate::access::Scopes;
+pub use crate::access::second_factor::CodeSecret;
 
 /// All settings of the front.
 #[derive(Debug, Clone)]
@@ -141,6 +142,8 @@ pub struct User {
     pub name: String,
     pub password: PasswordHash,
     pub scopes: Scopes,
+    /// Asked for a code of an authenticator app that has this secret, too.
+    pub code_secret: Option<CodeSecret>,
 }
 
 /// Bounds on what peers can make the front hold or wait for.
@@ -244,6 +247,10 @@ pub enum ConfigError {
     PasswordHash(#[source] argon2::password_hash::Error),
     #[error("password hash begins as bcrypt's do, but is none, or costs more than 2^16 rounds")]
     Bcrypt,
+    #[error(
+        "this is no secret of an authenticator app; write at least 26 letters and digits in base32, as `head -c 20 /dev/urandom | base32` makes them"
+    )]
+    CodeSecret,
     #[error("could not hash the password")]
     Hashing(#[source] argon2::password_hash::Error),
 }

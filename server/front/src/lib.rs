@@ -24,6 +24,7 @@ mod sites;
 mod tls;
 mod vhost;
 
+pub use access::Source;
 pub use access::error::AccessError;
 pub use access::people::{Role, UserInfo};
 pub use access::records::Records;
@@ -42,9 +43,9 @@ pub use config::{
     PropagationCheck, Retry, Rfc2136, SecretFile, Webhook,
 };
 pub use config::{
-    Action, BasicUser, Browse, Compress, Config, ConfigError, Domain, FilesConfig, ForwardAuth,
-    Guard, HeaderRules, Hidden, HostPattern, Limits, Links, LoopbackAddr, MetricNames, Networks,
-    PasswordHash, PathPattern, Placeholder, PlainAuth, PlainListener, Precompressed,
+    Action, BasicUser, Browse, CodeSecret, Compress, Config, ConfigError, Domain, FilesConfig,
+    ForwardAuth, Guard, HeaderRules, Hidden, HostPattern, Limits, Links, LoopbackAddr, MetricNames,
+    Networks, PasswordHash, PathPattern, Placeholder, PlainAuth, PlainListener, Precompressed,
     RedirectConfig, Respond, Rewrite, Route, RouteGuard, SiteAccess, SiteConfig, Template, Token,
     TokenHash, User,
 };

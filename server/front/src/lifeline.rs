@@ -4,24 +4,21 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::listen::slots::Slot;
 
 /// Of one connection.
 #[derive(Clone)]
 pub(crate) struct Lifeline {
-    slot: Arc<OwnedSemaphorePermit>,
+    slot: Arc<Slot>,
     connections: TaskTracker,
     shutdown: CancellationToken,
 }
 
 impl Lifeline {
-    pub(crate) fn new(
-        slot: OwnedSemaphorePermit,
-        connections: TaskTracker,
-        shutdown: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(slot: Slot, connections: TaskTracker, shutdown: CancellationToken) -> Self {
         Self { slot: Arc::new(slot), connections, shutdown }
     }
 

@@ -2,6 +2,7 @@
 
 mod linger;
 mod proxy_protocol;
+pub(crate) mod slots;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,7 +21,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::linger::Lingering;
+use self::slots::{Slot, Slots};
 use crate::access::credentials::Access;
 use crate::certs::Certificates;
 use crate::clock::Clock;
@@ -163,7 +164,7 @@ impl Front {
             },
             observer: self.observer,
             acceptor: TlsAcceptor::from(Arc::new(tls)),
-            slots: Arc::new(Semaphore::new(self.config.limits.connections_max)),
+            slots: Slots::new(self.config.limits.connections_max),
             settings: ArcSwap::from_pointee(settings),
             connections: TaskTracker::new(),
             shutdown: shutdown.clone(),
@@ -228,7 +229,8 @@ impl<S: Fn(TcpListener, Role, CancellationToken) -> JoinHandle<()>> Running<S> {
         self.shared.observer.learn_hosts(Sites::names(config));
         gate.sites.store(Arc::new(sites));
         gate.trusted_proxies.store(Arc::new(config.trusted_proxies.clone()));
-        gate.access.replace(config.users.clone(), config.tokens.clone());
+        gate.access.replace(config);
+        self.shared.slots.resize(config.limits.connections_max);
         self.listeners.commit(fresh, config).await;
         let bound = self.listeners.bound(&self.ca_file);
         let settings = Settings::new(config, &bound, &gate.sites, &gate.ca_pem);
@@ -257,7 +259,7 @@ struct Shared {
     settings: ArcSwap<Settings>,
     observer: Arc<Observer>,
     acceptor: TlsAcceptor,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     connections: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -301,7 +303,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, role: Role, stop: Ca
         // A place is asked for once there is somebody to give it to: idle listeners hold none.
         let next = async {
             let accepted = listener.accept().await;
-            (accepted, Arc::clone(&shared.slots).acquire_owned().await)
+            (accepted, shared.slots.take().await)
         };
         let (accepted, slot) = tokio::select! {
             () = stop.cancelled() => return,
@@ -328,7 +330,7 @@ async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
     role: Role,
-    slot: OwnedSemaphorePermit,
+    slot: Slot,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %peer, "Could not set TCP_NODELAY.");

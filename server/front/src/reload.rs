@@ -40,7 +40,7 @@ impl Reloads {
     /// Returns once the configuration counts, and where the front listens then. Requests and
     /// connections that are open go on; after an error nothing has changed.
     ///
-    /// `data_dir`, `host`, `metric_names` and `limits.connections_max` stay as they were.
+    /// `data_dir`, `host` and `metric_names` stay as they were.
     ///
     /// # Errors
     /// What of it cannot be had, or the front has stopped.

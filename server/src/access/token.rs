@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use skep_front::{Clock as _, Records, Scope, SystemClock, TokenKind};
 
-use super::{moment, moment_or, table};
+use super::{moment_or, table};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -52,7 +52,7 @@ fn list(records: &Records) {
             token.name,
             kind.to_owned(),
             scopes.join(","),
-            moment(token.created_unix_s),
+            moment_or(token.created_unix_s, "as configured"),
             moment_or(token.expires_unix_s, "never"),
             moment_or(token.last_used_unix_s, "not yet"),
         ]

@@ -3,9 +3,9 @@
 #![expect(clippy::print_stdout, reason = "a command line tool")]
 
 use clap::Subcommand;
-use skep_front::{Clock as _, NewFactor, Records, Role, SystemClock};
+use skep_front::{Clock as _, NewFactor, Records, Role, Source, SystemClock};
 
-use super::{moment, prompt, table};
+use super::{moment_or, prompt, table};
 use crate::config::Config;
 
 #[derive(Subcommand)]
@@ -55,7 +55,7 @@ pub(super) fn run(verb: &Verb, config: &Config, records: &Records) -> anyhow::Re
             println!("{name} is asked for no code any more");
         }
         Verb::Totp { name, off: false } => totp(name, config, records)?,
-        Verb::List => list(config, records),
+        Verb::List => list(records),
         Verb::Remove { name } => {
             records.remove_user(name)?;
             println!("{name} is removed");
@@ -83,23 +83,19 @@ fn totp(name: &str, config: &Config, records: &Records) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn list(config: &Config, records: &Records) {
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    for user in records.users() {
-        let code = match user.has_second_factor {
-            true => format!("yes, {} recovery codes left", user.recovery_codes_left),
-            false => "no".to_owned(),
+fn list(records: &Records) {
+    let rows = records.users().into_iter().map(|user| {
+        let code = match (user.has_second_factor, user.source) {
+            (true, Source::File) => {
+                format!("yes, {} recovery codes left", user.recovery_codes_left)
+            }
+            (true, Source::Config) => "yes".to_owned(),
+            (false, _) => "no".to_owned(),
         };
-        rows.push(vec![
-            user.name,
-            user.role.as_str().to_owned(),
-            code,
-            moment(user.created_unix_s),
-        ]);
-    }
-    for user in &config.front.users {
-        let empty = String::new;
-        rows.push(vec![user.name.clone(), "as configured".to_owned(), empty(), empty()]);
-    }
+        let scopes = || user.scopes.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(",");
+        let role = user.role.map_or_else(scopes, |role| role.as_str().to_owned());
+        vec![user.name, role, code, moment_or(user.created_unix_s, "as configured")]
+    });
+    let rows: Vec<_> = rows.collect();
     print!("{}", table(&["NAME", "ROLE", "CODE", "SINCE"], &rows));
 }

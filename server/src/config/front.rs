@@ -1,12 +1,16 @@
 //! `[front]`, `[[users]]` and `[[tokens]]`: where to listen, for whom, and what peers may cost.
 
-use std::{collections::HashSet, net::SocketAddr};
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use skep_front::{
-    Config, Domain, Limits, LoopbackAddr, MetricNames, Networks, PasswordHash, PlainAuth,
-    PlainListener, Scope, Scopes, SiteConfig, Token, TokenHash, User,
+    CodeSecret, Config, Domain, Limits, LoopbackAddr, MetricNames, Networks, PasswordHash,
+    PlainAuth, PlainListener, Role, Scope, Scopes, SiteConfig, Token, TokenHash, User,
 };
 
 use super::{
@@ -93,8 +97,9 @@ fn yes() -> bool {
 pub(super) struct RawUser {
     name: String,
     password_hash: String,
-    #[serde(default = "all_scopes")]
-    scopes: Vec<String>,
+    role: Option<String>,
+    scopes: Option<Vec<String>>,
+    totp_secret_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -105,11 +110,8 @@ pub(super) struct RawToken {
     scopes: Vec<String>,
 }
 
-fn all_scopes() -> Vec<String> {
-    Scope::ALL.iter().map(|it| it.as_str().to_owned()).collect()
-}
-
-pub(super) fn config(raw: &Raw, sites: Vec<SiteConfig>) -> anyhow::Result<Config> {
+/// `dir`: where relative paths are meant from.
+pub(super) fn config(raw: &Raw, sites: Vec<SiteConfig>, dir: &Path) -> anyhow::Result<Config> {
     let front = &raw.front;
     unique("user", raw.users.iter().map(|it| it.name.as_str()))?;
     unique("token", raw.tokens.iter().map(|it| it.name.as_str()))?;
@@ -123,7 +125,7 @@ pub(super) fn config(raw: &Raw, sites: Vec<SiteConfig>) -> anyhow::Result<Config
         plain: front.plain.as_ref().map(plain).transpose()?,
         data_dir: raw.data_dir.clone(),
         tokens: each("tokens", &raw.tokens, token)?,
-        users: each("users", &raw.users, user)?,
+        users: each("users", &raw.users, |it| user(it, dir))?,
         trusted_proxies: networks("front.trusted_proxies", &front.trusted_proxies)?,
         proxy_protocol: networks("front.proxy_protocol", &front.proxy_protocol)?,
         sites,
@@ -202,7 +204,11 @@ fn unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> anyhow::Resul
 }
 
 /// Of a list of tables, told by the number of the one that is wrong.
-fn each<R, V>(key: &str, raw: &[R], valid: fn(&R) -> anyhow::Result<V>) -> anyhow::Result<Vec<V>> {
+fn each<R, V>(
+    key: &str,
+    raw: &[R],
+    valid: impl Fn(&R) -> anyhow::Result<V>,
+) -> anyhow::Result<Vec<V>> {
     let all = raw.iter().enumerate();
     all.map(|(i, it)| valid(it).with_context(|| format!("{key}[{i}]"))).collect()
 }
@@ -217,16 +223,37 @@ fn token(raw: &RawToken) -> anyhow::Result<Token> {
     })
 }
 
-fn user(raw: &RawUser) -> anyhow::Result<User> {
+fn user(raw: &RawUser, dir: &Path) -> anyhow::Result<User> {
     let what = || format!("user {:?}", raw.name);
+    let scopes = match (&raw.role, &raw.scopes) {
+        (Some(_), Some(_)) => {
+            bail!("role and scopes of {} are both there; leave one of them out", what())
+        }
+        (Some(role), None) => {
+            role.parse::<Role>().with_context(|| format!("role of {}", what()))?.scopes()
+        }
+        (None, Some(names)) => scopes(names).with_context(|| format!("scopes of {}", what()))?,
+        // As it was before there were roles.
+        (None, None) => Scopes::ALL,
+    };
+    let code_secret = raw.totp_secret_file.as_ref().map(|it| code_secret(&dir.join(it)));
     Ok(User {
         name: raw.name.clone(),
         // The value is not shown: it may be the password itself.
         password: PasswordHash::parse(&raw.password_hash).with_context(|| {
             format!("password_hash of {}; `skep-server hash-password` makes one", what())
         })?,
-        scopes: scopes(&raw.scopes).with_context(|| format!("scopes of {}", what()))?,
+        scopes,
+        code_secret: code_secret
+            .transpose()
+            .with_context(|| format!("totp_secret_file of {}", what()))?,
     })
+}
+
+fn code_secret(path: &Path) -> anyhow::Result<CodeSecret> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    CodeSecret::parse(&text).with_context(|| path.display().to_string())
 }
 
 fn scopes(names: &[String]) -> anyhow::Result<Scopes> {

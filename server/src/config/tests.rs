@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use skep_api::IngestionRate;
+use skep_front::Scope;
 use skep_receive::loki_push::Rules;
 
 use super::Config;
@@ -187,7 +188,10 @@ const REFUSED_ITEMS: &str = "    [[sites]];hosts = []
     [[sites]];hosts = ['a.lan'];[[sites.routes]];open = true;forward_auth.url = 'http://a/';respond.status = 200
     [[tokens]];name = 'a';sha256 = '00';scopes = ['ingest']
     [[users]];name = 'a';password_hash = 'secret'
-    [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';scopes = ['root']";
+    [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';scopes = ['root']
+    [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';role = 'root'
+    [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';role = 'admin';scopes = ['query']
+    [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';totp_secret_file = '/nosuch'";
 
 /// Each file with what is said about it.
 fn refusals(files: &str) -> String {
@@ -288,6 +292,12 @@ fn a_wrong_value_in_a_list_is_named_with_its_place() {
           users[0].password_hash of user "a"; `skep-server hash-password` makes one: password hash is neither an argon2 PHC string ("$argon2id$v=19$…") nor bcrypt ("$2b$…"): password hash string missing field
         [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';scopes = ['root']
           users[0].scopes of user "a": there is no scope "root"; write ingest, query or admin
+        [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';role = 'root'
+          users[0].role of user "a": there is no role "root"; write viewer or admin
+        [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';role = 'admin';scopes = ['query']
+          users[0].role and scopes of user "a" are both there; leave one of them out
+        [[users]];name = 'a';password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl';totp_secret_file = '/nosuch'
+          users[0].totp_secret_file of user "a": cannot read /nosuch: No such file or directory (os error 2)
     "#]].assert_eq(&refusals(REFUSED_ITEMS));
 }
 
@@ -383,4 +393,21 @@ fn object_storage_is_told_where_and_how() {
     assert_eq!(config.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
     assert_eq!(config.cache_bytes, 1 << 30);
     assert!(Config::parse("").unwrap().store.object_store.is_none());
+}
+
+#[test]
+fn a_user_has_a_role_or_scopes_and_may_be_asked_for_a_code() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("ada.totp"), "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP\n").unwrap();
+    let hash =
+        "password_hash = '$argon2id$v=19$m=64,t=1,p=1$c2tlcC1leGFtcGxl$AAAAAAAAAAAAAAAAAAAAAA'";
+    let text = format!(
+        "[[users]]\nname = 'ada'\nrole = 'viewer'\ntotp_secret_file = 'ada.totp'\n{hash}\n\
+         [[users]]\nname = 'bob'\nscopes = ['ingest']\n{hash}\n[[users]]\nname = 'eve'\n{hash}"
+    );
+    let users = Config::parse_in(dir.path(), &text).unwrap().front.users;
+    let scopes: Vec<Vec<_>> = users.iter().map(|it| it.scopes.iter().collect()).collect();
+    assert_eq!(scopes, [vec![Scope::Query], vec![Scope::Ingest], Scope::ALL.to_vec()]);
+    let asked: Vec<_> = users.iter().map(|it| it.code_secret.is_some()).collect();
+    assert_eq!(asked, [true, false, false]);
 }

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 /// These and all below them count from the reload on.
-const RELOADED: [&str; 19] = [
+const RELOADED: [&str; 23] = [
     "front.domain",
     "front.extra_names",
     "front.https",
@@ -12,6 +12,10 @@ const RELOADED: [&str; 19] = [
     "front.plain",
     "front.trusted_proxies",
     "front.proxy_protocol",
+    "front.connections_max",
+    "front.session_lifetime",
+    "front.login_burst",
+    "front.login_refill",
     "front.streams_max",
     "front.header_max",
     "front.handshake_timeout",
@@ -62,12 +66,13 @@ mod tests {
             .parse()
             .unwrap();
         let new: Table = "data_dir = '/b'\n[front]\ndomain = 'b.lan'\nconnections_max = 1\n\
+                          caddy_metric_names = true\n\
                           [store]\nretention = '1d'\n[query]\nconcurrency = 2"
             .parse()
             .unwrap();
         let changed = only_after_restart(&old, &new);
         let expected =
-            ["data_dir", "front.connections_max", "store.flush_age", "query.concurrency"];
+            ["data_dir", "front.caddy_metric_names", "store.flush_age", "query.concurrency"];
         assert_eq!(changed, expected);
         assert!(only_after_restart(&old, &old).is_empty());
     }

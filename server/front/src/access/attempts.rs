@@ -14,29 +14,47 @@ const PEERS_MAX: usize = 10_000;
 /// The buckets of all peers (or whatever else is counted for) that tried lately.
 #[derive(Debug)]
 pub(crate) struct Attempts<K = IpAddr> {
-    burst: u32,
-    refill: Duration,
+    limit: Mutex<Limit>,
     /// When a peer's bucket is full again; its debt is the distance to it. Guarded by the mutex,
     /// never more than `PEERS_MAX`.
     full_at: Mutex<HashMap<K, OffsetDateTime>>,
 }
 
+/// How many there are at once, and how soon there is another.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    burst: u32,
+    refill: Duration,
+}
+
 impl<K: Eq + Hash + Bucket> Attempts<K> {
     pub(crate) fn new(burst: u32, refill: Duration) -> Self {
-        Self { burst: burst.max(1), refill, full_at: Mutex::new(HashMap::new()) }
+        let limit = Mutex::new(Limit { burst: burst.max(1), refill });
+        Self { limit, full_at: Mutex::new(HashMap::new()) }
+    }
+
+    /// Counts from the next attempt on; who has debts keeps them.
+    pub(crate) fn set_limit(&self, burst: u32, refill: Duration) {
+        let limit = Limit { burst: burst.max(1), refill };
+        *self.limit.lock().unwrap_or_else(PoisonError::into_inner) = limit;
+    }
+
+    fn limit(&self) -> Limit {
+        *self.limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes one attempt, or says how long to wait for the next.
     pub(crate) fn take(&self, peer: K, now: OffsetDateTime) -> Result<(), Duration> {
+        let Limit { burst, refill } = self.limit();
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if full_at.len() >= PEERS_MAX {
             forget(&mut full_at, now);
         }
         let slot = full_at.entry(peer.bucket()).or_insert(now);
-        let after = (*slot).max(now) + self.refill;
-        let limit = now + self.refill * self.burst;
+        let after = (*slot).max(now) + refill;
+        let limit = now + refill * burst;
         if after > limit {
-            return Err((after - limit).try_into().unwrap_or(self.refill));
+            return Err((after - limit).try_into().unwrap_or(refill));
         }
         *slot = after;
         Ok(())
@@ -44,9 +62,10 @@ impl<K: Eq + Hash + Bucket> Attempts<K> {
 
     /// Gives an attempt back: the password was right.
     pub(crate) fn give_back(&self, peer: K) {
+        let refill = self.limit().refill;
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = full_at.get_mut(&peer.bucket()) {
-            *slot -= self.refill;
+            *slot -= refill;
         }
     }
 }
@@ -116,6 +135,18 @@ mod tests {
             attempts.take(ip("10.0.0.1"), NOW).unwrap();
             attempts.give_back(ip("10.0.0.1"));
         }
+    }
+
+    #[test]
+    fn another_limit_counts_at_once_and_forgives_no_debt() {
+        let attempts = Attempts::new(3, REFILL);
+        for _ in 0..2 {
+            attempts.take(ip("10.0.0.1"), NOW).unwrap();
+        }
+        attempts.set_limit(2, REFILL);
+        assert!(attempts.take(ip("10.0.0.1"), NOW).is_err());
+        attempts.set_limit(3, REFILL);
+        attempts.take(ip("10.0.0.1"), NOW).unwrap();
     }
 
     #[test]

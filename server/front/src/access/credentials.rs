@@ -21,7 +21,7 @@ use super::sessions::Session;
 use super::tickets::Tickets;
 use super::tokens::Found;
 use super::{Principal, Via};
-use crate::config::{Config, PasswordHash, Token, User};
+use crate::config::{Config, PasswordHash};
 use crate::error::Error;
 
 /// `__Host-`: a browser keeps it for this very name and only from HTTPS, so that no service on a
@@ -96,11 +96,14 @@ impl Access {
         })
     }
 
-    /// Puts users and tokens in the place of the configuration's of before; logins of users that
-    /// are still there go on.
-    pub(crate) fn replace(&self, users: Vec<User>, tokens: Vec<Token>) {
-        self.records.people.configure(users);
-        self.records.tokens.configure(tokens);
+    /// Puts users, tokens and limits in the place of the configuration's of before; logins of users
+    /// that are still there go on.
+    pub(crate) fn replace(&self, config: &Config) {
+        let limits = &config.limits;
+        self.records.people.configure(config.users.clone());
+        self.records.tokens.configure(config.tokens.clone());
+        self.records.sessions.set_lifetime(limits.session_lifetime);
+        self.attempts.set_limit(limits.login_burst, limits.login_refill);
     }
 
     /// Writes down now and then when tokens were used, until shutdown.

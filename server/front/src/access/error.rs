@@ -30,6 +30,8 @@ pub enum AccessError {
     NoSuchToken(String),
     #[error("there is a token or agent {0:?} already; revoke it first, or choose another name")]
     TokenExists(String),
+    #[error("token {0:?} is in the configuration; remove the [[tokens]] entry there")]
+    TokenInConfig(String),
     #[error("a token without scopes can do nothing; give it ingest, query or admin")]
     NoScopes,
     #[error("there is no session {0:?}; `skep-server session list` shows them")]

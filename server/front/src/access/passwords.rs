@@ -120,6 +120,7 @@ mod tests {
             password: password.clone(),
             scopes: Scopes::ALL,
             asks_for_code: false,
+            proof: String::new(),
         }
     }
 

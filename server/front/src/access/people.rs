@@ -5,14 +5,17 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::Scopes;
 use super::book::{Book, WhenBroken};
 use super::error::{AccessError, check_name};
 use super::passwords::PASSWORD_BYTES_MAX;
-use super::second_factor::{Answer, NewFactor, SecondFactor};
+use super::second_factor::{Answer, CodeSecret, NewFactor, SecondFactor};
+use super::{Scope, Scopes, Source};
 use crate::config::{PasswordHash, User};
 use crate::error::Error;
 
@@ -41,9 +44,14 @@ impl Role {
 
     pub fn scopes(self) -> Scopes {
         match self {
-            Self::Viewer => [super::Scope::Query].into_iter().collect(),
+            Self::Viewer => [Scope::Query].into_iter().collect(),
             Self::Admin => Scopes::ALL,
         }
+    }
+
+    /// The role that means just these.
+    pub fn of(scopes: Scopes) -> Option<Self> {
+        [Self::Viewer, Self::Admin].into_iter().find(|role| role.scopes() == scopes)
     }
 }
 
@@ -63,14 +71,47 @@ pub(crate) struct Account {
     pub password: PasswordHash,
     pub scopes: Scopes,
     pub asks_for_code: bool,
+    /// Of what a login is made with: another ends the logins made before.
+    pub proof: String,
 }
 
-/// A user of the file, as others may see them.
+impl Account {
+    fn new(
+        name: &str,
+        password: PasswordHash,
+        scopes: Scopes,
+        code_secret: Option<&CodeSecret>,
+    ) -> Self {
+        let proof = proof(&password, code_secret);
+        Self {
+            name: Arc::from(name),
+            password,
+            scopes,
+            asks_for_code: code_secret.is_some(),
+            proof,
+        }
+    }
+}
+
+/// Tells one set of secrets from another without being one.
+fn proof(password: &PasswordHash, code_secret: Option<&CodeSecret>) -> String {
+    let mut digest = Sha256::new_with_prefix(password.as_str());
+    if let Some(secret) = code_secret {
+        digest.update(secret.as_bytes());
+    }
+    URL_SAFE_NO_PAD.encode(digest.finalize())
+}
+
+/// Somebody who can log in, as others may see them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UserInfo {
     pub name: String,
-    pub role: Role,
-    pub created_unix_s: i64,
+    pub source: Source,
+    /// `None` for scopes that are no role's.
+    pub role: Option<Role>,
+    pub scopes: Vec<Scope>,
+    /// `None` for the configuration's.
+    pub created_unix_s: Option<i64>,
     pub has_second_factor: bool,
     pub recovery_codes_left: usize,
 }
@@ -86,18 +127,29 @@ struct StoredUser {
     second_factor: Option<SecondFactor>,
 }
 
+/// Which code a user of the configuration has used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct UsedCode {
+    user: String,
+    /// The newest: nothing up to it is good again.
+    last_step: u64,
+}
+
 /// Everybody.
 #[derive(Debug)]
 pub(crate) struct People {
     /// Their entries count where both have a name.
     configured: ArcSwap<Vec<User>>,
     file: Book<StoredUser>,
+    /// The configuration's secrets stand in files that are not ours to write.
+    used_codes: Book<UsedCode>,
 }
 
 impl People {
     pub(crate) fn open(dir: &Path, configured: Vec<User>) -> Result<Self, Error> {
         let file = Book::open(dir.join("users.json"), WhenBroken::Fail)?;
-        Ok(Self { configured: ArcSwap::from_pointee(configured), file })
+        let used_codes = Book::open(dir.join("used-codes.json"), WhenBroken::Fail)?;
+        Ok(Self { configured: ArcSwap::from_pointee(configured), file, used_codes })
     }
 
     /// Puts other users in the place of the configuration's.
@@ -108,12 +160,8 @@ impl People {
     pub(crate) fn find(&self, name: &str) -> Option<Account> {
         let configured = self.configured.load();
         if let Some(user) = configured.iter().find(|user| user.name == name) {
-            return Some(Account {
-                name: Arc::from(name),
-                password: user.password.clone(),
-                scopes: user.scopes,
-                asks_for_code: false,
-            });
+            let password = user.password.clone();
+            return Some(Account::new(name, password, user.scopes, user.code_secret.as_ref()));
         }
         let users = self.file.entries();
         users.iter().find(|user| user.name == name).and_then(StoredUser::account)
@@ -135,6 +183,10 @@ impl People {
         code: &str,
         now: OffsetDateTime,
     ) -> Result<bool, Error> {
+        if let Some(user) = self.configured.load().iter().find(|user| user.name == name) {
+            let secret = user.code_secret.as_ref();
+            return secret.map_or(Ok(false), |secret| self.use_code(name, secret, code, now));
+        }
         self.file.change(|users| {
             let user = users.iter_mut().find(|user| user.name == name);
             let factor = user.and_then(|user| user.second_factor.as_mut());
@@ -142,8 +194,28 @@ impl People {
         })
     }
 
+    fn use_code(
+        &self,
+        name: &str,
+        secret: &CodeSecret,
+        code: &str,
+        now: OffsetDateTime,
+    ) -> Result<bool, Error> {
+        self.used_codes.change(|used| {
+            let last_step = used.iter().find(|it| it.user == name).map_or(0, |it| it.last_step);
+            let Some(step) = secret.step_of(code, last_step, now) else { return Ok(false) };
+            used.retain(|it| it.user != name);
+            used.push(UsedCode { user: name.to_owned(), last_step: step });
+            Ok(true)
+        })
+    }
+
+    /// The configuration's first: they count where both have a name.
     pub(crate) fn list(&self) -> Vec<UserInfo> {
-        self.file.entries().iter().map(StoredUser::info).collect()
+        let configured = self.configured.load();
+        let file = self.file.entries();
+        let stored = file.iter().filter(|it| !configured.iter().any(|user| user.name == it.name));
+        configured.iter().map(configured_info).chain(stored.map(StoredUser::info)).collect()
     }
 
     pub(crate) fn add(
@@ -226,22 +298,33 @@ impl People {
 impl StoredUser {
     /// `None` for a hash that somebody broke by hand: nobody logs in with it.
     fn account(&self) -> Option<Account> {
-        Some(Account {
-            name: Arc::from(self.name.as_str()),
-            password: PasswordHash::parse(&self.password_hash).ok()?,
-            scopes: self.role.scopes(),
-            asks_for_code: self.second_factor.is_some(),
-        })
+        let password = PasswordHash::parse(&self.password_hash).ok()?;
+        let account = Account::new(&self.name, password, self.role.scopes(), None);
+        Some(Account { asks_for_code: self.second_factor.is_some(), ..account })
     }
 
     fn info(&self) -> UserInfo {
         UserInfo {
             name: self.name.clone(),
-            role: self.role,
-            created_unix_s: self.created_unix_s,
+            source: Source::File,
+            role: Some(self.role),
+            scopes: self.role.scopes().iter().collect(),
+            created_unix_s: Some(self.created_unix_s),
             has_second_factor: self.second_factor.is_some(),
             recovery_codes_left: self.second_factor.as_ref().map_or(0, SecondFactor::n_recovery),
         }
+    }
+}
+
+fn configured_info(user: &User) -> UserInfo {
+    UserInfo {
+        name: user.name.clone(),
+        source: Source::Config,
+        role: Role::of(user.scopes),
+        scopes: user.scopes.iter().collect(),
+        created_unix_s: None,
+        has_second_factor: user.code_secret.is_some(),
+        recovery_codes_left: 0,
     }
 }
 
@@ -279,8 +362,12 @@ mod tests {
     #[test]
     fn names_and_passwords_that_would_not_work_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let eve =
-            User { name: "eve".into(), password: PasswordHash::of_nobody(), scopes: Scopes::ALL };
+        let eve = User {
+            name: "eve".into(),
+            password: PasswordHash::of_nobody(),
+            scopes: Scopes::ALL,
+            code_secret: None,
+        };
         let people = People::open(dir.path(), vec![eve]).unwrap();
         for name in ["", "a:b", "a b", "../x", "ä", &"x".repeat(65)] {
             let refused = people.add(name, Role::Viewer, "long enough", NOW);

@@ -44,7 +44,7 @@ impl Records {
         })
     }
 
-    /// Those of the file, not of the configuration.
+    /// Those of the configuration and of the file.
     pub fn users(&self) -> Vec<UserInfo> {
         self.people.list()
     }
@@ -93,7 +93,7 @@ impl Records {
         Ok(())
     }
 
-    /// Tokens and agents of the file, not of the configuration.
+    /// Tokens and agents of the configuration and of the file.
     pub fn tokens(&self) -> Vec<TokenInfo> {
         self.tokens.list()
     }

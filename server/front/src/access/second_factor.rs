@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use totp_rs::{Algorithm, Secret, TOTP};
 
 use super::error::{AccessError, check_name};
-use crate::config::TokenHash;
+use crate::config::{ConfigError, TokenHash};
 
 /// What every authenticator app assumes.
 const STEP_S: u64 = 30;
@@ -21,6 +21,42 @@ const N_RECOVERY: usize = 8;
 /// Without letters and digits that look alike; 32 of them, so 60 bits in twelve.
 const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
 const RECOVERY_CHARS: usize = 12;
+
+/// What TOTP asks for at least.
+const SECRET_BYTES_MIN: usize = 16;
+
+/// The secret of a user of the configuration.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CodeSecret(Vec<u8>);
+
+impl CodeSecret {
+    /// Base32, as authenticator apps take it; spaces and case do not count.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let plain = |it: &char| !it.is_whitespace() && *it != '=' && *it != '-';
+        let text: String = text.chars().filter(plain).map(|it| it.to_ascii_uppercase()).collect();
+        let secret =
+            Secret::Encoded(text).to_bytes().map_err(|_no_base32| ConfigError::CodeSecret)?;
+        if secret.len() < SECRET_BYTES_MIN {
+            return Err(ConfigError::CodeSecret);
+        }
+        Ok(Self(secret))
+    }
+
+    /// The step whose code this is, if it is newer than the last that was used.
+    pub(crate) fn step_of(&self, code: &str, last_step: u64, now: OffsetDateTime) -> Option<u64> {
+        step_of(self.0.clone(), &plain(code), now).filter(|step| *step > last_step)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for CodeSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CodeSecret(…)")
+    }
+}
 
 /// What is kept of a factor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -188,6 +224,18 @@ mod tests {
         assert_eq!(factor.take(&code(&new, soon), NOW), Answer::Wrong);
         assert_eq!(factor.take(&code(&new, later), NOW), Answer::Wrong);
         assert_eq!(factor.take(&code(&new, later), later), Answer::Right);
+    }
+
+    #[test]
+    fn a_secret_of_the_configuration_is_base32_however_it_is_written() {
+        let new = NewFactor::generate("ada", "home.lan").unwrap();
+        let text = new.secret_text();
+        let secret = CodeSecret::parse(&format!("{}\n", text.to_lowercase())).unwrap();
+        let step = secret.step_of(&code(&new, NOW), 0, NOW).unwrap();
+        assert_eq!(secret.step_of(&code(&new, NOW), step, NOW), None);
+        for bad in ["", "not base32!", "ABCDEFGH", &text[..20]] {
+            assert!(CodeSecret::parse(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

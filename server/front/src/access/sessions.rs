@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::book::{Book, WhenBroken};
@@ -27,7 +27,8 @@ const ID_CHARS: usize = 12;
 /// All logins.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    lifetime: Duration,
+    /// Of those that begin; a reload changes it.
+    lifetime_s: AtomicU64,
     file: Book<Session>,
 }
 
@@ -77,11 +78,16 @@ pub(crate) struct Place<'a> {
 impl Sessions {
     /// Reads the file; a broken one only makes people log in again.
     pub(crate) fn open(path: PathBuf, lifetime: Duration) -> Result<Self, Error> {
-        Ok(Self { lifetime, file: Book::open(path, WhenBroken::StartEmpty)? })
+        let lifetime_s = AtomicU64::new(lifetime.as_secs());
+        Ok(Self { lifetime_s, file: Book::open(path, WhenBroken::StartEmpty)? })
     }
 
     pub(crate) fn lifetime(&self) -> Duration {
-        self.lifetime
+        Duration::from_secs(self.lifetime_s.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_lifetime(&self, lifetime: Duration) {
+        self.lifetime_s.store(lifetime.as_secs(), Ordering::Relaxed);
     }
 
     /// Starts a login; returns the cookie's value once it is on disk. Blocks on the disk.
@@ -91,7 +97,7 @@ impl Sessions {
         place: &Place<'_>,
         now: OffsetDateTime,
     ) -> Result<String, Error> {
-        let until = (now + self.lifetime).unix_timestamp();
+        let until = (now + self.lifetime()).unix_timestamp();
         self.insert(account, place, String::new(), until, now)
     }
 
@@ -120,7 +126,7 @@ impl Sessions {
         let session = Session {
             sha256: TokenHash::of(&cookie).to_hex(),
             user: account.name.to_string(),
-            password_fingerprint: fingerprint(account),
+            password_fingerprint: account.proof.clone(),
             expires_unix_s,
             host: Some(place.host.to_owned()),
             parent,
@@ -152,8 +158,7 @@ impl Sessions {
         let session = sessions.iter().find(|session| session.sha256 == sha256)?;
         let account = people.find(&session.user)?;
         let is_here = session.host.as_deref().is_none_or(|it| it == host);
-        let is_valid =
-            session.is_alive(now) && session.password_fingerprint == fingerprint(&account);
+        let is_valid = session.is_alive(now) && session.password_fingerprint == account.proof;
         (is_here && is_valid).then(|| (session.clone(), account))
     }
 
@@ -251,12 +256,6 @@ impl Session {
     }
 }
 
-/// Tells one password hash from another without being one.
-fn fingerprint(account: &Account) -> String {
-    let digest = Sha256::digest(account.password.as_str().as_bytes());
-    URL_SAFE_NO_PAD.encode(digest)
-}
-
 /// What is written into a terminal later holds nothing but what can be seen.
 fn start_of(browser: &str) -> String {
     browser.chars().filter(|it| !it.is_control()).take(BROWSER_BYTES_MAX).collect()
@@ -275,7 +274,8 @@ mod tests {
 
     fn people(password: &str) -> People {
         let password = PasswordHash::cheap(password).unwrap();
-        let ada = User { name: "ada".to_owned(), password, scopes: Scopes::ALL };
+        let name = "ada".to_owned();
+        let ada = User { name, password, scopes: Scopes::ALL, code_secret: None };
         People::open(tempfile::tempdir().unwrap().path(), vec![ada]).unwrap()
     }
 

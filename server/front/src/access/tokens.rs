@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::book::{Book, WhenBroken};
 use super::error::{AccessError, check_name};
-use super::{Principal, Scope, Scopes, Via};
+use super::{Principal, Scope, Scopes, Source, Via};
 use crate::config::{Token, TokenHash};
 use crate::error::Error;
 use crate::files::{self, Mode};
@@ -29,13 +29,15 @@ pub enum TokenKind {
     Agent,
 }
 
-/// A token of the file, as others may see it.
+/// A token, as others may see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TokenInfo {
     pub name: String,
     pub kind: TokenKind,
+    pub source: Source,
     pub scopes: Vec<Scope>,
-    pub created_unix_s: i64,
+    /// `None` for the configuration's.
+    pub created_unix_s: Option<i64>,
     pub expires_unix_s: Option<i64>,
     /// To some minutes.
     pub last_used_unix_s: Option<i64>,
@@ -95,6 +97,7 @@ impl Tokens {
         let sha256 = TokenHash::of(text);
         let configured = self.configured.load();
         if let Some(token) = configured.iter().find(|token| token.sha256 == sha256) {
+            self.uses.note(&sha256.to_hex(), now);
             let name = Arc::from(token.name.as_str());
             return Found::Good(Principal { name, scopes: token.scopes, via: Via::Token });
         }
@@ -129,16 +132,26 @@ impl Tokens {
 
     pub(crate) fn list(&self) -> Vec<TokenInfo> {
         let uses = self.uses.known();
-        let tokens = self.file.entries();
-        let info = |token: &StoredToken| TokenInfo {
+        let (configured, tokens) = (self.configured.load(), self.file.entries());
+        let configured = configured.iter().map(|token| TokenInfo {
+            name: token.name.clone(),
+            kind: TokenKind::Token,
+            source: Source::Config,
+            scopes: token.scopes.iter().collect(),
+            created_unix_s: None,
+            expires_unix_s: None,
+            last_used_unix_s: uses.get(&token.sha256.to_hex()).copied(),
+        });
+        let stored = tokens.iter().map(|token| TokenInfo {
             name: token.name.clone(),
             kind: token.kind,
+            source: Source::File,
             scopes: token.scopes.clone(),
-            created_unix_s: token.created_unix_s,
+            created_unix_s: Some(token.created_unix_s),
             expires_unix_s: token.expires_unix_s,
             last_used_unix_s: uses.get(&token.sha256).copied(),
-        };
-        tokens.iter().map(info).collect()
+        });
+        configured.chain(stored).collect()
     }
 
     /// Whether anything has this name.
@@ -236,6 +249,9 @@ impl Tokens {
     }
 
     pub(crate) fn revoke(&self, name: &str) -> Result<(), AccessError> {
+        if self.kind_of(name).is_none() && self.is_configured(name) {
+            return Err(AccessError::TokenInConfig(name.to_owned()));
+        }
         self.file.change(|tokens| {
             let n_before = tokens.len();
             tokens.retain(|token| token.name != name);

@@ -181,8 +181,7 @@ impl Gate {
     }
 
     fn me(&self, principal: &Principal, asked: &Asked<'_>, parts: &Parts) -> Value {
-        let scopes: Vec<Scope> =
-            Scope::ALL.into_iter().filter(|it| principal.scopes.contains(*it)).collect();
+        let scopes: Vec<Scope> = principal.scopes.iter().collect();
         let session = match principal.via {
             Via::Session => self.access.session(asked.shown(parts), self.clock.now()),
             _other => None,
@@ -270,6 +269,7 @@ fn of_access(error: &AccessError) -> StatusCode {
         | AccessError::NoSuchSession(_) => StatusCode::NOT_FOUND,
         AccessError::UserExists(_)
         | AccessError::UserInConfig(_)
+        | AccessError::TokenInConfig(_)
         | AccessError::TokenExists(_)
         | AccessError::TooMany(_) => StatusCode::CONFLICT,
         AccessError::EnrolmentUnknown | AccessError::EnrolmentUsed(_) => StatusCode::FORBIDDEN,

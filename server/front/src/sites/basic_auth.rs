@@ -38,6 +38,7 @@ impl BasicAuth {
             password: it.password.clone(),
             scopes: Scopes::default(),
             asks_for_code: false,
+            proof: String::new(),
         });
         Some(Self {
             users: users.collect(),

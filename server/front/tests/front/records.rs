@@ -59,7 +59,12 @@ async fn tokens_are_made_shown_and_revoked_over_http_by_admins_alone() {
 
     let list = server.get(path).bearer_auth(ADMIN).send().await.unwrap();
     let list: Value = list.json().await.unwrap();
-    let shown = &list["data"][0];
+    let all = list["data"].as_array().unwrap();
+    let shown = all.iter().find(|it| it["name"] == "grafana").unwrap();
+    assert_eq!(shown["source"], "file");
+    let of_config = all.iter().find(|it| it["name"] == "admin").unwrap();
+    assert_eq!((&of_config["source"], &of_config["scopes"]), (&json!("config"), &json!(["admin"])));
+    assert!(of_config["last_used_unix_s"].is_i64(), "{of_config}");
     assert_eq!((&shown["name"], &shown["scopes"]), (&json!("grafana"), &json!(["query"])));
     assert!(shown["last_used_unix_s"].is_i64(), "{shown}");
     assert!(!list.to_string().contains(token));
@@ -68,6 +73,31 @@ async fn tokens_are_made_shown_and_revoked_over_http_by_admins_alone() {
     let gone = server.client.delete(url).bearer_auth(ADMIN).send().await.unwrap();
     assert_eq!(gone.status(), 200);
     assert_eq!(status(&server, "/api/v1/query", token).await, 401);
+    let url = server.url("home.lan", "/-/skep/v1/tokens/reader");
+    let kept = server.client.delete(url).bearer_auth(ADMIN).send().await.unwrap();
+    assert_eq!(kept.status(), 409);
+    let text = kept.text().await.unwrap();
+    assert!(text.contains("in the configuration; remove the [[tokens]] entry"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admins_see_who_may_log_in_wherever_it_is_written() {
+    let server = Server::start().await;
+    records(&server).add_user("bob", Role::Viewer, "long enough", SystemClock.now()).unwrap();
+    let path = "/-/skep/v1/users";
+    assert_eq!(status(&server, path, READER).await, 403);
+    let list: Value =
+        server.get(path).bearer_auth(ADMIN).send().await.unwrap().json().await.unwrap();
+    let users = list["data"].as_array().unwrap();
+    let shown: Vec<_> = users.iter().map(|it| (&it["name"], &it["source"], &it["role"])).collect();
+    let (config, file) = (json!("config"), json!("file"));
+    let (ada, guest, bob) = (json!("ada"), json!("guest"), json!("bob"));
+    // Of the three scopes ada lacks one, so that she has no role.
+    let (none, viewer) = (Value::Null, json!("viewer"));
+    let expected = [(&ada, &config, &none), (&guest, &config, &viewer), (&bob, &file, &viewer)];
+    assert_eq!(shown, expected);
+    assert_eq!(users[0]["scopes"], json!(["query", "admin"]));
+    assert!(!list.to_string().contains("argon2"), "{list}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +110,7 @@ async fn another_site_in_the_browser_makes_and_revokes_nothing() {
         let request = request.header("sec-fetch-site", from).body(new.clone());
         assert_eq!(request.send().await.unwrap().status(), 403, "{from}");
     }
-    assert!(records(&server).tokens().is_empty());
+    assert!(records(&server).tokens().iter().all(|it| it.name != "evil"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use skep_front::{Action, HostPattern, PathPattern, Respond, Route, SiteConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::server::{READER, Server, client, config};
+use crate::server::{PASSWORD, READER, Server, client, config};
 
 fn site(host: &str, body: &str) -> SiteConfig {
     let action = Action::Respond(Respond { status: StatusCode::OK, body: body.to_owned() });
@@ -98,6 +98,35 @@ async fn the_same_port_on_all_addresses_replaces_it_on_one() {
     let fresh = client(&server.bound);
     let ask = fresh.get(server.url("home.lan", "/")).bearer_auth(READER);
     assert_eq!(ask.timeout(Duration::from_secs(10)).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_logins_and_connections_count_from_the_reload_on() {
+    let server = Server::start_with(|it| it.limits.login_burst = 1).await;
+    let mut next = config(server.dir.path());
+    next.https = vec![server.https()];
+    next.limits.session_lifetime = Duration::from_secs(77);
+    next.limits.login_burst = 2;
+    next.limits.connections_max = 1;
+    server.reloads.apply(next.clone()).await.unwrap();
+    let login = server.send_login("ada", PASSWORD).await;
+    let cookie = login.headers()["set-cookie"].to_str().unwrap();
+    assert!(cookie.contains("Max-Age=77;"), "{cookie}");
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(server.send_login("ada", "wrong").await.status().as_u16());
+    }
+    assert_eq!(statuses, [401, 401, 429]);
+
+    // The client's connection is open, and there may be no other.
+    let healthy = || client(&server.bound).get(server.url("home.lan", "/-/healthy")).send();
+    let second = tokio::spawn(healthy());
+    let answer = server.get("/-/healthy").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(!second.is_finished());
+    next.limits.connections_max = 2;
+    server.reloads.apply(next).await.unwrap();
+    assert_eq!(second.await.unwrap().unwrap().status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -158,6 +158,7 @@ pub(crate) fn config(dir: &Path) -> Config {
         name: name.to_owned(),
         password: PASSWORD_HASH.clone(),
         scopes: scopes.iter().copied().collect(),
+        code_secret: None,
     };
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     Config {
