@@ -7,6 +7,7 @@ mod front;
 mod home;
 mod memory;
 mod object_store;
+mod oidc;
 mod own;
 mod query;
 mod receive;
@@ -102,6 +103,10 @@ impl Raw {
             .and_then(|(memory, (store, query))| take(&mut errors, self.api(memory, store, query)));
         let sites = sites::config(&self.sites, &mut errors);
         let mut front = take(&mut errors, front::config(&self, sites, dir));
+        let oidc = self.oidc.as_ref().map(|it| it.config(dir)).transpose();
+        if let (Some(oidc), Some(front)) = (take(&mut errors, oidc), &mut front) {
+            front.oidc = oidc;
+        }
         let certificates = take(&mut errors, certs::config(&self.certificates, &self.acme, dir));
         if let (Some(front), Some(certificates)) = (&mut front, certificates) {
             front.certificates = certificates;
@@ -187,6 +192,9 @@ struct Raw {
     users: Vec<front::RawUser>,
     #[serde(default)]
     tokens: Vec<front::RawToken>,
+    oidc: Option<oidc::RawOidc>,
+    #[serde(default)]
+    agents: front::RawAgents,
     #[serde(default)]
     sites: Vec<sites::RawSite>,
     #[serde(default)]

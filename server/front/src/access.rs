@@ -2,6 +2,7 @@
 
 pub(crate) mod attempts;
 mod book;
+pub(crate) mod certificate;
 pub(crate) mod credentials;
 pub(crate) mod enrolments;
 pub(crate) mod error;

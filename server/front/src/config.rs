@@ -5,6 +5,7 @@ mod files;
 mod guard;
 mod headers;
 mod networks;
+mod oidc;
 mod proxy;
 mod redirect;
 mod rewrite;
@@ -34,6 +35,8 @@ pub use self::guard::{BasicUser, ForwardAuth};
 pub use self::headers::HeaderRules;
 pub(crate) use self::headers::Removed;
 pub use self::networks::Networks;
+pub(crate) use self::oidc::is_safe;
+pub use self::oidc::{Issuer, OidcConfig, OidcConfigError, OidcLogout, OidcRoles, TokenAuth};
 pub(crate) use self::proxy::{Address, Scheme};
 pub use self::proxy::{
     Balance, HealthConfig, HealthPath, HealthStatus, HostSent, ProxyConfig, ProxyConfigError,
@@ -72,6 +75,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub tokens: Vec<Token>,
     pub users: Vec<User>,
+    /// Whether agents prove themselves by certificates of the local CA.
+    pub agents: AgentCertificates,
+    /// Another way to log in.
+    pub oidc: Option<OidcConfig>,
     /// Proxies before us whose `X-Forwarded-For` tells the client's address.
     pub trusted_proxies: Networks,
     /// Load balancers whose connections begin with a PROXY header, which is then required; nobody
@@ -90,6 +97,17 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         crate::vhost::Sites::check_names(self)
     }
+}
+
+/// Whether agents are asked for a certificate of the local CA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AgentCertificates {
+    #[default]
+    Off,
+    /// One that is shown counts; the credential from enrolling does, too.
+    Optional,
+    /// The credential alone does not count any more.
+    Required,
 }
 
 /// What the metrics of requests begin with.

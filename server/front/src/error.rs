@@ -46,8 +46,12 @@ pub enum Error {
     Acme { directory: String, source: crate::certs::http::HttpError },
     #[error("{} is not usable as an upstream's certificate authority; it must be PEM", path.display())]
     UpstreamCa { path: PathBuf, source: rustls::pki_types::pem::Error },
+    #[error("cannot set up TLS for the certificates of agents")]
+    AgentCertificates(#[from] rustls::server::VerifierBuilderError),
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
+    #[error("cannot set up the client that asks the login provider (`oidc`)")]
+    Oidc(#[source] crate::certs::http::HttpError),
     #[error("cannot set up the client that asks an auth server")]
     AuthClient(#[source] reqwest::Error),
     #[error("the front has stopped")]

@@ -7,7 +7,7 @@ mod refusal;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -22,14 +22,17 @@ use tower::ServiceExt;
 
 use self::login::{Name, OwnPath, is_navigation};
 use self::refusal::Refusal;
+use crate::access::certificate::AgentCertificate;
 use crate::access::credentials::{Access, Shown};
 use crate::access::origin::{self, From};
 use crate::access::{Principal, Scope, Via, is_home, needed};
+use crate::certs::Certificates;
 use crate::client_ip::client_ip;
 use crate::clock::Clock;
 use crate::config::{Networks, PlainAuth, SiteAccess};
 use crate::lifeline::Lifeline;
 use crate::observe::{HandlerName, Note};
+use crate::oidc::Oidc;
 use crate::sites::{self, Served, Visit};
 use crate::vhost::{Host, Site, Sites, Target};
 
@@ -62,9 +65,10 @@ pub(crate) struct Gate {
     pub sites: Arc<ArcSwap<Sites>>,
     pub routers: Routers,
     pub access: Arc<Access>,
+    pub oidc: ArcSwapOption<Oidc>,
     pub trusted_proxies: ArcSwap<Networks>,
     pub clock: Arc<dyn Clock>,
-    pub ca_pem: String,
+    pub certificates: Arc<Certificates>,
 }
 
 /// What a request inherits from its connection.
@@ -78,14 +82,21 @@ pub(crate) struct Connection {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Transport {
-    Tls { sni: Option<String> },
+    Tls { sni: Option<String>, agent: Option<AgentCertificate> },
     Plain(PlainAuth),
 }
 
 impl Transport {
     fn sni(&self) -> Option<&str> {
         match self {
-            Self::Tls { sni } => sni.as_deref(),
+            Self::Tls { sni, .. } => sni.as_deref(),
+            Self::Plain(_) => None,
+        }
+    }
+
+    fn agent(&self) -> Option<&AgentCertificate> {
+        match self {
+            Self::Tls { agent, .. } => agent.as_ref(),
             Self::Plain(_) => None,
         }
     }
@@ -113,7 +124,12 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn shown<'a>(&'a self, parts: &'a Parts) -> Shown<'a> {
-        Shown { headers: &parts.headers, host: &self.host.name, client: self.client }
+        Shown {
+            headers: &parts.headers,
+            host: &self.host.name,
+            client: self.client,
+            certificate: self.connection.transport.agent(),
+        }
     }
 }
 
@@ -161,7 +177,7 @@ impl Gate {
             (Site::Served(served), _path) => self.serve(&served, &asked, parts, body).await,
             (_any, CA_PATH) => {
                 note.handled(HandlerName::Front);
-                ca_pem(&self.ca_pem)
+                ca_pem(self.certificates.ca().root_pem())
             }
             (Site::Everything, path) if let Some(own) = OwnPath::of_page(path) => {
                 self.own(own, Name::Page, &asked, parts, body).await

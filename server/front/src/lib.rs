@@ -18,6 +18,7 @@ mod listen;
 mod listeners;
 mod login;
 mod observe;
+mod oidc;
 mod redirect;
 mod reload;
 mod sites;
@@ -43,16 +44,17 @@ pub use config::{
     PropagationCheck, Retry, Rfc2136, SecretFile, Webhook,
 };
 pub use config::{
-    Action, BasicUser, Browse, CodeSecret, Compress, Config, ConfigError, Domain, FilesConfig,
-    ForwardAuth, Guard, HeaderRules, Hidden, HostPattern, Limits, Links, LoopbackAddr, MetricNames,
-    Networks, PasswordHash, PathPattern, Placeholder, PlainAuth, PlainListener, Precompressed,
-    RedirectConfig, Respond, Rewrite, Route, RouteGuard, SiteAccess, SiteConfig, Template, Token,
-    TokenHash, User,
+    Action, AgentCertificates, BasicUser, Browse, CodeSecret, Compress, Config, ConfigError,
+    Domain, FilesConfig, ForwardAuth, Guard, HeaderRules, Hidden, HostPattern, Limits, Links,
+    LoopbackAddr, MetricNames, Networks, PasswordHash, PathPattern, Placeholder, PlainAuth,
+    PlainListener, Precompressed, RedirectConfig, Respond, Rewrite, Route, RouteGuard, SiteAccess,
+    SiteConfig, Template, Token, TokenHash, User,
 };
 pub use config::{
     Balance, HealthConfig, HealthPath, HealthStatus, HostSent, ProxyConfig, ProxyConfigError,
     ProxyTimeouts, Retries, Trust, UpstreamTls, UpstreamUrl,
 };
+pub use config::{Issuer, OidcConfig, OidcConfigError, OidcLogout, OidcRoles, TokenAuth};
 pub use error::Error;
 pub use gate::{HomeAccess, Routers};
 pub use listen::{Bound, Front, Upstreams};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::http::Request;
 use axum::response::Response;
 use hyper::body::Incoming;
@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use self::linger::Lingering;
 use self::slots::{Slot, Slots};
+use crate::access::certificate::AgentCertificate;
 use crate::access::credentials::Access;
 use crate::certs::Certificates;
 use crate::clock::Clock;
@@ -39,6 +40,7 @@ use crate::gate::{Connection, Gate, Routers, Transport};
 use crate::lifeline::Lifeline;
 use crate::listeners::{self, Fresh, Listeners, Role};
 use crate::observe::{AccessLog, Figures, HandlerName, Observer, Open, Server, Watched};
+use crate::oidc::Oidc;
 use crate::redirect::Redirect;
 use crate::reload::{self, Orders, Reloads};
 use crate::tls;
@@ -61,6 +63,7 @@ pub struct Front {
     access: Arc<Access>,
     observer: Arc<Observer>,
     certificates: Arc<Certificates>,
+    oidc: Option<Arc<Oidc>>,
     listeners: Vec<Fresh>,
     bound: Bound,
     reloads: Reloads,
@@ -94,6 +97,7 @@ impl Front {
         let certificates = Arc::new(Certificates::open(&config, Arc::clone(&clock))?);
         let ca_file = certificates.ca().root_path().to_owned();
         let access = Arc::new(Access::new(&config)?);
+        let oidc = provider(&config, &certificates)?;
         let sites =
             Sites::new(config.domain.clone(), &config.extra_names, &config.sites, &config.limits)?;
         let sites = Arc::new(ArcSwap::from_pointee(sites));
@@ -109,6 +113,7 @@ impl Front {
             access,
             observer,
             certificates,
+            oidc,
             listeners,
             bound,
             reloads,
@@ -151,19 +156,19 @@ impl Front {
     /// runtime: logins are written to disk in place.
     pub async fn run(self, routers: Routers, shutdown: CancellationToken) -> Result<(), Error> {
         let ca_pem = self.certificates.ca().root_pem().to_owned();
-        let tls = tls::server_config(Arc::clone(&self.certificates) as _)?;
-        let settings = Settings::new(&self.config, &self.bound, &self.sites, &ca_pem);
+        let acceptor = tls::acceptor(&self.certificates, self.config.agents)?;
+        let settings = Settings::new(&self.config, &self.bound, &self.sites, &ca_pem, acceptor);
         let shared = Arc::new(Shared {
             gate: Gate {
                 sites: self.sites,
                 routers,
                 access: Arc::clone(&self.access),
+                oidc: ArcSwapOption::new(self.oidc),
                 trusted_proxies: ArcSwap::from_pointee(self.config.trusted_proxies.clone()),
                 clock: self.clock,
-                ca_pem,
+                certificates: Arc::clone(&self.certificates),
             },
             observer: self.observer,
-            acceptor: TlsAcceptor::from(Arc::new(tls)),
             slots: Slots::new(self.config.limits.connections_max),
             settings: ArcSwap::from_pointee(settings),
             connections: TaskTracker::new(),
@@ -223,6 +228,8 @@ impl<S: Fn(TcpListener, Role, CancellationToken) -> JoinHandle<()>> Running<S> {
         let sites =
             Sites::new(config.domain.clone(), &config.extra_names, &config.sites, &config.limits)?;
         let live = self.certificates.prepare(config)?;
+        let oidc = provider(config, &self.certificates)?;
+        let acceptor = tls::acceptor(&self.certificates, config.agents)?;
         let fresh = self.listeners.prepare(config).await?;
         self.certificates.apply(live);
         let gate = &self.shared.gate;
@@ -230,13 +237,21 @@ impl<S: Fn(TcpListener, Role, CancellationToken) -> JoinHandle<()>> Running<S> {
         gate.sites.store(Arc::new(sites));
         gate.trusted_proxies.store(Arc::new(config.trusted_proxies.clone()));
         gate.access.replace(config);
+        gate.oidc.store(oidc);
         self.shared.slots.resize(config.limits.connections_max);
         self.listeners.commit(fresh, config).await;
         let bound = self.listeners.bound(&self.ca_file);
-        let settings = Settings::new(config, &bound, &gate.sites, &gate.ca_pem);
+        let settings =
+            Settings::new(config, &bound, &gate.sites, self.certificates.ca().root_pem(), acceptor);
         self.shared.settings.store(Arc::new(settings));
         Ok(bound)
     }
+}
+
+/// The login provider that a configuration names; it is not asked yet.
+fn provider(config: &Config, certificates: &Certificates) -> Result<Option<Arc<Oidc>>, Error> {
+    let made = config.oidc.clone().map(|it| Oidc::new(it, certificates.ca().root_pem()));
+    Ok(made.transpose().map_err(Error::Oidc)?.map(Arc::new))
 }
 
 /// As TLS negotiated it; without TLS, always the first.
@@ -258,7 +273,6 @@ struct Shared {
     /// Of the moment; a connection keeps those it began with.
     settings: ArcSwap<Settings>,
     observer: Arc<Observer>,
-    acceptor: TlsAcceptor,
     slots: Arc<Slots>,
     connections: TaskTracker,
     shutdown: CancellationToken,
@@ -267,6 +281,7 @@ struct Shared {
 /// What a reload puts in place as a whole.
 struct Settings {
     redirect: Redirect,
+    acceptor: TlsAcceptor,
     http1: auto::Builder<TokioExecutor>,
     http2: auto::Builder<TokioExecutor>,
     /// Their connections begin with a PROXY header.
@@ -275,11 +290,18 @@ struct Settings {
 }
 
 impl Settings {
-    fn new(config: &Config, bound: &Bound, sites: &Arc<ArcSwap<Sites>>, ca_pem: &str) -> Self {
+    fn new(
+        config: &Config,
+        bound: &Bound,
+        sites: &Arc<ArcSwap<Sites>>,
+        ca_pem: &str,
+        acceptor: TlsAcceptor,
+    ) -> Self {
         let https_port = config.https_port_public;
         let https_port = https_port.or(bound.https.first().map(SocketAddr::port));
         Self {
             redirect: Redirect::new(Arc::clone(sites), https_port, ca_pem.to_owned()),
+            acceptor,
             http1: http_builder(&config.limits).http1_only(),
             http2: http_builder(&config.limits).http2_only(),
             proxy_senders: config.proxy_protocol.clone(),
@@ -353,8 +375,10 @@ async fn serve(
                     return;
                 }
                 let sni = session.server_name().map(str::to_ascii_lowercase);
+                let leaf = session.peer_certificates().and_then(<[_]>::first);
+                let agent = leaf.and_then(AgentCertificate::parse);
                 let version = Version::of_alpn(session.alpn_protocol());
-                gate(shared, tls, version, connection(Transport::Tls { sni })).await;
+                gate(shared, tls, version, connection(Transport::Tls { sni, agent })).await;
             }
         }
     }
@@ -392,8 +416,9 @@ async fn handshake(
     peer: SocketAddr,
 ) -> Option<TlsStream<TcpStream>> {
     let counts = &shared.observer.connections;
-    let accepted = shared.acceptor.accept(stream);
-    let limit = shared.settings.load().limits.handshake_timeout;
+    let settings = shared.settings.load_full();
+    let accepted = settings.acceptor.accept(stream);
+    let limit = settings.limits.handshake_timeout;
     match tokio::time::timeout(limit, accepted).await {
         Ok(Ok(tls)) => {
             counts.handshakes.fetch_add(1, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! The login of people: a form, a code where one is asked for, and the cookie behind it.
 
 pub(crate) mod handover;
+pub(crate) mod oidc;
 pub(crate) mod pages;
 
 use std::time::Duration;
@@ -54,7 +55,7 @@ struct NextQuery {
 }
 
 /// Where and for whom a form is shown or read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Door<'a> {
     pub access: &'a Access,
     /// Where its forms go.
@@ -66,8 +67,8 @@ pub(crate) struct Door<'a> {
     pub scheme: &'static str,
     /// As the request spelled it.
     pub host: &'a Host,
-    /// Another way to log in: where it begins, and what it is called.
-    pub oidc: Option<(&'a str, &'a str)>,
+    /// What another way to log in is called.
+    pub provider: Option<String>,
 }
 
 /// With which requests a browser sends our cookie.
@@ -109,13 +110,14 @@ impl Door<'_> {
         error: Option<&str>,
     ) -> Response {
         let site = handover::site_of(next, self.sites, self.scheme, self.host.port);
+        let begin = oidc::begin_path(next);
         let page = LoginPage {
             action: self.path,
             next,
             user,
             site: site.as_deref(),
             error,
-            oidc: self.oidc,
+            oidc: self.provider.as_deref().map(|name| (begin.as_str(), name)),
         };
         page.response(status)
     }
@@ -192,22 +194,46 @@ impl Door<'_> {
         }
     }
 
-    /// A new login, never one that the browser brought along.
-    pub(crate) fn enter(&self, headers: &HeaderMap, account: &Account, next: &str) -> Response {
-        let started = tokio::task::block_in_place(|| {
-            if let Some(old) = session_cookie(headers) {
-                self.access.records.sessions.end(old)?;
-            }
-            self.access.records.sessions.start(account, self.place, self.now)
-        });
-        match started {
-            Ok(cookie) => {
-                tracing::info!(user = &*account.name, peer = %self.place.peer, host = self.place.host, "Logged in.");
-                let max_age = self.access.records.sessions.lifetime().as_secs();
-                with_session(see_other(next), &cookie, max_age, self.cookie)
-            }
+    fn enter(&self, headers: &HeaderMap, account: &Account, next: &str) -> Response {
+        match self.start(headers, account, Duration::MAX) {
+            Ok(started) => started.with(see_other(next), self.cookie),
             Err(error) => self.not_written(&error, next),
         }
+    }
+
+    /// A new login, never one that the browser brought along.
+    fn start(
+        &self,
+        headers: &HeaderMap,
+        account: &Account,
+        lifetime: Duration,
+    ) -> Result<Started, crate::error::Error> {
+        let sessions = &self.access.records.sessions;
+        let lifetime = lifetime.min(sessions.lifetime());
+        let cookie = tokio::task::block_in_place(|| {
+            if let Some(old) = session_cookie(headers) {
+                sessions.end(old)?;
+            }
+            sessions.start(account, self.place, lifetime, self.now)
+        })?;
+        tracing::info!(user = &*account.name, peer = %self.place.peer, host = self.place.host, "Logged in.");
+        Ok(Started { cookie, lifetime })
+    }
+
+    /// As this server is called in the browser.
+    pub(crate) fn origin(&self) -> String {
+        handover::origin(self.scheme, &self.host.name, self.host.port)
+    }
+
+    fn too_many(&self, user: &str, next: &str, wait: Duration) -> Response {
+        let text = format!(
+            "Too many wrong passwords from your address. Wait {} s.",
+            seconds_up(wait).max(1)
+        );
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut response = self.form_for(user, status, next, Some(&text));
+        response.headers_mut().insert(RETRY_AFTER, retry_after(wait));
+        response
     }
 
     fn not_written(&self, error: &crate::error::Error, next: &str) -> Response {
@@ -219,21 +245,24 @@ impl Door<'_> {
 
     fn again(&self, user: &str, next: &str, denied: &Denied) -> Response {
         match denied {
-            Denied::TooMany(wait) => {
-                let text = format!(
-                    "Too many wrong passwords from your address. Wait {} s.",
-                    seconds_up(*wait).max(1)
-                );
-                let status = StatusCode::TOO_MANY_REQUESTS;
-                let mut response = self.form_for(user, status, next, Some(&text));
-                response.headers_mut().insert(RETRY_AFTER, retry_after(*wait));
-                response
-            }
+            Denied::TooMany(wait) => self.too_many(user, next, *wait),
             _wrong => {
                 let text = "Wrong user name or password.";
                 self.form_for(user, StatusCode::UNAUTHORIZED, next, Some(text))
             }
         }
+    }
+}
+
+/// A login that has begun, and that the browser does not know of yet.
+struct Started {
+    cookie: String,
+    lifetime: Duration,
+}
+
+impl Started {
+    fn with(&self, response: Response, reach: CookieReach) -> Response {
+        with_session(response, &self.cookie, self.lifetime.as_secs(), reach)
     }
 }
 

@@ -13,11 +13,15 @@ mod server;
 mod browser;
 #[path = "front/pebble.rs"]
 mod pebble;
+#[path = "front/provider.rs"]
+mod provider;
 
 #[path = "front/access.rs"]
 mod access;
 #[path = "front/acme.rs"]
 mod acme;
+#[path = "front/agents.rs"]
+mod agents;
 #[path = "front/attacks.rs"]
 mod attacks;
 #[path = "front/certificates.rs"]
@@ -34,6 +38,8 @@ mod handlers;
 mod names;
 #[path = "front/observe.rs"]
 mod observe;
+#[path = "front/oidc.rs"]
+mod oidc;
 #[path = "front/people.rs"]
 mod people;
 #[path = "front/proxy.rs"]

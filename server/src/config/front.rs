@@ -9,8 +9,9 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use skep_front::{
-    CodeSecret, Config, Domain, Limits, LoopbackAddr, MetricNames, Networks, PasswordHash,
-    PlainAuth, PlainListener, Role, Scope, Scopes, SiteConfig, Token, TokenHash, User,
+    AgentCertificates, CodeSecret, Config, Domain, Limits, LoopbackAddr, MetricNames, Networks,
+    PasswordHash, PlainAuth, PlainListener, Role, Scope, Scopes, SiteConfig, Token, TokenHash,
+    User,
 };
 
 use super::{
@@ -110,6 +111,31 @@ pub(super) struct RawToken {
     scopes: Vec<String>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAgents {
+    mtls: RawMtls,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawMtls {
+    #[default]
+    Off,
+    Optional,
+    Required,
+}
+
+impl RawAgents {
+    fn certificates(&self) -> AgentCertificates {
+        match self.mtls {
+            RawMtls::Off => AgentCertificates::Off,
+            RawMtls::Optional => AgentCertificates::Optional,
+            RawMtls::Required => AgentCertificates::Required,
+        }
+    }
+}
+
 /// `dir`: where relative paths are meant from.
 pub(super) fn config(raw: &Raw, sites: Vec<SiteConfig>, dir: &Path) -> anyhow::Result<Config> {
     let front = &raw.front;
@@ -126,6 +152,8 @@ pub(super) fn config(raw: &Raw, sites: Vec<SiteConfig>, dir: &Path) -> anyhow::R
         data_dir: raw.data_dir.clone(),
         tokens: each("tokens", &raw.tokens, token)?,
         users: each("users", &raw.users, |it| user(it, dir))?,
+        agents: raw.agents.certificates(),
+        oidc: None,
         trusted_proxies: networks("front.trusted_proxies", &front.trusted_proxies)?,
         proxy_protocol: networks("front.proxy_protocol", &front.proxy_protocol)?,
         sites,

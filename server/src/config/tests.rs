@@ -72,6 +72,7 @@ fn the_guide_knows_every_setting() {
         ("receive", "[receive]\n"),
         ("users", "[[users]]\n"),
         ("tokens", "[[tokens]]\n"),
+        ("agents", "[agents]\n"),
         ("sites", "[[sites]]\n"),
         ("sites.routes", "[[sites.routes]]\n"),
         ("sites.upstream", "[sites.upstream]\n"),

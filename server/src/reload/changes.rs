@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 /// These and all below them count from the reload on.
-const RELOADED: [&str; 23] = [
+const RELOADED: [&str; 25] = [
     "front.domain",
     "front.extra_names",
     "front.https",
@@ -27,6 +27,8 @@ const RELOADED: [&str; 23] = [
     "acme",
     "users",
     "tokens",
+    "oidc",
+    "agents",
 ];
 
 /// The keys that differ and are not taken up by a reload.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use base64::Engine;
@@ -13,6 +14,7 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use super::attempts::Attempts;
+use super::certificate::AgentCertificate;
 use super::handover::Handover;
 use super::passwords::Passwords;
 use super::people::Account;
@@ -21,7 +23,7 @@ use super::sessions::Session;
 use super::tickets::Tickets;
 use super::tokens::Found;
 use super::{Principal, Via};
-use crate::config::{Config, PasswordHash};
+use crate::config::{AgentCertificates, Config, PasswordHash};
 use crate::error::Error;
 
 /// `__Host-`: a browser keeps it for this very name and only from HTTPS, so that no service on a
@@ -43,6 +45,7 @@ pub(crate) struct Access {
     pub records: Records,
     passwords: Passwords,
     attempts: Attempts,
+    agents: ArcSwap<AgentCertificates>,
     codes: Attempts<Arc<str>>,
     /// Who gave the right password and now owes a code.
     pub second_steps: Tickets<SecondStep>,
@@ -66,6 +69,14 @@ pub(crate) enum Denied {
     UnknownToken,
     #[error("the token {0:?} has expired; make another")]
     ExpiredToken(String),
+    #[error(
+        "the certificate of the agent {0:?} does not count any more; it was revoked, or the agent has another key"
+    )]
+    UnknownCertificate(String),
+    #[error(
+        "agents must show their certificate here (`agents.mtls = \"required\"`); {0:?} can get one by POST /-/skep/v1/certificate"
+    )]
+    NeedsCertificate(Arc<str>),
     #[error("wrong user name or password")]
     WrongPassword,
     #[error("{0:?} logs in with a code, too, which HTTP Basic cannot carry; use an API token")]
@@ -81,6 +92,8 @@ pub(crate) struct Shown<'a> {
     /// The name it is for.
     pub host: &'a str,
     pub client: IpAddr,
+    /// Checked by TLS.
+    pub certificate: Option<&'a AgentCertificate>,
 }
 
 impl Access {
@@ -90,6 +103,7 @@ impl Access {
             records: Records::open(config)?,
             passwords: Passwords::new(),
             attempts: Attempts::new(limits.login_burst, limits.login_refill),
+            agents: ArcSwap::from_pointee(config.agents),
             codes: Attempts::new(CODES_BURST, CODES_REFILL),
             second_steps: Tickets::new(SECOND_STEP_LIFETIME),
             handovers: Tickets::new(HANDOVER_LIFETIME),
@@ -101,7 +115,9 @@ impl Access {
     pub(crate) fn replace(&self, config: &Config) {
         let limits = &config.limits;
         self.records.people.configure(config.users.clone());
+        self.records.people.trust(config.oidc.as_ref().map(|it| it.issuer.clone()));
         self.records.tokens.configure(config.tokens.clone());
+        self.agents.store(Arc::new(config.agents));
         self.records.sessions.set_lifetime(limits.session_lifetime);
         self.attempts.set_limit(limits.login_burst, limits.login_refill);
     }
@@ -128,15 +144,22 @@ impl Access {
     ) -> Result<Option<Principal>, Denied> {
         let mut values = shown.headers.get_all(AUTHORIZATION).iter();
         match (values.next(), values.next()) {
-            (None, _) => Ok(self.session(shown, now).map(|(_, account)| Principal {
-                name: account.name,
-                scopes: account.scopes,
-                via: Via::Session,
-            })),
+            (None, _) => match shown.certificate {
+                Some(certificate) => {
+                    let agent = self.records.tokens.find_agent(certificate, now);
+                    let name = || certificate.name.clone();
+                    agent.map(Some).ok_or_else(|| Denied::UnknownCertificate(name()))
+                }
+                None => Ok(self.session(shown, now).map(|(_, account)| Principal {
+                    name: account.name,
+                    scopes: account.scopes,
+                    via: Via::Session,
+                })),
+            },
             (Some(_), Some(_)) => Err(Denied::Malformed),
             (Some(value), None) => {
                 let text = value.to_str().map_err(|_binary| Denied::Malformed)?;
-                self.authorization(text, shown.client, now).await.map(Some)
+                self.authorization(text, shown, now).await.map(Some)
             }
         }
     }
@@ -154,7 +177,7 @@ impl Access {
     async fn authorization(
         &self,
         text: &str,
-        client: IpAddr,
+        shown: Shown<'_>,
         now: OffsetDateTime,
     ) -> Result<Principal, Denied> {
         let (scheme, rest) = text.split_once(' ').ok_or(Denied::Malformed)?;
@@ -162,18 +185,53 @@ impl Access {
         if scheme.eq_ignore_ascii_case("bearer") {
             match self.records.tokens.find(rest, now) {
                 Found::Good(principal) => Ok(principal),
+                Found::Agent(principal) => self.agent(principal, shown, now),
                 Found::Expired(name) => Err(Denied::ExpiredToken(name)),
                 Found::Unknown => Err(Denied::UnknownToken),
             }
         } else if scheme.eq_ignore_ascii_case("basic") {
             let (name, password) = name_and_password(rest).ok_or(Denied::Malformed)?;
-            let account = self.login(&name, &password, client, now).await?;
+            let account = self.login(&name, &password, shown.client, now).await?;
             if account.asks_for_code {
                 return Err(Denied::AsksForCode(account.name));
             }
             Ok(Principal { name: account.name, scopes: account.scopes, via: Via::Basic })
         } else {
             Err(Denied::Malformed)
+        }
+    }
+
+    /// An agent by its credential, which is enough unless certificates are required.
+    fn agent(
+        &self,
+        principal: Principal,
+        shown: Shown<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Principal, Denied> {
+        let found = shown.certificate.and_then(|it| self.records.tokens.find_agent(it, now));
+        match found.filter(|it| it.name == principal.name) {
+            Some(certified) => Ok(certified),
+            None if **self.agents.load() == AgentCertificates::Required => {
+                Err(Denied::NeedsCertificate(principal.name))
+            }
+            None => Ok(principal),
+        }
+    }
+
+    /// The agent that asks for a certificate: it may have none yet.
+    pub(crate) async fn asking_agent(
+        &self,
+        shown: Shown<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Option<Principal>, Denied> {
+        let value = shown.headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
+        let bearer = value.and_then(|it| it.split_once(' ')).map(|(_, text)| text.trim());
+        match bearer.map(|text| self.records.tokens.find(text, now)) {
+            Some(Found::Agent(principal)) => {
+                let certified = self.agent(principal.clone(), shown, now);
+                Ok(Some(certified.unwrap_or(principal)))
+            }
+            _other => self.principal(shown, now).await,
         }
     }
 

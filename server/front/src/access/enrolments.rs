@@ -131,7 +131,7 @@ mod tests {
             let host = enrolments.exchange(&text, hash, None, &tokens, NOW).unwrap();
             assert_eq!(host, "bee-1");
         }
-        assert!(matches!(tokens.find(&credential, NOW), Found::Good(_)));
+        assert!(matches!(tokens.find(&credential, NOW), Found::Agent(_)));
         assert_eq!(tokens.list().len(), 1);
         let thief = TokenHash::of("other");
         let error = enrolments.exchange(&text, thief, None, &tokens, NOW).unwrap_err();

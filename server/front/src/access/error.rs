@@ -42,6 +42,8 @@ pub enum AccessError {
     EnrolmentUnknown,
     #[error("this enrolment token was used by somebody else; if that was not you, revoke {0:?}")]
     EnrolmentUsed(String),
+    #[error("{0:?} has a certificate for another key; show that, or enrol again")]
+    OtherKey(String),
     #[error("the certificate request is not usable: {0}")]
     BadRequest(String),
     #[error(transparent)]

@@ -121,6 +121,7 @@ mod tests {
             scopes: Scopes::ALL,
             asks_for_code: false,
             proof: String::new(),
+            provider: None,
         }
     }
 

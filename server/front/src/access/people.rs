@@ -4,7 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,9 @@ use super::book::{Book, WhenBroken};
 use super::error::{AccessError, check_name};
 use super::passwords::PASSWORD_BYTES_MAX;
 use super::second_factor::{Answer, CodeSecret, NewFactor, SecondFactor};
+use super::sessions::ProviderLogin;
 use super::{Scope, Scopes, Source};
-use crate::config::{PasswordHash, User};
+use crate::config::{Issuer, PasswordHash, User};
 use crate::error::Error;
 
 /// In the file; each login reads it through.
@@ -73,6 +74,8 @@ pub(crate) struct Account {
     pub asks_for_code: bool,
     /// Of what a login is made with: another ends the logins made before.
     pub proof: String,
+    /// Who let them in, if it was no password.
+    pub provider: Option<ProviderLogin>,
 }
 
 impl Account {
@@ -89,6 +92,19 @@ impl Account {
             scopes,
             asks_for_code: code_secret.is_some(),
             proof,
+            provider: None,
+        }
+    }
+
+    /// Of somebody who has no password here.
+    pub(crate) fn of_provider(name: &str, login: ProviderLogin) -> Self {
+        Self {
+            name: Arc::from(name),
+            password: PasswordHash::of_nobody(),
+            scopes: login.scopes.iter().copied().collect(),
+            asks_for_code: false,
+            proof: String::new(),
+            provider: Some(login),
         }
     }
 }
@@ -140,6 +156,8 @@ struct UsedCode {
 pub(crate) struct People {
     /// Their entries count where both have a name.
     configured: ArcSwap<Vec<User>>,
+    /// Whose logins count besides.
+    issuer: ArcSwapOption<Issuer>,
     file: Book<StoredUser>,
     /// The configuration's secrets stand in files that are not ours to write.
     used_codes: Book<UsedCode>,
@@ -149,12 +167,25 @@ impl People {
     pub(crate) fn open(dir: &Path, configured: Vec<User>) -> Result<Self, Error> {
         let file = Book::open(dir.join("users.json"), WhenBroken::Fail)?;
         let used_codes = Book::open(dir.join("used-codes.json"), WhenBroken::Fail)?;
-        Ok(Self { configured: ArcSwap::from_pointee(configured), file, used_codes })
+        let configured = ArcSwap::from_pointee(configured);
+        Ok(Self { configured, issuer: ArcSwapOption::empty(), file, used_codes })
     }
 
     /// Puts other users in the place of the configuration's.
     pub(crate) fn configure(&self, configured: Vec<User>) {
         self.configured.store(Arc::new(configured));
+    }
+
+    /// Puts another provider in the place of the configuration's.
+    pub(crate) fn trust(&self, issuer: Option<Issuer>) {
+        self.issuer.store(issuer.map(Arc::new));
+    }
+
+    /// Who logged in at a provider, as long as it counts and nobody here has the name.
+    pub(crate) fn of_provider(&self, name: &str, login: &ProviderLogin) -> Option<Account> {
+        let issuer = self.issuer.load();
+        let counts = issuer.as_ref().is_some_and(|it| it.as_str() == login.issuer);
+        (counts && self.find(name).is_none()).then(|| Account::of_provider(name, login.clone()))
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Account> {

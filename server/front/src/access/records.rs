@@ -36,8 +36,10 @@ impl Records {
 
     fn open_in(dir: &Path, config: &Config) -> Result<Self, Error> {
         let lifetime = config.limits.session_lifetime;
+        let people = People::open(dir, config.users.clone())?;
+        people.trust(config.oidc.as_ref().map(|it| it.issuer.clone()));
         Ok(Self {
-            people: People::open(dir, config.users.clone())?,
+            people,
             tokens: Tokens::open(dir, config.tokens.clone())?,
             enrolments: Enrolments::open(dir)?,
             sessions: Sessions::open(config.data_dir.join("sessions.json"), lifetime)?,

@@ -11,6 +11,7 @@ use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::Scope;
 use super::book::{Book, WhenBroken};
 use super::error::AccessError;
 use super::people::{Account, People};
@@ -53,6 +54,16 @@ pub(crate) struct Session {
     peer: Option<IpAddr>,
     #[serde(default)]
     browser: String,
+    /// Who let them in, if it was no password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    provider: Option<ProviderLogin>,
+}
+
+/// What a login provider let somebody in for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProviderLogin {
+    pub issuer: String,
+    pub scopes: Vec<Scope>,
 }
 
 /// A login, as people see it.
@@ -65,6 +76,8 @@ pub struct SessionInfo {
     pub expires_unix_s: i64,
     pub peer: Option<IpAddr>,
     pub browser: String,
+    /// Where they logged in, if it was not here.
+    pub provider: Option<String>,
 }
 
 /// Where a login is made.
@@ -90,14 +103,16 @@ impl Sessions {
         self.lifetime_s.store(lifetime.as_secs(), Ordering::Relaxed);
     }
 
-    /// Starts a login; returns the cookie's value once it is on disk. Blocks on the disk.
+    /// Starts a login that lasts no longer than `lifetime`; returns the cookie's value once it is
+    /// on disk. Blocks on the disk.
     pub(crate) fn start(
         &self,
         account: &Account,
         place: &Place<'_>,
+        lifetime: Duration,
         now: OffsetDateTime,
     ) -> Result<String, Error> {
-        let until = (now + self.lifetime()).unix_timestamp();
+        let until = (now + lifetime.min(self.lifetime())).unix_timestamp();
         self.insert(account, place, String::new(), until, now)
     }
 
@@ -133,6 +148,7 @@ impl Sessions {
             created_unix_s: now.unix_timestamp(),
             peer: Some(place.peer),
             browser: start_of(place.browser),
+            provider: account.provider.clone(),
         };
         self.file.change(|sessions| {
             sessions.retain(|old| old.is_alive(now));
@@ -156,7 +172,7 @@ impl Sessions {
         let sha256 = TokenHash::of(cookie).to_hex();
         let sessions = self.file.entries();
         let session = sessions.iter().find(|session| session.sha256 == sha256)?;
-        let account = people.find(&session.user)?;
+        let account = session.owner(people)?;
         let is_here = session.host.as_deref().is_none_or(|it| it == host);
         let is_valid = session.is_alive(now) && session.password_fingerprint == account.proof;
         (is_here && is_valid).then(|| (session.clone(), account))
@@ -223,8 +239,12 @@ impl Session {
         self.sha256.get(..ID_CHARS).unwrap_or_default()
     }
 
-    pub(crate) fn user(&self) -> &str {
-        &self.user
+    /// Whose it is, if they may still come in.
+    pub(crate) fn owner(&self, people: &People) -> Option<Account> {
+        match &self.provider {
+            Some(login) => people.of_provider(&self.user, login),
+            None => people.find(&self.user),
+        }
     }
 
     pub(crate) fn seconds_left(&self, now: OffsetDateTime) -> u64 {
@@ -252,6 +272,7 @@ impl Session {
             expires_unix_s: self.expires_unix_s,
             peer: self.peer,
             browser: self.browser.clone(),
+            provider: self.provider.as_ref().map(|it| it.issuer.clone()),
         }
     }
 }
@@ -290,7 +311,7 @@ mod tests {
         let people = people("x");
         let ada = people.find("ada").unwrap();
         let first = Sessions::open(path.clone(), HOUR).unwrap();
-        let cookie = first.start(&ada, &HERE, NOW).unwrap();
+        let cookie = first.start(&ada, &HERE, HOUR, NOW).unwrap();
         assert!(!std::fs::read_to_string(&path).unwrap().contains(&cookie));
         let sessions = Sessions::open(path, HOUR).unwrap();
         assert!(found(&sessions, &cookie, &people, NOW + HOUR - Duration::from_secs(1)));
@@ -305,7 +326,7 @@ mod tests {
         let path = dir.path().join("sessions.json");
         let sessions = Sessions::open(path.clone(), HOUR).unwrap();
         let before = people("x");
-        let cookie = sessions.start(&before.find("ada").unwrap(), &HERE, NOW).unwrap();
+        let cookie = sessions.start(&before.find("ada").unwrap(), &HERE, HOUR, NOW).unwrap();
         assert!(found(&sessions, &cookie, &before, NOW));
         assert!(!found(&sessions, &cookie, &people("y"), NOW));
         before.configure(Vec::new());
@@ -324,7 +345,7 @@ mod tests {
         let ada = people.find("ada").unwrap();
         let photos = Place { host: "photos.home.lan", ..HERE };
         let login = || {
-            let cookie = sessions.start(&ada, &HERE, NOW).unwrap();
+            let cookie = sessions.start(&ada, &HERE, HOUR, NOW).unwrap();
             let (parent, _) = sessions.find(&cookie, "home.lan", &people, NOW).unwrap();
             let below = sessions.start_below(&parent, &ada, &photos, NOW).unwrap();
             (cookie, parent.id().to_owned(), below)
@@ -354,7 +375,7 @@ mod tests {
         std::fs::write(&path, "{").unwrap();
         let sessions = Sessions::open(path, HOUR).unwrap();
         let people = people("x");
-        let cookie = sessions.start(&people.find("ada").unwrap(), &HERE, NOW).unwrap();
+        let cookie = sessions.start(&people.find("ada").unwrap(), &HERE, HOUR, NOW).unwrap();
         assert!(found(&sessions, &cookie, &people, NOW));
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::book::{Book, WhenBroken};
+use super::certificate::AgentCertificate;
 use super::error::{AccessError, check_name};
 use super::{Principal, Scope, Scopes, Source, Via};
 use crate::config::{Token, TokenHash};
@@ -41,6 +42,8 @@ pub struct TokenInfo {
     pub expires_unix_s: Option<i64>,
     /// To some minutes.
     pub last_used_unix_s: Option<i64>,
+    /// An agent that has got one.
+    pub has_certificate: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,6 +65,8 @@ pub(crate) struct StoredToken {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
     Good(Principal),
+    /// An agent, by what it got when it enrolled.
+    Agent(Principal),
     Expired(String),
     Unknown,
 }
@@ -105,21 +110,23 @@ impl Tokens {
         match self.file.entries().iter().find(|token| token.sha256 == hex) {
             None => Found::Unknown,
             Some(token) if token.has_expired(now) => Found::Expired(token.name.clone()),
+            Some(token) if token.kind == TokenKind::Agent => {
+                Found::Agent(self.used(token, Via::Token, now))
+            }
             Some(token) => Found::Good(self.used(token, Via::Token, now)),
         }
     }
 
-    /// The agent that has a certificate for this name and key.
-    #[expect(dead_code, reason = "a certificate is asked for by a setting that comes next")]
+    /// The agent that has this certificate, unless it was revoked.
     pub(crate) fn find_agent(
         &self,
-        name: &str,
-        key_sha256: &str,
+        shown: &AgentCertificate,
         now: OffsetDateTime,
     ) -> Option<Principal> {
         let tokens = self.file.entries();
-        let token = tokens.iter().find(|it| it.kind == TokenKind::Agent && it.name == name)?;
-        let is_its_key = token.key_sha256.as_deref() == Some(key_sha256);
+        let is_it = |it: &&StoredToken| it.kind == TokenKind::Agent && it.name == shown.name;
+        let token = tokens.iter().find(is_it)?;
+        let is_its_key = token.key_sha256.as_ref() == Some(&shown.key_sha256);
         let is_good = is_its_key && !token.has_expired(now);
         is_good.then(|| self.used(token, Via::Certificate, now))
     }
@@ -141,6 +148,7 @@ impl Tokens {
             created_unix_s: None,
             expires_unix_s: None,
             last_used_unix_s: uses.get(&token.sha256.to_hex()).copied(),
+            has_certificate: false,
         });
         let stored = tokens.iter().map(|token| TokenInfo {
             name: token.name.clone(),
@@ -150,6 +158,7 @@ impl Tokens {
             created_unix_s: Some(token.created_unix_s),
             expires_unix_s: token.expires_unix_s,
             last_used_unix_s: uses.get(&token.sha256).copied(),
+            has_certificate: token.key_sha256.is_some(),
         });
         configured.chain(stored).collect()
     }
@@ -237,12 +246,23 @@ impl Tokens {
         })
     }
 
-    /// Remembers the key of a certificate that an agent got.
-    #[expect(dead_code, reason = "a certificate is asked for by a setting that comes next")]
-    pub(crate) fn set_key(&self, host: &str, key_sha256: &str) -> Result<(), AccessError> {
+    /// Remembers the key that an agent gets a certificate for.
+    ///
+    /// The first one is believed; another only from who has shown the certificate of the old one,
+    /// or a stolen credential would be enough for a certificate.
+    pub(crate) fn set_key(
+        &self,
+        host: &str,
+        key_sha256: &str,
+        via: Via,
+    ) -> Result<(), AccessError> {
         self.file.change(|tokens| {
             let agent = tokens.iter_mut().find(|it| it.kind == TokenKind::Agent && it.name == host);
             let agent = agent.ok_or_else(|| AccessError::NoSuchToken(host.to_owned()))?;
+            let is_other = agent.key_sha256.as_deref().is_some_and(|known| known != key_sha256);
+            if is_other && via != Via::Certificate {
+                return Err(AccessError::OtherKey(host.to_owned()));
+            }
             agent.key_sha256 = Some(key_sha256.to_owned());
             Ok(())
         })

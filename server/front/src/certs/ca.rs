@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    SanType,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use time::{Duration, OffsetDateTime};
 
+use crate::access::certificate::key_sha256;
 use crate::error::Error;
 use crate::files::{self, Mode};
 
@@ -20,6 +22,8 @@ use crate::files::{self, Mode};
 const ROOT_LIFETIME: Duration = Duration::days(3650);
 /// Apple's platforms refuse leaves of more than 398 days; a leaf is made anew at each start anyway.
 const LEAF_LIFETIME: Duration = Duration::days(60);
+/// An agent that was away for a month or two still has one.
+const AGENT_LIFETIME: Duration = Duration::days(90);
 /// Devices whose clock runs behind must not see a certificate of the future.
 const BACKDATE: Duration = Duration::hours(1);
 
@@ -28,6 +32,7 @@ const BACKDATE: Duration = Duration::hours(1);
 pub(crate) struct LocalCa {
     root_pem: String,
     root_path: PathBuf,
+    root_der: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -37,6 +42,28 @@ pub(crate) struct Leaf {
     pub key: Arc<CertifiedKey>,
     pub renew_at: OffsetDateTime,
     pub not_after: OffsetDateTime,
+}
+
+/// A certificate for an agent's own key.
+#[derive(Debug)]
+pub(crate) struct AgentLeaf {
+    pub pem: String,
+    pub not_after: OffsetDateTime,
+}
+
+/// A certificate that an agent asks for.
+#[derive(Debug)]
+pub(crate) struct AgentRequest(CertificateSigningRequestParams);
+
+impl AgentRequest {
+    /// Checks that who asks has the private key.
+    pub(crate) fn parse(pem: &str) -> Result<Self, rcgen::Error> {
+        CertificateSigningRequestParams::from_pem(pem).map(Self)
+    }
+
+    pub(crate) fn key_sha256(&self) -> String {
+        key_sha256(&self.0.public_key.subject_public_key_info())
+    }
 }
 
 impl LocalCa {
@@ -65,7 +92,13 @@ impl LocalCa {
         let root_pem = root.pem();
         files::replace(&root_path, &root_pem, Mode::Public)?;
         tracing::info!(path = %root_path.display(), "Made a local CA.");
-        Ok(Self { issuer: Issuer::from_ca_cert_pem(&root_pem, key)?, root_pem, root_path })
+        let root_der = root.der().clone();
+        Ok(Self {
+            issuer: Issuer::from_ca_cert_pem(&root_pem, key)?,
+            root_pem,
+            root_path,
+            root_der,
+        })
     }
 
     fn load(
@@ -77,9 +110,11 @@ impl LocalCa {
     ) -> Result<Self, Error> {
         let issuer = Issuer::from_ca_cert_pem(&root_pem, key)
             .map_err(|source| Error::CaUnreadable { path: root_path.clone(), source })?;
-        let belong = certified(&root_pem, &[], key_pem).and_then(|pair| pair.keys_match());
-        match belong {
-            Ok(()) => Ok(Self { root_pem, root_path, issuer }),
+        let belong = certified(&root_pem, &[], key_pem)
+            .and_then(|pair| pair.keys_match().map(|()| pair.cert.into_iter().next()));
+        let none = || rustls::Error::NoCertificatesPresented;
+        match belong.and_then(|root| root.ok_or_else(none)) {
+            Ok(root_der) => Ok(Self { root_pem, root_path, root_der, issuer }),
             Err(source) => Err(Error::CaMismatch { certificate: root_path, key: key_path, source }),
         }
     }
@@ -88,8 +123,25 @@ impl LocalCa {
         &self.root_pem
     }
 
+    pub(crate) fn root_der(&self) -> &CertificateDer<'static> {
+        &self.root_der
+    }
+
     pub(crate) fn root_path(&self) -> &Path {
         &self.root_path
+    }
+
+    /// Signs the key of an agent. Whatever else the request asks for is not heard.
+    pub(crate) fn issue_agent(
+        &self,
+        request: AgentRequest,
+        name: &str,
+        now: OffsetDateTime,
+    ) -> Result<AgentLeaf, Error> {
+        let mut request = request.0;
+        request.params = agent_params(name, now);
+        let pem = request.signed_by(&self.issuer)?.pem();
+        Ok(AgentLeaf { pem, not_after: now + AGENT_LIFETIME })
     }
 
     /// Signs a fresh certificate for `names` (DNS names, wildcards, IP addresses).
@@ -131,6 +183,19 @@ fn leaf_params(names: &[String], now: OffsetDateTime) -> Result<CertificateParam
     params.not_before = now - BACKDATE;
     params.not_after = now + LEAF_LIFETIME;
     Ok(params)
+}
+
+/// Good for nothing but to be shown to this server.
+fn agent_params(name: &str, now: OffsetDateTime) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    params.not_before = now - BACKDATE;
+    params.not_after = now + AGENT_LIFETIME;
+    params
 }
 
 fn san(name: &str) -> Result<SanType, Error> {
@@ -192,6 +257,32 @@ mod tests {
         let lost = LocalCa::open(dir.path(), "lab1", NOW).unwrap_err();
         assert!(matches!(lost, Error::CaKeyMissing { .. }), "{lost:?}");
         assert_eq!(std::fs::read_to_string(dir.path().join("root.pem")).unwrap(), root);
+    }
+
+    #[test]
+    fn an_agents_certificate_says_its_name_and_no_more_whatever_it_asks_for() {
+        use crate::access::certificate::AgentCertificate;
+        let dir = tempfile::tempdir().unwrap();
+        let ca = LocalCa::open(dir.path(), "lab1", NOW).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut wish = CertificateParams::new(vec!["home.lan".to_owned()]).unwrap();
+        wish.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let csr = wish.serialize_request(&key).unwrap().pem().unwrap();
+        let request = AgentRequest::parse(&csr).unwrap();
+        let asked_for = request.key_sha256();
+        let leaf = ca.issue_agent(request, "bee-1", NOW).unwrap();
+        let der = CertificateDer::from_pem_slice(leaf.pem.as_bytes()).unwrap();
+        let expected = AgentCertificate { name: "bee-1".to_owned(), key_sha256: asked_for.clone() };
+        assert_eq!(AgentCertificate::parse(&der), Some(expected));
+        assert_eq!(asked_for, key_sha256(&key.subject_public_key_info()));
+        let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
+        assert!(parsed.subject_alternative_name().unwrap().is_none());
+        let usage = parsed.extended_key_usage().unwrap().unwrap().value;
+        assert!(usage.client_auth && !usage.server_auth);
+        // What was signed is something else.
+        let forged = csr.replacen("MI", "MJ", 1);
+        assert!(AgentRequest::parse(&forged).is_err());
+        assert!(AgentRequest::parse("nonsense").is_err());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! HTTP to what certificates need: ACME directories and the APIs of DNS providers.
+//! HTTP to what certificates and logins need: ACME directories, the APIs of DNS providers, login
+//! providers.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -48,6 +49,13 @@ impl Roots {
         for error in errors {
             tracing::debug!(%error, "Could not read a root certificate of this machine.");
         }
+        Self(Arc::new(roots))
+    }
+
+    /// And this one, in PEM.
+    pub(crate) fn and(self, pem: &str) -> Self {
+        let mut roots = RootCertStore::clone(&self.0);
+        roots.add_parsable_certificates(CertificateDer::from_pem_slice(pem.as_bytes()));
         Self(Arc::new(roots))
     }
 

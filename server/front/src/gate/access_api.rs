@@ -17,6 +17,7 @@ use super::{Asked, Gate, changes_state, check_origin};
 use crate::access::error::AccessError;
 use crate::access::origin;
 use crate::access::{Principal, Scope, Via};
+use crate::certs::ca::AgentRequest;
 use crate::config::TokenHash;
 use crate::login::retry_after;
 use crate::observe::HandlerName;
@@ -49,6 +50,14 @@ struct Enrol {
     /// Of the credential that the agent made up, in hexadecimal: the server never sees it before
     /// it is used.
     credential_sha256: String,
+    /// For a certificate, in PEM.
+    csr: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewCertificate {
+    csr: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,6 +88,7 @@ impl Gate {
         let steps: Vec<&str> = path.split('/').collect();
         let answer = match (&parts.method, steps.as_slice()) {
             (&Method::POST, ["enrol"]) => self.enrol(asked, body).await,
+            (&Method::POST, ["certificate"]) => self.certify(asked, &parts, body).await,
             (method, steps) => match self.known(asked, &parts).await {
                 Ok(principal) => self.call(method, steps, &principal, asked, &parts, body).await,
                 Err(refusal) => Err(refusal.into()),
@@ -196,14 +206,19 @@ impl Gate {
         self.access.count_guess(asked.client, now).map_err(Fault::TooMany)?;
         let sent: Enrol = read(body).await?;
         let credential = TokenHash::from_hex(&sent.credential_sha256).map_err(AccessError::from)?;
+        let request = sent.csr.as_deref().map(request).transpose()?;
+        let key_sha256 = request.as_ref().map(AgentRequest::key_sha256);
         let enrolled = tokio::task::block_in_place(|| {
-            self.access.records.enrol(&sent.token, credential, None, now)
+            self.access.records.enrol(&sent.token, credential, key_sha256, now)
         });
         match enrolled {
             Ok(name) => {
                 self.access.forgive_guess(asked.client);
                 tracing::info!(host = name, peer = %asked.client, "An agent has enrolled.");
-                Ok(ok(json!({"name": name})))
+                match request {
+                    Some(request) => Ok(ok(self.certificate(request, &name)?)),
+                    None => Ok(ok(json!({"name": name}))),
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, peer = %asked.client, "Refused to enrol an agent.");
@@ -211,6 +226,38 @@ impl Gate {
             }
         }
     }
+}
+
+impl Gate {
+    /// Gives an agent a certificate for its key, or another in time before that one ends.
+    async fn certify(
+        &self,
+        asked: &Asked<'_>,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<(StatusCode, Value), Fault> {
+        let found = self.access.asking_agent(asked.shown(parts), self.clock.now()).await;
+        let principal = found.map_err(Refusal::Denied)?.ok_or(Refusal::Anonymous)?;
+        let (name, via) = (&*principal.name, principal.via);
+        asked.note.set_user(&principal.name);
+        let sent: NewCertificate = read(body).await?;
+        let request = request(&sent.csr)?;
+        let records = &self.access.records;
+        tokio::task::block_in_place(|| records.tokens.set_key(name, &request.key_sha256(), via))?;
+        tracing::info!(host = name, peer = %asked.client, "An agent got a certificate.");
+        Ok(ok(self.certificate(request, name)?))
+    }
+
+    fn certificate(&self, request: AgentRequest, name: &str) -> Result<Value, Fault> {
+        let leaf = self.certificates.ca().issue_agent(request, name, self.clock.now());
+        let leaf = leaf.map_err(AccessError::from)?;
+        let ends = leaf.not_after.unix_timestamp();
+        Ok(json!({"name": name, "certificate": leaf.pem, "not_after_unix_s": ends}))
+    }
+}
+
+fn request(pem: &str) -> Result<AgentRequest, AccessError> {
+    AgentRequest::parse(pem).map_err(|error| AccessError::BadRequest(error.to_string()))
 }
 
 const JSON: [(axum::http::HeaderName, &str); 1] =
@@ -270,6 +317,7 @@ fn of_access(error: &AccessError) -> StatusCode {
         AccessError::UserExists(_)
         | AccessError::UserInConfig(_)
         | AccessError::TokenInConfig(_)
+        | AccessError::OtherKey(_)
         | AccessError::TokenExists(_)
         | AccessError::TooMany(_) => StatusCode::CONFLICT,
         AccessError::EnrolmentUnknown | AccessError::EnrolmentUsed(_) => StatusCode::FORBIDDEN,

@@ -5,6 +5,7 @@ use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use reqwest::Url;
 
 use super::refusal::Refusal;
 use super::{Asked, Gate, check_origin, see_other};
@@ -12,7 +13,7 @@ use crate::access::Via;
 use crate::access::origin::{self, From};
 use crate::access::sessions::Place;
 use crate::login::handover::{AUTHORIZE_PATH, CALLBACK_PATH, comes_from_elsewhere, path_and_query};
-use crate::login::{self, CookieReach, Door, pages};
+use crate::login::{self, CookieReach, Door, oidc, pages};
 use crate::observe::HandlerName;
 use crate::vhost::{Sites, Target};
 
@@ -29,6 +30,8 @@ pub(super) enum OwnPath {
     Logout,
     Authorize,
     Callback,
+    ToProvider,
+    FromProvider,
 }
 
 impl OwnPath {
@@ -38,6 +41,8 @@ impl OwnPath {
             LOGIN_PATH | SITE_LOGIN_PATH => Some(Self::Login),
             LOGOUT_PATH | SITE_LOGOUT_PATH => Some(Self::Logout),
             AUTHORIZE_PATH => Some(Self::Authorize),
+            oidc::BEGIN_PATH => Some(Self::ToProvider),
+            oidc::RETURN_PATH => Some(Self::FromProvider),
             _other => None,
         }
     }
@@ -48,6 +53,8 @@ impl OwnPath {
             SITE_LOGIN_PATH => Some(Self::Login),
             SITE_LOGOUT_PATH => Some(Self::Logout),
             CALLBACK_PATH => Some(Self::Callback),
+            oidc::BEGIN_PATH => Some(Self::ToProvider),
+            oidc::RETURN_PATH => Some(Self::FromProvider),
             _other => None,
         }
     }
@@ -75,7 +82,7 @@ impl Gate {
         asked.note.handled(HandlerName::Front);
         match own {
             OwnPath::Login => self.login(name, asked, parts, body).await,
-            OwnPath::Logout => self.logout(name, asked, &parts),
+            OwnPath::Logout => self.logout(name, asked, &parts).await,
             OwnPath::Authorize if is_read(&parts) => {
                 let sites = self.sites.load();
                 self.door(name, &sites, asked, &place(asked, &parts)).authorize(LOGIN_PATH, &parts)
@@ -84,9 +91,39 @@ impl Gate {
                 let sites = self.sites.load();
                 self.door(name, &sites, asked, &place(asked, &parts)).callback(&parts)
             }
-            OwnPath::Authorize | OwnPath::Callback => {
-                StatusCode::METHOD_NOT_ALLOWED.into_response()
+            OwnPath::ToProvider | OwnPath::FromProvider if is_read(&parts) => {
+                self.provider(own, name, asked, &parts).await
             }
+            OwnPath::Authorize
+            | OwnPath::Callback
+            | OwnPath::ToProvider
+            | OwnPath::FromProvider => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        }
+    }
+
+    /// A login at a provider: on the way to it, or back from it.
+    async fn provider(
+        &self,
+        own: OwnPath,
+        name: Name,
+        asked: &Asked<'_>,
+        parts: &Parts,
+    ) -> Response {
+        // Below the domain the apex logs in.
+        let Some(oidc) = self.oidc.load_full().filter(|_| name != Name::BelowDomain) else {
+            let text = "There is no login provider here.";
+            return pages::message(
+                StatusCode::NOT_FOUND,
+                "Not a login",
+                text,
+                ("/", "To the start"),
+            );
+        };
+        let (sites, place) = (self.sites.load_full(), place(asked, parts));
+        let door = self.door(name, &sites, asked, &place);
+        match own {
+            OwnPath::FromProvider => door.return_oidc(&oidc, parts).await,
+            _to_it => door.begin_oidc(&oidc, parts).await,
         }
     }
 
@@ -136,20 +173,44 @@ impl Gate {
         }
     }
 
-    fn logout(&self, name: Name, asked: &Asked<'_>, parts: &Parts) -> Response {
+    async fn logout(&self, name: Name, asked: &Asked<'_>, parts: &Parts) -> Response {
         let path = parts.uri.path();
+        let scheme = asked.connection.transport.scheme();
         match &parts.method {
-            &Method::GET | &Method::HEAD => pages::logout_form(path),
+            &Method::GET | &Method::HEAD => {
+                let then = self.logout_of_provider(name, asked, parts).await;
+                let origin = then.map(|it| it.origin().ascii_serialization());
+                pages::logout_form(path, origin.as_deref())
+            }
             &Method::POST => {
-                let scheme = asked.connection.transport.scheme();
                 let from = origin::of(&parts.headers, scheme, &asked.host);
                 match check_origin(from, Via::Session) {
-                    Ok(()) => login::end(&self.access, &parts.headers, login_path(name)),
+                    Ok(()) => {
+                        let then = self.logout_of_provider(name, asked, parts).await;
+                        let then = then.map_or_else(|| login_path(name).to_owned(), String::from);
+                        login::end(&self.access, &parts.headers, &then)
+                    }
                     Err(refusal) => refusal.response(parts, Target::Page),
                 }
             }
             _other => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         }
+    }
+
+    /// Where the logout of who logged in at the provider goes on.
+    async fn logout_of_provider(
+        &self,
+        name: Name,
+        asked: &Asked<'_>,
+        parts: &Parts,
+    ) -> Option<Url> {
+        let now = self.clock.now();
+        let (_, account) = self.access.session(asked.shown(parts), now)?;
+        account.provider?;
+        let oidc = self.oidc.load_full()?;
+        let (sites, place) = (self.sites.load_full(), place(asked, parts));
+        let origin = self.door(name, &sites, asked, &place).origin();
+        oidc.logout_url(&format!("{origin}{}", login_path(name)), now).await
     }
 
     fn door<'a>(
@@ -171,7 +232,7 @@ impl Gate {
             sites,
             scheme: asked.connection.transport.scheme(),
             host: &asked.host,
-            oidc: None,
+            provider: self.oidc.load().as_ref().map(|it| it.config().name.clone()),
         }
     }
 }

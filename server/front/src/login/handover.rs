@@ -72,7 +72,7 @@ fn asks_for_login(host: &str, sites: &Sites) -> bool {
     asks && sites.is_below_domain(host) && host.bytes().all(is_plain)
 }
 
-fn origin(scheme: &str, host: &str, port: Option<u16>) -> String {
+pub(super) fn origin(scheme: &str, host: &str, port: Option<u16>) -> String {
     let port = port.map_or(String::new(), |port| format!(":{port}"));
     format!("{scheme}://{host}{port}")
 }
@@ -106,8 +106,12 @@ impl Door<'_> {
             let text = "No site of this server asks for a login with this address.";
             return message(StatusCode::BAD_REQUEST, "Not a login", text, ("/", "To the start"));
         };
-        let shown =
-            Shown { headers: &parts.headers, host: &self.host.name, client: self.place.peer };
+        let shown = Shown {
+            headers: &parts.headers,
+            host: &self.host.name,
+            client: self.place.peer,
+            certificate: None,
+        };
         let Some((session, _account)) = self.access.session(shown, self.now) else {
             return match comes_from_elsewhere(parts) {
                 true => once_more(&path_and_query(parts)),
@@ -136,7 +140,7 @@ impl Door<'_> {
         let login = handover.filter(is_ours).and_then(|handover| {
             let records = &self.access.records;
             let session = records.sessions.by_hash(&handover.session_sha256, self.now)?;
-            let account = records.people.find(session.user())?;
+            let account = session.owner(&records.people)?;
             Some((handover, session, account))
         });
         let Some((handover, session, account)) = login else {

@@ -107,15 +107,15 @@ pub(crate) fn message(
     page(status, title, &body, Width::Narrow, "")
 }
 
-/// Asks before it logs out: a link alone must not.
-pub(crate) fn logout_form(action: &str) -> Response {
+/// Asks before it logs out: a link alone must not. `then` is the origin that it goes on to.
+pub(crate) fn logout_form(action: &str, then: Option<&str>) -> Response {
     let body = format!(
         "<p>This ends your login here, and on every site it has opened in this browser.</p>\
          <form method=\"post\" action=\"{}\"><button type=\"submit\" data-testid=\"logout-submit\">Log out</button></form>\
          <footer><a href=\"/\">Stay logged in</a></footer>",
         escaped(action)
     );
-    page(StatusCode::OK, "Log out", &body, Width::Narrow, "")
+    page(StatusCode::OK, "Log out", &body, Width::Narrow, then.unwrap_or_default())
 }
 
 /// Has the browser ask once more, from a page of ours: it kept back the cookie because the link to

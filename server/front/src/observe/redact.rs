@@ -15,6 +15,8 @@ const SECRET_WORDS: [&str; 10] = [
     "credential",
     "session",
 ];
+/// How deep addresses are looked for in addresses.
+const NESTED_MAX: usize = 3;
 /// A parameter of this very name is one.
 const SECRET_NAMES: [&str; 9] =
     ["code", "key", "auth", "sig", "pass", "pwd", "jwt", "state", "sid"];
@@ -32,7 +34,7 @@ pub(super) fn url(text: &str) -> String {
             out.push('&');
         }
         match pair.split_once('=') {
-            Some((name, _value)) if is_secret(name) => {
+            Some((name, value)) if is_secret(name) || leads_to_secret(value) => {
                 out.push_str(name);
                 out.push('=');
                 out.push_str(REDACTED);
@@ -51,6 +53,19 @@ pub(super) fn url(text: &str) -> String {
 fn is_secret(name: &str) -> bool {
     let name = decoded(name).to_ascii_lowercase();
     SECRET_NAMES.contains(&name.as_str()) || SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// An address inside the address, like the `next` of a login, may have a secret of its own.
+fn leads_to_secret(value: &str) -> bool {
+    let mut text = decoded(value);
+    for _ in 0..NESTED_MAX {
+        let Some((_, query)) = text.split_once('?') else { return false };
+        if query.split(['&', '#']).any(|it| is_secret(it.split('=').next().unwrap_or_default())) {
+            return true;
+        }
+        text = decoded(query);
+    }
+    false
 }
 
 /// `%74oken` is `token` to the service behind.
@@ -87,6 +102,11 @@ mod tests {
             ("/a?API_KEY=a=b", "/a?API_KEY=REDACTED"),
             ("/a?token", "/a?token"),
             ("/a?%zz%4=1", "/a?%zz%4=1"),
+            ("/.skep/callback?code=skep_abc", "/.skep/callback?code=REDACTED"),
+            ("/.skep/oidc/callback?iss=x&code=a", "/.skep/oidc/callback?iss=x&code=REDACTED"),
+            ("/login?next=/cb%3Fcode%3Dabc", "/login?next=REDACTED"),
+            ("/login?next=/x%3Fnext%3D/cb%253Fa%253D1%2526code%253Dabc", "/login?next=REDACTED"),
+            ("/login?next=/explore%3Fq%3Dcode", "/login?next=/explore%3Fq%3Dcode"),
             ("https://x/?q=1#id_token=abc", "https://x/?q=1#REDACTED"),
         ] {
             assert_eq!(url(text), expected);

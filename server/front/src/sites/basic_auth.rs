@@ -39,6 +39,7 @@ impl BasicAuth {
             scopes: Scopes::default(),
             asks_for_code: false,
             proof: String::new(),
+            provider: None,
         });
         Some(Self {
             users: users.collect(),

@@ -1,20 +1,21 @@
 //! A running front for the tests, and a client that trusts its CA.
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, Request};
 use axum::routing::get;
-use reqwest::{Client, RequestBuilder, Response, redirect};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, redirect};
 use skep_front::{
     AccessLog, Bound, Certificates, Clock, Config, Domain, Error, Figures, Front, Limits,
     LoopbackAddr, Networks, PasswordHash, PlainAuth, PlainListener, Principal, Reloads, Routers,
     Scope, SiteUpstream, SystemClock, Token, TokenHash, Upstreams, User,
 };
 use tempfile::TempDir;
+use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -131,6 +132,27 @@ impl Server {
     }
 }
 
+/// A clock that only the test moves. It begins now, since clients check certificates by the real
+/// time.
+#[derive(Debug)]
+pub(crate) struct ManualClock(Mutex<OffsetDateTime>);
+
+impl ManualClock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(OffsetDateTime::now_utc())))
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> OffsetDateTime {
+        *self.0.lock().unwrap()
+    }
+}
+
 /// What `look` finds, as soon as it finds something.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
@@ -178,6 +200,8 @@ pub(crate) fn config(dir: &Path) -> Config {
             token("reader", READER, &[Scope::Query]),
             token("admin", ADMIN, &[Scope::Admin]),
         ],
+        agents: skep_front::AgentCertificates::Off,
+        oidc: None,
         trusted_proxies: Networks::default(),
         proxy_protocol: Networks::default(),
         sites: Vec::new(),
@@ -193,6 +217,13 @@ pub(crate) fn config(dir: &Path) -> Config {
 }
 
 pub(crate) fn client(bound: &Bound) -> Client {
+    client_with(bound, |builder| builder)
+}
+
+pub(crate) fn client_with(
+    bound: &Bound,
+    change: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> Client {
     // Err: another test was first.
     drop(rustls::crypto::ring::default_provider().install_default());
     let ca = std::fs::read(&bound.ca_file).unwrap();
@@ -217,7 +248,7 @@ pub(crate) fn client(bound: &Bound) -> Client {
     ] {
         builder = builder.resolve(host, bound.https[0]);
     }
-    builder.build().unwrap()
+    change(builder).build().unwrap()
 }
 
 /// Each answers with its name, the path and the caller.

@@ -1,20 +1,19 @@
 //! One login for all sites below the domain, and what its codes are not good for.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use skep_front::{
     Action, Clock, HostPattern, PathPattern, Respond, Route, Scope, SiteAccess, SiteConfig,
 };
-use time::OffsetDateTime;
 
 use crate::browser::{Browser, target};
-use crate::server::{PASSWORD, READER, Server};
+use crate::server::{ManualClock, PASSWORD, READER, Server};
 
 const SESSION: &str = "__Host-skep";
 
-fn site(host: &str, scope: Scope) -> SiteConfig {
+pub(crate) fn site(host: &str, scope: Scope) -> SiteConfig {
     let action = Action::Respond(Respond { status: StatusCode::OK, body: host.to_owned() });
     let hosts = vec![HostPattern::parse(host).unwrap()];
     let routes = vec![Route::new(PathPattern::ALL, action)];
@@ -114,26 +113,16 @@ async fn a_login_code_is_good_once_on_its_site_and_in_its_browser() {
     assert_eq!(browser.get(&server.url("photos.home.lan", "/")).await.status(), 200);
 }
 
-#[derive(Debug)]
-struct ManualClock(Mutex<OffsetDateTime>);
-
-impl Clock for ManualClock {
-    fn now(&self) -> OffsetDateTime {
-        *self.0.lock().unwrap()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_code_expires_within_a_minute() {
-    // The client checks the certificate by the real time.
-    let clock = Arc::new(ManualClock(Mutex::new(OffsetDateTime::now_utc())));
+    let clock = ManualClock::new();
     let server =
         Server::start_by(Arc::clone(&clock) as Arc<dyn Clock>, |config| config.sites = sites())
             .await;
     let mut browser = Browser::new(&server.client);
     log_in(&server, &mut browser, "ada").await;
     let back = callback(&server, &mut browser, "photos.home.lan").await;
-    *clock.0.lock().unwrap() += Duration::from_secs(60);
+    clock.advance(Duration::from_secs(60));
     assert_eq!(browser.get(&back).await.status(), 403);
 }
 
