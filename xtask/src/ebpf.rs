@@ -196,7 +196,7 @@ fn compile(root: &Path, toolchain: Toolchain, linker: &Path) -> anyhow::Result<(
     shell::run(&mut cargo)
 }
 
-fn rust_flags(root: &Path) -> Vec<String> {
+pub(crate) fn rust_flags(root: &Path) -> Vec<String> {
     vec![
         format!("--cfg=bpf_target_arch=\"{}\"", env::consts::ARCH),
         "-Cdebuginfo=2".to_owned(),

@@ -11,6 +11,7 @@ mod build;
 mod conformance;
 mod doctor;
 mod ebpf;
+mod nix_check;
 mod node_exporter;
 mod paths;
 mod run;
@@ -52,6 +53,8 @@ enum Verb {
     Sim(sim::Args),
     /// Boot other kernels under qemu and run the agent's kernel tests there.
     Vmtest(vmtest::Args),
+    /// Evaluate flake.nix: packages, NixOS modules, example machines, the table in docs/nixos.md.
+    NixCheck(nix_check::Args),
     #[command(hide = true)]
     JournalLines { unit: String, stdout_socket: std::path::PathBuf },
     /// Say what this machine can do, and what to do about the rest.
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Verb::Conformance(args) => conformance::run(&args),
         Verb::Sim(args) => sim::run(&args),
         Verb::Vmtest(args) => vmtest::run(&args),
+        Verb::NixCheck(args) => nix_check::run(&args),
         Verb::JournalLines { unit, stdout_socket } => run::journal_lines(&unit, &stdout_socket),
         Verb::Doctor => {
             doctor::run();

@@ -81,6 +81,13 @@ const NEEDS: &[Need] = &[
         is_there: || shell::which("chromium").is_some(),
     },
     Need {
+        what: "Nix",
+        why: "flake.nix is evaluated with it; no daemon runs, nothing is fetched",
+        package: "nix-bin",
+        since: For::Test,
+        is_there: || shell::which("nix").is_some(),
+    },
+    Need {
         what: "Python with venv",
         why: "tests open the Parquet files with stock readers",
         package: "python3 python3-venv",

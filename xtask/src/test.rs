@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{build, ebpf, node_exporter, paths, setup, shell, vmtest, web};
+use crate::{build, ebpf, nix_check, node_exporter, paths, setup, shell, vmtest, web};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -41,6 +41,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         // in the tree and build DataFusion again.
         ("build", Box::new(|| cargo(&["build", "--locked", "--all-targets", "--quiet"]))),
         ("page tests", Box::new(web::test)),
+        ("NixOS", Box::new(|| nix_check::run(&nix_check::Args::default()))),
         ("unit tests", Box::new(|| cargo(&["test", "--locked", "--quiet", "--lib", "--bins"]))),
     ];
     if !args.unit {
