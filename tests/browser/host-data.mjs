@@ -203,8 +203,21 @@ export function lines(now, seed = 4) {
   }
   const [cpu] = SPIKES;
   push(event("oom", cpu.unit), cpu.to + 30, "oom kill of postgres", { comm: "postgres", pid: "99" });
+  for (const [program, message] of SSH) {
+    for (let before = 1500; before > 300; before -= 240) {
+      push(journal("ssh.service", "info"), before, message, { SYSLOG_IDENTIFIER: program, _PID: "812" });
+    }
+  }
   return { streams: [...streams.values()] };
 }
+
+/** What sshd and sudo say: five times each. */
+const SSH = [
+  ["sshd-session", "Accepted publickey for ada from 192.0.2.7 port 40122 ssh2: ED25519 SHA256:x"],
+  ["sshd", "Failed password for invalid user admin from 198.51.100.9 port 22022 ssh2"],
+  ["sshd", "Connection closed by authenticating user root 2001:db8:0:1:2:3:4:5 port 22023 [preauth]"],
+  ["sudo", "     ada : TTY=pts/0 ; PWD=/home/ada ; USER=root ; COMMAND=/usr/bin/apt update"],
+];
 
 /** Requests stay below what a server takes at once. */
 const LINES_A_REQUEST = 2000;

@@ -167,6 +167,20 @@ step("the head says what the host is, and every range draws", () => hostUrl(HOST
   await shoot(page, "host");
 });
 
+step("SSH logins are told by who and from where", () => hostUrl(HOST), async () => {
+  const [cameIn, refused, sudo] = ["came_in", "refused", "sudo"].map((kind) => hook(`ssh-${kind}`));
+  await cameIn.getByRole("listitem").filter({ hasText: "ada192.0.2.7publickey5×" }).waitFor();
+  await refused.getByRole("listitem").filter({ hasText: "admin198.51.100.95×" }).waitFor();
+  await refused.getByRole("listitem").filter({ hasText: "root2001:db8:0:1:2:3:4:55×" }).waitFor();
+  await sudo.getByRole("listitem").filter({ hasText: "adaroot5×" }).waitFor();
+  await hook("ssh").scrollIntoViewIfNeeded();
+  await isAccessible(page, "SSH logins");
+  await shoot(page, "host-ssh");
+  await inSight("host-ssh-phone");
+  await refused.getByRole("link").click();
+  await hook("journal-line").filter({ hasText: "invalid user admin" }).first().waitFor();
+});
+
 step("units are sorted by any column, filtered, and lead to their own page", () => hostUrl(HOST), async () => {
   const rows = hook("unit-row");
   await rows.first().getByText(SPIKES[0].unit).waitFor();

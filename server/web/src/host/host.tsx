@@ -14,6 +14,7 @@ import { Head, SILENT_AFTER_S } from "./head";
 import { identity, type Identity } from "./identity";
 import { MetricChart } from "./metric-chart";
 import { resourceOf, type ResourceId } from "./resources";
+import { SshPanel } from "./ssh-panel";
 import { UnitView } from "./unit";
 import { UnitTable } from "./unit-table";
 
@@ -99,6 +100,7 @@ function HostView({ host }: { host: string }) {
         />
       )}
       <FileSystems host={host} />
+      <SshPanel host={host} range={range} />
       <UnitTable host={host} range={range} change={change} />
     </>
   );
