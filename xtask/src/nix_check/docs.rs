@@ -34,7 +34,8 @@ pub(super) fn check(flake: &Flake, is_update: bool) -> anyhow::Result<()> {
 fn table(options: &Value) -> anyhow::Result<String> {
     let mut out = "| option | default | |\n| :-- | :-- | :-- |\n".to_owned();
     for option in options.as_array().context("the options are no list")? {
-        let text = |key: &str| option[key].as_str().map(|it| it.replace('|', "\\|"));
+        let text =
+            |key: &str| option.get(key).and_then(Value::as_str).map(|it| it.replace('|', "\\|"));
         let name = text("name").context("an option has no name")?;
         let name = name.trim_start_matches("services.");
         let default = text("default").map_or_else(|| "needed".to_owned(), |it| format!("`{it}`"));

@@ -94,7 +94,9 @@ fn read_back(flake: &Flake, machine: &str, dir: &Path) -> anyhow::Result<()> {
     let mut agent = settings("skep-agent.settings")?;
     in_folder(&mut agent, dir)?;
     // The authority that the server will make; any will do here.
-    agent["server"]["ca_file"] = Value::from("/etc/ssl/certs/ca-certificates.crt");
+    if let Some(server) = agent.get_mut("server").and_then(Value::as_object_mut) {
+        server.insert("ca_file".to_owned(), Value::from("/etc/ssl/certs/ca-certificates.crt"));
+    }
     let agent_toml = dir.join("agent.toml");
     fs::write(&agent_toml, toml::to_string(&agent)?)?;
     let bin = paths::bin_dir(false);
