@@ -160,6 +160,7 @@ impl Front {
                 trusted_proxies: ArcSwap::from_pointee(self.config.trusted_proxies.clone()),
                 clock: self.clock,
                 ca_pem,
+                programs: self.config.agent_programs.clone(),
             },
             observer: self.observer,
             acceptor: TlsAcceptor::from(Arc::new(tls)),

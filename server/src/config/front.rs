@@ -132,6 +132,7 @@ pub(super) fn config(raw: &Raw, sites: Vec<SiteConfig>) -> anyhow::Result<Config
             false => MetricNames::Skep,
         },
         certificates: skep_front::CertificatesConfig::default(),
+        agent_programs: raw.agents.programs(),
         limits: limits(front)?,
     })
 }
