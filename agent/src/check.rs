@@ -60,6 +60,10 @@ pub(crate) async fn server(config: &Config) -> Vec<Finding> {
             return findings;
         }
     };
+    findings.push(match client.standing().await {
+        Ok(standing) => Finding::well("credential", standing),
+        Err(problem) => Finding::bad("credential", problem),
+    });
     for (subject, kind, body) in [
         ("server, metrics", Kind::RemoteWriteV2, remote_write::encode_v2(&[])),
         ("server, logs", Kind::LokiPush, loki_push::encode(&[])),
@@ -68,6 +72,9 @@ pub(crate) async fn server(config: &Config) -> Vec<Finding> {
         let verdict = match answer {
             // 415: 1.0 only, which is fine; 4xx on nothing at all: it is there and listens.
             Ok(answer) if matches!(answer.status, 200..=299 | 400 | 415 | 422) => Ok(()),
+            Ok(answer) if matches!(answer.status, 401 | 403) => {
+                Err(anyhow::anyhow!("{answer}; {}", client.refused().await))
+            }
             Ok(answer) => Err(anyhow::anyhow!("{answer}")),
             Err(error) => Err(error.into()),
         };

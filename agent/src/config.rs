@@ -35,6 +35,8 @@ const JOURNAL_AGE_DEFAULT: Duration = Duration::from_secs(7 * 3600);
 pub(crate) const UNITS_MAX_DEFAULT: usize = 1_000;
 /// The kernel programs have a place for so many control groups.
 const UNITS_MAX_LIMIT: usize = 2_048;
+/// In `data_dir`: what the agent got for its enrolment token.
+const CREDENTIAL_FILE: &str = "credential";
 /// Where distributions keep the roots of public certificate authorities.
 const SYSTEM_CA_FILES: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -74,9 +76,21 @@ pub(crate) struct Config {
 pub(crate) struct ServerConfig {
     /// Without a slash at its end.
     pub(crate) url: String,
-    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) credential: CredentialConfig,
     /// PEM file of the authorities to trust; always there for https.
     pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// What the agent shows the server to be let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CredentialConfig {
+    None,
+    TokenFile(PathBuf),
+    /// A token that is good once, and where what it is traded for is kept.
+    Enrolment {
+        token_file: PathBuf,
+        credential_file: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -118,6 +132,10 @@ pub(crate) enum ConfigError {
         "server.ca_file is missing, and this system has no list of authorities: name the PEM file of the server's authority"
     )]
     NoCaFile,
+    #[error(
+        "server.token_file and server.enrolment_token_file are both there; the agent has one credential, so leave one out"
+    )]
+    TwoCredentials,
     #[error("label name {name:?} is not allowed; use letters, digits and _, not {METRIC_NAME}")]
     Label { name: String },
     #[error("journal.namespace reads the host's own journal; leave journal.directory out")]
@@ -181,10 +199,11 @@ impl Config {
         }
         let (labels, stream_labels) = labels(&host, &raw.labels)?;
         let defaults = Roots::default();
+        let data_dir = raw.data_dir.unwrap_or_else(|| "/var/lib/skep-agent".into());
         Ok(Self {
-            data_dir: raw.data_dir.unwrap_or_else(|| "/var/lib/skep-agent".into()),
             interval,
-            server: server(raw.server)?,
+            server: server(raw.server, &data_dir)?,
+            data_dir,
             remote_write: raw.remote_write.version,
             journal: journal(raw.journal)?,
             files: files(raw.files)?,
@@ -247,7 +266,7 @@ fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-fn server(raw: RawServer) -> Result<ServerConfig, ConfigError> {
+fn server(raw: RawServer, data_dir: &Path) -> Result<ServerConfig, ConfigError> {
     let url = raw.url.trim_end_matches('/').to_owned();
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     if rest.is_none_or(|it| it.is_empty() || it.starts_with('/') || it.contains(['?', '#', ' '])) {
@@ -260,7 +279,16 @@ fn server(raw: RawServer) -> Result<ServerConfig, ConfigError> {
         }
         given => given,
     };
-    Ok(ServerConfig { url, token_file: raw.token_file, ca_file })
+    let credential = match (raw.token_file, raw.enrolment_token_file) {
+        (None, None) => CredentialConfig::None,
+        (Some(token_file), None) => CredentialConfig::TokenFile(token_file),
+        (None, Some(token_file)) => CredentialConfig::Enrolment {
+            token_file,
+            credential_file: data_dir.join(CREDENTIAL_FILE),
+        },
+        (Some(_), Some(_)) => return Err(ConfigError::TwoCredentials),
+    };
+    Ok(ServerConfig { url, credential, ca_file })
 }
 
 type LabelPairs = Vec<(String, String)>;
@@ -359,6 +387,7 @@ struct RawConfig {
 struct RawServer {
     url: String,
     token_file: Option<PathBuf>,
+    enrolment_token_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
 }
 
@@ -472,6 +501,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.server.url, "https://skep.example");
+        assert_eq!(config.server.credential, CredentialConfig::TokenFile("/t".into()));
         assert_eq!(config.remote_write, RemoteWriteVersion::V1);
         assert_eq!(config.spool_age_max, Duration::from_secs(5400));
         assert_eq!(config.roots.root, PathBuf::from("/h"));
@@ -554,6 +584,12 @@ mod tests {
         check_refused(
             &format!("{SERVER}spool.max_bytes = 5"),
             expect![[r#"spool.max_bytes "5" is out of range; it must be at least 16777216"#]],
+        );
+        check_refused(
+            &format!("{SERVER}server.token_file = \"/t\"\nserver.enrolment_token_file = \"/e\""),
+            expect![[
+                r#"server.token_file and server.enrolment_token_file are both there; the agent has one credential, so leave one out"#
+            ]],
         );
         check_refused("host = \"a\"", expect![[r#"missing field `server`"#]]);
     }

@@ -126,10 +126,11 @@ impl Agent {
 
         // Ship.
         let (phase, _) = watch::channel(Phase::Run);
+        let client = Client::new(&config.server)?;
         let shippers = [("metrics", metrics), ("logs", logs)]
             .into_iter()
-            .map(|(kind, spool)| start_shipper(config, kind, spool, &own, &phase))
-            .collect::<anyhow::Result<Vec<_>>>()?;
+            .map(|(kind, spool)| start_shipper(config, kind, spool, &client, &own, &phase))
+            .collect();
 
         let _lock = lock;
         Ok(Self {
@@ -274,13 +275,13 @@ fn start_shipper(
     config: &Config,
     kind: &'static str,
     spool: Arc<Spool>,
+    client: &Client,
     own: &Arc<OwnMetrics>,
     phase: &watch::Sender<Phase>,
-) -> anyhow::Result<JoinHandle<()>> {
-    let client = Client::new(&config.server)?;
-    let own = Arc::clone(own);
+) -> JoinHandle<()> {
+    let (client, own) = (client.clone(), Arc::clone(own));
     let shipper = Shipper::new(kind, spool, client, own, config.remote_write, Delays::default());
-    Ok(tokio::spawn(shipper.run(phase.subscribe())))
+    tokio::spawn(shipper.run(phase.subscribe()))
 }
 
 async fn start_expose(

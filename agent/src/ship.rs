@@ -5,12 +5,13 @@
 //! | :-- | :-- |
 //! | 2xx | acknowledged: it leaves the spool |
 //! | 415 to remote-write 2.0, or 2xx without 2.0's headers (`version = "auto"`) | sent again as 1.0, and so is all that follows |
-//! | 401, 403 | the token file is read again; tried for ever |
+//! | 401, 403 | the token file is read again, or an enrolment token that is new is traded; tried for ever |
 //! | 404, 405, 407, 408, 415, 421, 425, 429, 5xx, no answer | tried for ever, with backoff or after `Retry-After` |
 //! | any other 4xx | set aside with the server's words; the next batch goes on |
 
 pub(crate) mod answer;
 pub(crate) mod client;
+pub(crate) mod credential;
 
 #[cfg(test)]
 mod ship_test;
@@ -24,7 +25,7 @@ use tracing::{error, info, warn};
 
 use self::{
     answer::{Answer, Verdict, judge},
-    client::{Client, Request},
+    client::{Client, ClientError, Request},
 };
 use crate::{
     config::RemoteWriteVersion,
@@ -86,7 +87,17 @@ pub(crate) struct Shipper {
 
 /// Why the server does not get anything at the moment.
 struct Outage {
+    cause: Cause,
     backoff: ExponentialBackoff,
+}
+
+/// What a person would do something else about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// It does not answer, or cannot take anything.
+    Away,
+    /// It answers, and does not let this agent in.
+    Refused,
 }
 
 impl Shipper {
@@ -165,6 +176,14 @@ impl Shipper {
                 return None;
             }
         };
+        if let Err(error) = self.client.enrol().await {
+            let cause = match &error {
+                ClientError::Http(_) => Cause::Away,
+                ClientError::Enrol(_) => Cause::Refused,
+            };
+            let reason = format!("{:#}", anyhow::Error::new(error));
+            return Some(self.note_away(outage, cause, &reason, None));
+        }
         let answer = self.client.send(&request).await;
         let code = answer.as_ref().map_or("error".to_owned(), |it| it.status.to_string());
         self.own.count_request(self.kind, code);
@@ -190,14 +209,16 @@ impl Shipper {
                 None
             }
             Ok((Verdict::RereadToken, answer)) => {
-                self.client.reread_token();
-                Some(self.note_away(outage, &answer.to_string(), None))
+                let advice = self.client.refused().await;
+                let reason = format!("{answer}; {advice}");
+                Some(self.note_away(outage, Cause::Refused, &reason, None))
             }
             Ok((Verdict::Retry { after }, answer)) => {
-                Some(self.note_away(outage, &answer.to_string(), after))
+                Some(self.note_away(outage, Cause::Away, &answer.to_string(), after))
             }
             Err(error) => {
-                Some(self.note_away(outage, &format!("{:#}", anyhow::Error::new(error)), None))
+                let reason = format!("{:#}", anyhow::Error::new(error));
+                Some(self.note_away(outage, Cause::Away, &reason, None))
             }
         }
     }
@@ -248,17 +269,26 @@ impl Shipper {
         }
     }
 
-    /// Says so once an outage. Returns how long to wait.
+    /// Says so once an outage and cause. Returns how long to wait.
     fn note_away(
         &self,
         outage: &mut Option<Outage>,
+        cause: Cause,
         reason: &str,
         after: Option<Duration>,
     ) -> Duration {
-        let outage = outage.get_or_insert_with(|| {
-            warn!(reason, kind = self.kind, "The server takes nothing; buffering.");
-            Outage { backoff: self.delays.backoff() }
-        });
+        if outage.as_ref().is_none_or(|it| it.cause != cause) {
+            match cause {
+                Cause::Away => {
+                    warn!(reason, kind = self.kind, "The server takes nothing; buffering.");
+                }
+                Cause::Refused => {
+                    warn!(reason, kind = self.kind, "The server refuses this agent; buffering.");
+                }
+            }
+        }
+        let outage = outage.get_or_insert_with(|| Outage { cause, backoff: self.delays.backoff() });
+        outage.cause = cause;
         let next = outage.backoff.next().unwrap_or(self.delays.max);
         after.map_or(next, |it| it.min(RETRY_AFTER_MAX))
     }

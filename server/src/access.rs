@@ -66,7 +66,7 @@ pub(crate) fn run(access: &Access) -> anyhow::Result<()> {
 }
 
 impl Which {
-    fn open(&self) -> anyhow::Result<(Config, Records)> {
+    pub(crate) fn open(&self) -> anyhow::Result<(Config, Records)> {
         let config = Config::load(&self.config)?;
         let records = Records::open(&config.front).with_context(|| {
             format!("opening the lists of users and tokens in {}", config.data_dir.display())
@@ -104,7 +104,7 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// A duration like "90d".
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = humantime::parse_duration(text).ok().filter(|it| !it.is_zero());
     parsed.ok_or_else(|| format!("{text:?} is no duration; write one like \"90d\" or \"12h\""))
 }

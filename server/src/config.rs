@@ -1,5 +1,6 @@
 //! The server's configuration: TOML as it was written, then made valid once.
 
+mod agents;
 mod certs;
 mod document;
 mod flags;
@@ -168,6 +169,8 @@ struct Raw {
     data_dir: PathBuf,
     #[serde(default)]
     front: front::RawFront,
+    #[serde(default)]
+    agents: agents::RawAgents,
     #[serde(default, alias = "storage")]
     store: store::RawStore,
     #[serde(default)]

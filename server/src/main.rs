@@ -19,6 +19,8 @@ mod catalog;
 mod check;
 mod config;
 mod convert;
+mod deploy;
+mod enrol;
 mod home;
 mod own_metrics;
 mod ready;
@@ -83,6 +85,10 @@ enum Verb {
     Acme(acme::Acme),
     #[command(flatten)]
     Access(access::Access),
+    /// Print one line that installs an agent on a host and lets it in.
+    Enrol(enrol::Enrol),
+    /// Install, upgrade or remove an agent over SSH.
+    Deploy(deploy::Deploy),
     #[command(flatten)]
     Tool(tool::Tool),
 }
@@ -121,6 +127,14 @@ fn main() -> ExitCode {
         Verb::Access(access) => {
             telemetry::start_quiet();
             access::run(&access)
+        }
+        Verb::Enrol(enrol) => {
+            telemetry::start_quiet();
+            enrol.run()
+        }
+        Verb::Deploy(deploy) => {
+            telemetry::start_quiet();
+            deploy.run()
         }
         Verb::Convert { file, output } => match convert::run(&file, output.as_deref()) {
             Ok(code) => return code,

@@ -74,6 +74,17 @@ const NEEDS: &[Need] = &[
         },
     },
     Need {
+        what: "sshd, ssh and curl",
+        why: "tests deploy an agent to an sshd of their own, and paste the line that fetches one",
+        package: "openssh-server openssh-client curl",
+        since: For::Test,
+        is_there: || {
+            Path::new("/usr/sbin/sshd").exists()
+                && shell::which("ssh").is_some()
+                && shell::which("curl").is_some()
+        },
+    },
+    Need {
         what: "Chromium",
         why: "the page is tested in it",
         package: "chromium",

@@ -1,23 +1,21 @@
-//! The HTTP client: addresses, headers, the pinned authority and the bearer token.
+//! The HTTP client: addresses, headers, the pinned authority.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT,
-};
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use skep_proto::{
     loki_push,
     names::header::{REMOTE_WRITE_VERSION, SAMPLES_WRITTEN},
     remote_write,
 };
-use tracing::warn;
+use tokio::sync::Mutex;
 
-use super::answer::Answer;
+use super::{
+    answer::Answer,
+    credential::{Credential, EnrolError, Enrolment},
+};
 use crate::{config::ServerConfig, spool::Kind};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,18 +33,28 @@ pub(crate) struct Request {
     pub(crate) body: Bytes,
 }
 
-#[derive(Debug)]
+/// All clones show the same credential.
+#[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
     /// Without a slash at its end.
     url: String,
-    token_file: Option<PathBuf>,
-    authorization: Option<HeaderValue>,
+    /// Held while the server is asked for one, so that it is asked once.
+    credential: Arc<Mutex<Credential>>,
+}
+
+/// Why the agent could not get a credential of its own.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
+    #[error("asking the server to enrol this agent")]
+    Http(#[from] reqwest::Error),
 }
 
 impl Client {
     /// # Errors
-    /// A file of authorities that cannot be read or holds none, a token file that cannot be read.
+    /// A file of authorities that cannot be read or holds none; as [`Credential::open`].
     pub(crate) fn new(config: &ServerConfig) -> anyhow::Result<Self> {
         // Another crate may have set it first; it is the same one.
         drop(rustls::crypto::ring::default_provider().install_default());
@@ -60,9 +68,17 @@ impl Client {
             }
         }
         let http = builder.build().context("setting up the HTTP client")?;
-        let authorization = config.token_file.as_deref().map(authorization).transpose()?;
-        let token_file = config.token_file.clone();
-        Ok(Self { http, url: config.url.clone(), token_file, authorization })
+        let credential = Arc::new(Mutex::new(Credential::open(&config.credential)?));
+        Ok(Self { http, url: config.url.clone(), credential })
+    }
+
+    /// Trades an enrolment token that has not been used for a credential of the agent's own.
+    pub(crate) async fn enrol(&self) -> Result<(), ClientError> {
+        let mut credential = self.credential.lock().await;
+        let Some(enrolment) = credential.wanted()? else { return Ok(()) };
+        let post = self.post(Enrolment::PATH).json(&enrolment.body);
+        let answer = read_answer(post.send().await?).await?;
+        Ok(credential.answered(&self.url, enrolment, &answer)?)
     }
 
     /// An answer of any status is `Ok`.
@@ -76,30 +92,34 @@ impl Client {
             }
             Kind::LokiPush => (LOGS_PATH, loki_push::CONTENT_TYPE, None),
         };
-        let mut post = self
-            .http
-            .post(format!("{}{path}", self.url))
-            .header(USER_AGENT, concat!("skep-agent/", env!("CARGO_PKG_VERSION")))
-            .header(CONTENT_TYPE, content_type)
-            .body(request.body.clone());
+        let mut post =
+            self.post(path).header(CONTENT_TYPE, content_type).body(request.body.clone());
         // Loki's protobuf is snappy by definition, and its own clients send no such header.
         if let Some(version) = version {
             post = post.header(REMOTE_WRITE_VERSION, version).header(CONTENT_ENCODING, "snappy");
         }
-        if let Some(authorization) = &self.authorization {
+        let authorization = self.credential.lock().await.authorization().cloned();
+        if let Some(authorization) = authorization {
             post = post.header(AUTHORIZATION, authorization);
         }
         read_answer(post.send().await?).await
     }
 
-    /// A token can be exchanged while the agent runs. A file that cannot be read now leaves the
-    /// old one.
-    pub(crate) fn reread_token(&mut self) {
-        let Some(path) = &self.token_file else { return };
-        match authorization(path) {
-            Ok(authorization) => self.authorization = Some(authorization),
-            Err(error) => warn!(error = format!("{error:#}"), "Could not read the token again."),
-        }
+    fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}{path}", self.url);
+        self.http.post(url).header(USER_AGENT, concat!("skep-agent/", env!("CARGO_PKG_VERSION")))
+    }
+
+    /// The server does not take the credential; returns what to do about it, for people.
+    pub(crate) async fn refused(&self) -> String {
+        let mut credential = self.credential.lock().await;
+        credential.refused();
+        credential.advice()
+    }
+
+    /// How the agent stands with the server, as far as this host knows.
+    pub(crate) async fn standing(&self) -> Result<String, String> {
+        self.credential.lock().await.standing()
     }
 }
 
@@ -127,13 +147,4 @@ fn authorities(path: &Path) -> anyhow::Result<Vec<reqwest::Certificate>> {
         anyhow::bail!("server.ca_file {} holds no certificate in PEM form", path.display());
     }
     Ok(authorities)
-}
-
-fn authorization(path: &Path) -> anyhow::Result<HeaderValue> {
-    let token = std::fs::read_to_string(path)
-        .with_context(|| format!("reading server.token_file {}", path.display()))?;
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
-        .with_context(|| format!("server.token_file {} is no token", path.display()))?;
-    value.set_sensitive(true);
-    Ok(value)
 }

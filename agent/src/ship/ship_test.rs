@@ -25,7 +25,7 @@ use tokio::{net::TcpListener, sync::watch, time::Instant};
 
 use super::{Delays, Phase, Shipper, client::Client};
 use crate::{
-    config::{RemoteWriteVersion, ServerConfig},
+    config::{CredentialConfig, RemoteWriteVersion, ServerConfig},
     exposition::Exposition,
     own_metrics::OwnMetrics,
     spool::{Kind, NewRecord, Positions, Spool, SpoolLimits, WhenFull, disk::Directory},
@@ -45,6 +45,8 @@ enum Reply {
     HangUp,
     /// Takes it, but the answer is lost.
     TakeAndHangUp,
+    /// Takes an enrolment.
+    Enrol,
 }
 
 /// One request as it came.
@@ -135,6 +137,10 @@ async fn respond(
         Reply::RefuseFor0Seconds(status) => {
             Ok(response.status(status).header("retry-after", "0").body(String::new()).unwrap())
         }
+        Reply::Enrol => {
+            let text = r#"{"status":"success","data":{"name":"bee-1"}}"#;
+            Ok(response.status(200).body(text.to_owned()).unwrap())
+        }
         Reply::HangUp | Reply::TakeAndHangUp => Err(Hangup),
     }
 }
@@ -181,19 +187,29 @@ impl Line {
         if !token_file.exists() {
             std::fs::write(&token_file, "first\n").unwrap();
         }
-        let config = ServerConfig {
-            url: format!("http://{}", server.address),
-            token_file: Some(token_file),
-            ca_file: None,
-        };
+        self.shipper_with(server, version, CredentialConfig::TokenFile(token_file))
+    }
+
+    fn shipper_with(
+        &self,
+        server: &Server,
+        version: RemoteWriteVersion,
+        credential: CredentialConfig,
+    ) -> Shipper {
+        let url = format!("http://{}", server.address);
+        let config = ServerConfig { url, credential, ca_file: None };
         let (spool, own) = (Arc::clone(&self.spool), Arc::clone(&self.own));
         Shipper::new("test", spool, Client::new(&config).unwrap(), own, version, DELAYS)
     }
 
     /// Delivers until nothing waits any more.
     async fn deliver_all(&self, server: &Server, version: RemoteWriteVersion) {
+        self.deliver_all_by(self.shipper(server, version)).await;
+    }
+
+    async fn deliver_all_by(&self, shipper: Shipper) {
         let (phase_tx, phase) = watch::channel(Phase::Run);
-        let task = tokio::spawn(self.shipper(server, version).run(phase));
+        let task = tokio::spawn(shipper.run(phase));
         let empty = async {
             while self.spool.waiting().n_batches > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -394,6 +410,45 @@ async fn a_token_that_was_exchanged_is_read_again() {
     let tokens: Vec<Option<String>> = server.got().into_iter().map(|it| it.authorization).collect();
     let expected = ["Bearer first", "Bearer first", "Bearer second"].map(|it| Some(it.to_owned()));
     assert_eq!(tokens, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_enrols_before_it_delivers_and_loses_nothing_while_it_cannot() {
+    let server = Server::start(&[
+        Reply::HangUp,
+        Reply::Refuse(503),
+        Reply::Enrol,
+        Reply::Take,
+        // Revoked: there is another token by then.
+        Reply::Refuse(401),
+        Reply::Enrol,
+    ])
+    .await;
+    let line_of = Line::new();
+    line_of.put(logs(0));
+    line_of.put(logs(1));
+    let token_file = line_of.dir.path().join("enrolment");
+    std::fs::write(&token_file, "skep_once").unwrap();
+    let credential_file = line_of.dir.path().join("credential");
+    let credential =
+        CredentialConfig::Enrolment { token_file: token_file.clone(), credential_file };
+    let version = RemoteWriteVersion::Auto;
+    let first = line_of.shipper_with(&server, version, credential);
+    first.client.enrol().await.unwrap_err();
+    first.client.enrol().await.unwrap_err();
+    first.client.enrol().await.unwrap();
+    std::fs::write(&token_file, "skep_again").unwrap();
+    line_of.deliver_all_by(first).await;
+
+    let got = server.got();
+    let asked: Vec<&str> = got.iter().map(|it| it.path.as_str()).collect();
+    let (enrol, push) = ("/-/skep/v1/enrol", "/loki/api/v1/push");
+    assert_eq!(asked, [enrol, enrol, enrol, push, push, enrol, push]);
+    assert!(got[0].body == got[1].body && got[1].body == got[2].body, "the same is asked again");
+    assert_eq!(got[3].authorization, got[4].authorization);
+    assert_ne!(got[4].authorization, got[6].authorization);
+    assert!(got.iter().filter(|it| it.path == enrol).all(|it| it.authorization.is_none()));
+    assert_eq!(server.taken().iter().map(line).collect::<Vec<_>>(), ["line 0", "line 1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

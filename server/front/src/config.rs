@@ -1,5 +1,6 @@
 //! What the front needs to know, as types that can only hold valid values.
 
+mod agents;
 mod certs;
 mod files;
 mod guard;
@@ -24,6 +25,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngCore;
 use sha2::{Digest, Sha256};
 
+pub use self::agents::AgentPrograms;
 pub use self::certs::{
     AcmeConfig, AcmeDns, CertificateFiles, CertificatesConfig, CertificatesConfigError, Cloudflare,
     Directory, Dns01, DnsProviderConfig, DnsTransport, Exec, ExternalAccount, Proof, Propagation,
@@ -89,6 +91,7 @@ pub struct Config {
     pub metric_names: MetricNames,
     /// Where certificates come from, before the local CA.
     pub certificates: CertificatesConfig,
+    pub agent_programs: AgentPrograms,
     pub limits: Limits,
 }
 

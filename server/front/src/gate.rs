@@ -1,6 +1,7 @@
 //! Decides what happens to a request: which site, who asks, may they; then hands it to a router.
 
 mod access_api;
+mod install;
 mod login;
 mod refusal;
 
@@ -29,7 +30,7 @@ use crate::access::{Principal, Scope, Via, is_home, needed};
 use crate::certs::Certificates;
 use crate::client_ip::client_ip;
 use crate::clock::Clock;
-use crate::config::{Networks, PlainAuth, SiteAccess};
+use crate::config::{AgentPrograms, Networks, PlainAuth, SiteAccess};
 use crate::lifeline::Lifeline;
 use crate::observe::{HandlerName, Note};
 use crate::oidc::Oidc;
@@ -69,6 +70,7 @@ pub(crate) struct Gate {
     pub trusted_proxies: ArcSwap<Networks>,
     pub clock: Arc<dyn Clock>,
     pub certificates: Arc<Certificates>,
+    pub programs: AgentPrograms,
 }
 
 /// What a request inherits from its connection.

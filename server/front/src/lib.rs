@@ -13,6 +13,7 @@ mod config;
 mod error;
 mod files;
 mod gate;
+mod installer;
 mod lifeline;
 mod listen;
 mod listeners;
@@ -44,7 +45,7 @@ pub use config::{
     PropagationCheck, Retry, Rfc2136, SecretFile, Webhook,
 };
 pub use config::{
-    Action, AgentCertificates, BasicUser, Browse, CodeSecret, Compress, Config, ConfigError,
+    Action, AgentCertificates, AgentPrograms, BasicUser, Browse, CodeSecret, Compress, Config, ConfigError,
     Domain, FilesConfig, ForwardAuth, Guard, HeaderRules, Hidden, HostPattern, Limits, Links,
     LoopbackAddr, MetricNames, Networks, PasswordHash, PathPattern, Placeholder, PlainAuth,
     PlainListener, Precompressed, RedirectConfig, Respond, Rewrite, Route, RouteGuard, SiteAccess,
@@ -57,6 +58,7 @@ pub use config::{
 pub use config::{Issuer, OidcConfig, OidcConfigError, OidcLogout, OidcRoles, TokenAuth};
 pub use error::Error;
 pub use gate::{HomeAccess, Routers};
+pub use installer::{Fetcher, Installer, ServerTrust, shell_word};
 pub use listen::{Bound, Front, Upstreams};
 pub use observe::{AccessLog, AccessRecord, Figures};
 pub use reload::Reloads;

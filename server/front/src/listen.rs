@@ -167,6 +167,7 @@ impl Front {
                 trusted_proxies: ArcSwap::from_pointee(self.config.trusted_proxies.clone()),
                 clock: self.clock,
                 certificates: Arc::clone(&self.certificates),
+                programs: self.config.agent_programs.clone(),
             },
             observer: self.observer,
             slots: Slots::new(self.config.limits.connections_max),

@@ -162,6 +162,7 @@ pub(super) fn config(raw: &Raw, sites: Vec<SiteConfig>, dir: &Path) -> anyhow::R
             false => MetricNames::Skep,
         },
         certificates: skep_front::CertificatesConfig::default(),
+        agent_programs: raw.agents.programs(),
         limits: limits(front)?,
     })
 }

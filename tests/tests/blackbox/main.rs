@@ -13,6 +13,7 @@ mod crash;
 mod docs_commands;
 mod docs_grafana;
 mod docs_replace;
+mod enrol;
 mod grafana;
 mod histograms;
 mod hostile;

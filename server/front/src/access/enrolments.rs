@@ -94,6 +94,14 @@ impl Enrolments {
         Ok(host)
     }
 
+    /// The host that a token is for, used or not: what installs an agent may be run again.
+    pub(crate) fn host_of(&self, text: &str, now: OffsetDateTime) -> Result<String, AccessError> {
+        let sha256 = TokenHash::of(text).to_hex();
+        let enrolments = self.file.entries();
+        let found = enrolments.iter().find(|it| it.sha256 == sha256 && it.is_alive(now));
+        found.map(|it| it.host.clone()).ok_or(AccessError::EnrolmentUnknown)
+    }
+
     /// Voids what a host could still enrol with.
     pub(crate) fn forget(&self, host: &str) -> Result<(), AccessError> {
         if !self.file.entries().iter().any(|it| it.host == host) {
@@ -133,6 +141,9 @@ mod tests {
         }
         assert!(matches!(tokens.find(&credential, NOW), Found::Agent(_)));
         assert_eq!(tokens.list().len(), 1);
+        assert_eq!(enrolments.host_of(&text, NOW).unwrap(), "bee-1");
+        assert!(enrolments.host_of(&credential, NOW).is_err());
+        assert!(enrolments.host_of(&text, NOW + HOUR).is_err());
         let thief = TokenHash::of("other");
         let error = enrolments.exchange(&text, thief, None, &tokens, NOW).unwrap_err();
         assert!(matches!(error, AccessError::EnrolmentUsed(_)), "{error}");

@@ -138,6 +138,10 @@ impl Records {
         self.enrolments.exchange(text, credential, key_sha256, &self.tokens, now)
     }
 
+    pub(crate) fn enrolling(&self, text: &str, now: OffsetDateTime) -> Result<String, AccessError> {
+        self.enrolments.host_of(text, now)
+    }
+
     /// Of somebody, or of everybody.
     pub fn sessions(&self, user: Option<&str>, now: OffsetDateTime) -> Vec<SessionInfo> {
         self.sessions.list(user, now)

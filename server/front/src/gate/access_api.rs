@@ -68,7 +68,7 @@ struct WhoseSessions {
 
 /// Why a call did nothing.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+pub(super) enum Fault {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
@@ -77,6 +77,10 @@ enum Fault {
     Body(String),
     #[error("there is no such call")]
     Unknown,
+    #[error(
+        "this server has no agent for {arch:?}; put one into {}", folder.join(format!("skep-agent-{arch}")).display()
+    )]
+    NoProgram { arch: String, folder: std::path::PathBuf },
     #[error("too many wrong tokens from this address; wait {} s", .0.as_secs().max(1))]
     TooMany(Duration),
 }
@@ -87,18 +91,21 @@ impl Gate {
         let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default().replace("%40", "@");
         let steps: Vec<&str> = path.split('/').collect();
         let answer = match (&parts.method, steps.as_slice()) {
-            (&Method::POST, ["enrol"]) => self.enrol(asked, body).await,
-            (&Method::POST, ["certificate"]) => self.certify(asked, &parts, body).await,
+            (&Method::POST, ["enrol"]) => self.enrol(asked, body).await.map(success),
+            (&Method::GET, ["enrol", "install.sh"]) => self.install_script(asked, &parts),
+            (&Method::GET, ["enrol", "agent", arch]) => {
+                self.agent_program(arch, asked, &parts).await
+            }
+            (&Method::POST, ["certificate"]) => self.certify(asked, &parts, body).await.map(success),
             (method, steps) => match self.known(asked, &parts).await {
-                Ok(principal) => self.call(method, steps, &principal, asked, &parts, body).await,
+                Ok(principal) => {
+                    self.call(method, steps, &principal, asked, &parts, body).await.map(success)
+                }
                 Err(refusal) => Err(refusal.into()),
             },
         };
         let mut response = match answer {
-            Ok((status, data)) => {
-                let body = json!({"status": "success", "data": data}).to_string();
-                (status, JSON, body).into_response()
-            }
+            Ok(response) => response,
             Err(Fault::Refused(refusal)) => refusal.response(&parts, Target::Metrics),
             Err(fault) => fault.response(),
         };
@@ -263,6 +270,10 @@ fn request(pem: &str) -> Result<AgentRequest, AccessError> {
 const JSON: [(axum::http::HeaderName, &str); 1] =
     [(axum::http::header::CONTENT_TYPE, "application/json")];
 
+fn success((status, data): (StatusCode, Value)) -> Response {
+    (status, JSON, json!({"status": "success", "data": data}).to_string()).into_response()
+}
+
 fn ok(data: impl Serialize) -> (StatusCode, Value) {
     (StatusCode::OK, json!(data))
 }
@@ -286,7 +297,7 @@ impl Fault {
     fn response(&self) -> Response {
         let status = match self {
             Self::Body(_) => StatusCode::BAD_REQUEST,
-            Self::Unknown => StatusCode::NOT_FOUND,
+            Self::Unknown | Self::NoProgram { .. } => StatusCode::NOT_FOUND,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Refused(_) => StatusCode::FORBIDDEN,
             Self::Access(error) => of_access(error),

@@ -217,3 +217,36 @@ async fn users_and_tokens_of_another_configuration_count_at_once() {
     server.reloads.apply(next).await.unwrap();
     assert_eq!(home().await.unwrap().status(), 303);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_enrol_gets_the_script_and_the_agent_and_nobody_else() {
+    let server = Server::start().await;
+    let programs = server.dir.path().join("agents");
+    std::fs::create_dir(&programs).unwrap();
+    std::fs::write(programs.join("skep-agent-riscv64"), "a program").unwrap();
+    let enrolment = records(&server).new_enrolment("bee-1", HOUR, SystemClock.now()).unwrap();
+    let get = async |path: &str, token: &str| {
+        let answer = server.get(&format!("/-/skep/v1/enrol/{path}")).bearer_auth(token);
+        let answer = answer.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, script) = get("install.sh?ca=local", &enrolment).await;
+    assert_eq!(status, 200, "{script}");
+    let url = format!("url='{}'", server.url("home.lan", ""));
+    for part in ["host='bee-1'", url.as_str(), &format!("token='{enrolment}'"), "BEGIN CERTIFICATE"]
+    {
+        assert!(script.contains(part), "{part} is not in {script}");
+    }
+    let (_, public) = get("install.sh", &enrolment).await;
+    assert!(public.contains("\nca=''\n"), "{public}");
+    assert_eq!(get("agent/riscv64", &enrolment).await, (200, "a program".to_owned()));
+    let (status, missing) = get("agent/vax", &enrolment).await;
+    assert_eq!(status, 404);
+    assert!(missing.contains("agents/skep-agent-vax"), "{missing}");
+    assert_eq!(get("agent/..%2fsecret", &enrolment).await.0, 404);
+    // Admins have tokens of their own; these ways are for hosts.
+    for (path, status) in [("install.sh", 403), ("agent/riscv64", 403), ("install.sh", 403)] {
+        assert_eq!(get(path, ADMIN).await.0, status);
+    }
+    assert_eq!(get("install.sh", ADMIN).await.0, 429, "guessing has an end");
+}

@@ -207,6 +207,7 @@ pub(crate) fn config(dir: &Path) -> Config {
         sites: Vec::new(),
         metric_names: skep_front::MetricNames::Skep,
         certificates: skep_front::CertificatesConfig::default(),
+        agent_programs: skep_front::AgentPrograms { folder: dir.join("agents"), own: None },
         users: vec![user("ada", &[Scope::Query, Scope::Admin]), user("guest", &[Scope::Query])],
         limits: Limits {
             login_burst: 3,
