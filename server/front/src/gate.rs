@@ -25,6 +25,7 @@ use self::refusal::Refusal;
 use crate::access::credentials::{Access, Shown};
 use crate::access::origin::{self, From};
 use crate::access::{Principal, Scope, Via, is_home, needed};
+use crate::certs::Certificates;
 use crate::client_ip::client_ip;
 use crate::clock::Clock;
 use crate::config::{Networks, PlainAuth, SiteAccess};
@@ -64,6 +65,7 @@ pub(crate) struct Gate {
     pub access: Arc<Access>,
     pub trusted_proxies: ArcSwap<Networks>,
     pub clock: Arc<dyn Clock>,
+    pub certificates: Arc<Certificates>,
     pub ca_pem: String,
 }
 

@@ -159,6 +159,7 @@ impl Front {
                 access: Arc::clone(&self.access),
                 trusted_proxies: ArcSwap::from_pointee(self.config.trusted_proxies.clone()),
                 clock: self.clock,
+                certificates: Arc::clone(&self.certificates),
                 ca_pem,
             },
             observer: self.observer,
