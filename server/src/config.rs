@@ -152,6 +152,7 @@ impl Raw {
             ingestion_rate: self.receive.ingestion_rate()?,
             is_admin_enabled: self.admin.enabled,
             query_log: self.query.log()?,
+            n_queries_kept: self.query.history(defaults.n_queries_kept)?,
             tails: self.query.tails()?,
             memory: memory.figures(store, query),
             ..defaults

@@ -3,8 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use skep_api::Api;
-use skep_front::{Bound, Front, Routers};
+use axum::{extract::Request, middleware::map_request};
+use skep_api::{Api, Caller};
+use skep_front::{Bound, Front, Principal, Routers};
 use skep_proto::SystemClock;
 use skep_query::Engine;
 use skep_store::Store;
@@ -76,8 +77,9 @@ async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow
         page: web::router(Arc::clone(home.home())),
         metrics: skep_api::prometheus_router(&api)
             .merge(skep_api::ops_router(&api))
-            .merge(home.router()),
-        logs: skep_api::loki_router(&api),
+            .merge(home.router())
+            .layer(map_request(name_caller)),
+        logs: skep_api::loki_router(&api).layer(map_request(name_caller)),
         home: home.access(),
     };
     announce(front.bound(), ready_file, &data_dir)?;
@@ -97,6 +99,15 @@ async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow
     store.close().await;
     info!("Server has stopped.");
     served
+}
+
+/// Tells the APIs who asks: the front has found out.
+async fn name_caller(mut request: Request) -> Request {
+    let caller = request.extensions().get::<Principal>().map(|it| Arc::clone(&it.name));
+    if let Some(name) = caller {
+        request.extensions_mut().insert(Caller(name));
+    }
+    request
 }
 
 /// Tells people and scripts where the server can be reached.

@@ -364,6 +364,11 @@ impl ApiError {
         Self::new(Kind::Canceled, "the client is gone")
     }
 
+    /// A query that an administrator has ended.
+    pub(crate) fn ended() -> Self {
+        Self::new(Kind::Canceled, "an administrator has canceled this query")
+    }
+
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(Kind::Unavailable, message)
     }

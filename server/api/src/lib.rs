@@ -2,6 +2,8 @@
 //! shapes. Three routers, which the server mounts behind its front; errors become statuses in
 //! [`error`] alone.
 
+mod admin;
+mod asker;
 mod blocks;
 mod cors;
 mod error;
@@ -14,6 +16,7 @@ mod object_figures;
 mod ops;
 mod params;
 mod prometheus;
+mod queries;
 mod query_log;
 mod space_figures;
 mod sql;
@@ -36,9 +39,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
-use crate::{loki::Tails, query_log::QueryLog, telemetry::Telemetry};
+use crate::{loki::Tails, queries::Queries, query_log::QueryLog, telemetry::Telemetry};
 
 pub use crate::{
+    asker::Caller,
     loki::{IngestionRate, TailLimits},
     prometheus::Targets,
     query_log::QueryLogConfig,
@@ -62,6 +66,8 @@ pub struct ApiConfig {
     /// What `buildinfo` tells.
     pub version: String,
     pub query_log: QueryLogConfig,
+    /// `query.history`: of the newest queries and of the slowest, each.
+    pub n_queries_kept: usize,
     /// Settings under the names of Prometheus' flags.
     pub flags: Vec<(&'static str, String)>,
     /// Whoever scrapes, for `/api/v1/targets`.
@@ -88,6 +94,7 @@ impl Default for ApiConfig {
             is_admin_enabled: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             query_log: QueryLogConfig::default(),
+            n_queries_kept: 200,
             flags: Vec::new(),
             targets: None,
             memory: Vec::new(),
@@ -116,7 +123,8 @@ pub struct Api {
     receive: skep_receive::Limits,
     push: skep_receive::loki_push::Rules,
     ingestion_rate: Option<loki::RateLimiter>,
-    queries: Semaphore,
+    turns: Semaphore,
+    queries: Arc<Queries>,
     writes: Semaphore,
     is_admin_enabled: bool,
     version: String,
@@ -145,7 +153,8 @@ impl Api {
             receive: config.receive,
             push: config.push,
             ingestion_rate: config.ingestion_rate.map(loki::RateLimiter::new),
-            queries: Semaphore::new(config.n_queries_max),
+            turns: Semaphore::new(config.n_queries_max),
+            queries: Queries::new(config.n_queries_kept),
             writes: Semaphore::new(config.n_writes_max),
             is_admin_enabled: config.is_admin_enabled,
             version: config.version,
@@ -186,7 +195,10 @@ impl Api {
 
 /// Prometheus' API below `/api/v1/`, remote-write included.
 pub fn prometheus_router(api: &Arc<Api>) -> Router {
-    finish(prometheus::router().merge(sql::router()).layer(from_fn(cors::cors)), api)
+    finish(
+        prometheus::router().merge(sql::router()).merge(admin::router()).layer(from_fn(cors::cors)),
+        api,
+    )
 }
 
 /// Loki's API below `/loki/api/v1/`, push included, and `/ready`.

@@ -18,6 +18,7 @@ mod rules;
 mod status;
 mod targets;
 mod tree;
+mod tsdb;
 mod unknown;
 mod write;
 
@@ -58,7 +59,7 @@ pub(crate) fn router() -> Router<Arc<Api>> {
         .route("/api/v1/status/runtimeinfo", get(status::runtimeinfo))
         .route("/api/v1/status/flags", get(status::flags))
         .route("/api/v1/status/config", get(status::config))
-        .route("/api/v1/status/tsdb", get(status::tsdb))
+        .route("/api/v1/status/tsdb", get(tsdb::tsdb))
         .route("/api/v1/status/walreplay", get(status::walreplay))
         .route("/api/v1/features", get(features::features))
         .route("/api/v1/read", post(read::read))

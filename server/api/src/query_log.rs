@@ -2,18 +2,14 @@
 //! warning in the server's log for a slow one.
 
 use std::{
-    convert::Infallible,
     fs::File,
     io::Write as _,
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use axum::extract::{ConnectInfo, FromRequestParts};
-use http::request::Parts;
 use serde_json::{Value, json};
 use skep_promql::Grid;
 use skep_proto::TimestampMs;
@@ -21,7 +17,7 @@ use skep_query::PromqlStats;
 use time::{OffsetDateTime, macros::format_description};
 use tokio::time::Instant;
 
-use crate::{Api, error::ApiError};
+use crate::{Api, asker::Asker, error::ApiError};
 
 /// Lines that wait for a slow disk; more are lost rather than having queries wait.
 const N_LINES_MAX: usize = 1_024;
@@ -78,27 +74,6 @@ fn write(path: &Path, lines: &Receiver<String>) {
             let path = path.display();
             tracing::warn!(%error, %path, "Could not write to the query log; lines are lost.");
         }
-    }
-}
-
-/// Who asked, and how.
-#[derive(Debug, Clone)]
-pub(crate) struct Asker {
-    client_ip: Option<String>,
-    method: String,
-    path: String,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Asker {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Self {
-            client_ip: peer.map(|ConnectInfo(peer)| peer.ip().to_string()),
-            method: parts.method.to_string(),
-            path: parts.uri.path().to_owned(),
-        })
     }
 }
 
@@ -159,7 +134,7 @@ impl<'a> Logged<'a> {
             End::Dropped => (nothing(took), Some("query was canceled in expression evaluation")),
         };
         let step_ms = if self.is_instant { 0 } else { self.grid.step_ms() };
-        let Asker { client_ip, method, path } = &self.asker;
+        let Asker { client_ip, method, path, .. } = &self.asker;
         let mut line = json!({
             "time": rfc3339(self.api.now()),
             "level": "INFO",

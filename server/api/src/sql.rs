@@ -3,7 +3,7 @@
 mod cell;
 mod format;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -20,10 +20,11 @@ use serde::Deserialize;
 
 use crate::{
     Api,
+    asker::Asker,
     error::ApiError,
     params::{Params, go_duration_ms},
-    stream::streamed,
-    watch::query_turn,
+    queries::{Language, Meter},
+    stream::{Sink, streamed},
 };
 use format::{Encoder, Format};
 
@@ -33,11 +34,13 @@ pub(crate) fn router() -> Router<Arc<Api>> {
 
 async fn by_url(
     State(api): State<Arc<Api>>,
+    asker: Asker,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, ApiError> {
     let format = Format::of(&params, &headers)?;
-    answer(api, params.get("query").to_owned(), format, timeout(params.given("timeout"))?).await
+    let timeout = timeout(params.given("timeout"))?;
+    answer(api, &asker, params.get("query").to_owned(), format, timeout).await
 }
 
 /// What a JSON body may say.
@@ -52,6 +55,7 @@ struct Asked {
 /// The body is the text itself, JSON, or a form.
 async fn by_body(
     State(api): State<Arc<Api>>,
+    asker: Asker,
     url: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -77,43 +81,58 @@ async fn by_body(
         }
     };
     let format = Format::of(&params, &headers)?;
-    answer(api, query, format, timeout(params.given("timeout"))?).await
+    answer(api, &asker, query, format, timeout(params.given("timeout"))?).await
 }
 
-fn timeout(text: Option<&str>) -> Result<Option<std::time::Duration>, ApiError> {
+fn timeout(text: Option<&str>) -> Result<Option<Duration>, ApiError> {
     let Some(text) = text else { return Ok(None) };
     let ms = go_duration_ms(text).and_then(|it| u64::try_from(it).ok());
     let ms = ms.ok_or_else(|| {
         ApiError::invalid("timeout", format_args!("cannot parse {text:?} to a valid duration"))
     })?;
-    Ok(Some(std::time::Duration::from_millis(ms)))
+    Ok(Some(Duration::from_millis(ms)))
 }
 
 async fn answer(
     api: Arc<Api>,
+    asker: &Asker,
     query: String,
     format: Format,
-    timeout: Option<std::time::Duration>,
+    timeout: Option<Duration>,
 ) -> Result<Response, ApiError> {
     if query.trim().is_empty() {
         return Err(ApiError::invalid("query", "it is empty; write SELECT …"));
     }
-    streamed(format.content_type(), |mut sink| async move {
-        let _turn = query_turn(&api).await?;
-        let mut rows = api.engine.sql(&query, timeout).await?;
-        let mut encoder = Encoder::begin(format, &rows.schema, &mut sink.text)?;
-        while let Some(batch) = rows.next().await? {
-            if let Some(bytes) = encoder.push(&batch, &mut sink.text)? {
-                sink.bytes(bytes).await?;
-            }
-            sink.flow().await?;
-        }
-        if let Some(bytes) = encoder.end(&mut sink.text)? {
-            sink.bytes(bytes).await?;
-        }
-        sink.finish().await
+    let mut ticket = api.queries.begin(api.now(), asker, (Language::Sql, &query), None);
+    streamed(format.content_type(), |sink| async move {
+        let _turn = ticket.turn(&api).await?;
+        let meter = Arc::clone(ticket.meter());
+        ticket.run(send(&api, &query, (format, timeout), sink, &meter)).await
     })
     .await
+}
+
+async fn send(
+    api: &Api,
+    query: &str,
+    (format, timeout): (Format, Option<Duration>),
+    mut sink: Sink,
+    meter: &Arc<Meter>,
+) -> Result<(), ApiError> {
+    sink.count_into(meter);
+    let mut rows = api.engine.sql(query, timeout).await?;
+    let mut encoder = Encoder::begin(format, &rows.schema, &mut sink.text)?;
+    while let Some(batch) = rows.next().await? {
+        meter.read(u64::try_from(batch.num_rows()).unwrap_or(u64::MAX), 0);
+        if let Some(bytes) = encoder.push(&batch, &mut sink.text)? {
+            sink.bytes(bytes).await?;
+        }
+        sink.flow().await?;
+    }
+    if let Some(bytes) = encoder.end(&mut sink.text)? {
+        sink.bytes(bytes).await?;
+    }
+    sink.finish().await
 }
 
 /// The kinds of answer a client may list in `Accept`, the first that we know counts.

@@ -1,5 +1,7 @@
 //! Answers that are sent while they are made: nothing of any size is held whole.
 
+use std::sync::Arc;
+
 use axum::{
     body::{Body, Bytes},
     response::{IntoResponse, Response},
@@ -8,7 +10,7 @@ use futures::StreamExt as _;
 use http::header::CONTENT_TYPE;
 use tokio::sync::mpsc;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, queries::Meter};
 
 /// What is sent at once. An error before so much is made still becomes a status.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -19,9 +21,15 @@ const N_CHUNKS: usize = 2;
 pub(crate) struct Sink {
     pub(crate) text: String,
     chunks: mpsc::Sender<Result<Bytes, ApiError>>,
+    meter: Option<Arc<Meter>>,
 }
 
 impl Sink {
+    /// Tells the meter of every byte that is sent from now on.
+    pub(crate) fn count_into(&mut self, meter: &Arc<Meter>) {
+        self.meter = Some(Arc::clone(meter));
+    }
+
     /// Sends what has gathered, if it is worth it. Waits for the client.
     ///
     /// # Errors
@@ -38,6 +46,9 @@ impl Sink {
     /// # Errors
     /// As [`Self::flow`].
     pub(crate) async fn bytes(&mut self, bytes: Vec<u8>) -> Result<(), ApiError> {
+        if let Some(meter) = &self.meter {
+            meter.answered(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        }
         let sent = self.chunks.send(Ok(bytes.into())).await;
         sent.map_err(|_gone| ApiError::canceled())
     }
@@ -69,7 +80,7 @@ where
     F: Future<Output = Result<(), ApiError>> + Send + 'static,
 {
     let (chunks, mut made) = mpsc::channel(N_CHUNKS);
-    let making = make(Sink { text: String::new(), chunks: chunks.clone() });
+    let making = make(Sink { text: String::new(), chunks: chunks.clone(), meter: None });
     tokio::spawn(async move {
         tokio::select! {
             () = chunks.closed() => {}

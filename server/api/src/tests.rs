@@ -1,5 +1,6 @@
 //! The contract of each endpoint, asked of real routers over a real store.
 
+mod about;
 mod admin;
 mod beside;
 mod cors;

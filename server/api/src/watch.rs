@@ -56,7 +56,7 @@ impl Drop for QueryTurn<'_> {
 /// Too many queries for too long.
 pub(crate) async fn query_turn(api: &Api) -> Result<QueryTurn<'_>, ApiError> {
     let started = Instant::now();
-    match timeout(api.engine.limits().timeout, api.queries.acquire()).await {
+    match timeout(api.engine.limits().timeout, api.turns.acquire()).await {
         Ok(Ok(permit)) => {
             Ok(QueryTurn { api, started, waited: started.elapsed(), _permit: permit })
         }

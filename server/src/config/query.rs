@@ -18,6 +18,9 @@ const CONCURRENCY_MAX: usize = 10_000;
 /// Each has a buffer of its own and sees every line.
 const TAILS_MAX: usize = 10_000;
 
+/// Each may have a text of 8 KiB.
+const HISTORY_MAX: usize = 10_000;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawQuery {
@@ -40,11 +43,16 @@ pub(super) struct RawQuery {
     tail_duration: Option<String>,
     log_file: Option<PathBuf>,
     slow: Option<String>,
+    history: Option<usize>,
 }
 
 impl RawQuery {
     pub(super) fn concurrency(&self, default: usize) -> anyhow::Result<usize> {
         count("query.concurrency", self.concurrency.unwrap_or(default), 1..=CONCURRENCY_MAX)
+    }
+
+    pub(super) fn history(&self, default: usize) -> anyhow::Result<usize> {
+        count("query.history", self.history.unwrap_or(default), 0..=HISTORY_MAX)
     }
 
     pub(super) fn log(&self) -> anyhow::Result<QueryLogConfig> {

@@ -105,7 +105,7 @@ fn what_is_written_is_what_is_set() {
     let config = Config::parse(
         "[front]\nconnections_max = 7\ndrain = '0s'\nheader_max = '16KiB'\n\
          [store]\nretention = 'off'\ndurability = 'interval'\nparts_per_day_max = 3\n\
-         [query]\nconcurrency = 2\nlog_series_max = 9\n\
+         [query]\nconcurrency = 2\nlog_series_max = 9\nhistory = 7\n\
          [receive]\nconcurrency = 3\nbody_max = '1MiB'\nline_max = '2KiB'\nlabels_max = 5",
     )
     .unwrap();
@@ -116,6 +116,7 @@ fn what_is_written_is_what_is_set() {
     expect!["Interval(1s)"].assert_eq(&format!("{:?}", config.store.durability));
     assert_eq!(config.store.parts_per_day_max, 3);
     assert_eq!((config.api.n_queries_max, config.api.n_writes_max), (2, 3));
+    assert_eq!(config.api.n_queries_kept, 7);
     assert_eq!(config.query.n_log_series_max, 9);
     assert_eq!(config.api.receive.body_bytes_max, 1 << 20);
     assert_eq!(config.api.receive.line_bytes_max, 2 << 10);
@@ -164,6 +165,7 @@ const REFUSED: &str = "data_dir = 'x'
     [memory];limit = '1MiB'
     [memory];limit = '256MiB';[store];memory_max = '512MiB'
     [query];concurrency = 0
+    [query];history = 10001
     [query];log_series_max = 0
     [query];memory_max = 'lots'
     [receive];concurrency = 9000000000000000000
@@ -239,6 +241,8 @@ fn a_wrong_value_is_named_with_its_key_and_what_to_write() {
           store.memory_max is 536870912 bytes and query.memory_total 67108864, together more than memory.limit, 268435456; lower them, leave them out, or raise the limit
         [query];concurrency = 0
           query.concurrency 0 is out of range; write a number from 1 to 10000
+        [query];history = 10001
+          query.history 10001 is out of range; write a number from 0 to 10000
         [query];log_series_max = 0
           query.log_series_max 0 lets nothing through; write a number from 1
         [query];memory_max = 'lots'

@@ -16,6 +16,7 @@ mod forget;
 mod ids;
 mod list;
 mod select;
+mod shares;
 mod spellings;
 
 pub(crate) use ids::IdOrder;

@@ -32,6 +32,7 @@ pub mod fuzz;
 mod heads;
 mod histograms;
 mod index;
+mod layout;
 mod lines;
 mod logs;
 mod merge;
@@ -85,6 +86,7 @@ pub use flush::FlushError;
 pub use follow::{Following, Missed, Told, ToldRows};
 pub use histograms::read_batch as read_histograms;
 pub use index::KnownSpellings;
+pub use layout::{DayLayout, DayOut, Kept, Layout, SetSize, TableLayout};
 pub use part_store::{
     ConnectError, Credentials, ObjectOutcome, ObjectRequest, ObjectStats, ObjectStoreConfig,
     PartUnavailable, RequestCounts,

@@ -30,6 +30,7 @@ use crate::{
     run::TableBytes,
     snapshot::SNAPSHOTS_DIR,
     store::Store,
+    view::View,
 };
 
 /// How often the disk is looked at.
@@ -231,6 +232,23 @@ impl Store {
         }
     }
 
+    pub(crate) fn has_cap(&self) -> bool {
+        self.space.cap.is_some()
+    }
+
+    /// The day of samples summed up that goes before any rows do: they take too much of the cap.
+    pub(crate) fn rollups_go_first(&self, view: &View) -> Option<i32> {
+        let cap = self.space.cap?;
+        let n_bytes: u64 = view.tiers.iter().map(|(_, part)| part.info.size_bytes).sum();
+        if n_bytes <= cap / ROLLUP_SHARE {
+            return None;
+        }
+        let oldest = view.tiers.iter().map(|(_, part)| part.info.day).min()?;
+        // What still has its samples would be summed up again.
+        let has_samples = view.samples.parts.iter().any(|it| it.info.day == oldest);
+        (!has_samples).then_some(oldest)
+    }
+
     /// Whether writes are refused because the file system has less left than the reserve.
     pub fn is_disk_full(&self) -> bool {
         self.space.is_full.load(Ordering::Relaxed)
@@ -419,16 +437,28 @@ impl Store {
     }
 }
 
+/// What goes first of the rows of these tables to stay under a cap.
+pub(crate) fn next_victims(view: &View) -> Vec<(Table, PartInfo)> {
+    let live = |table: Table| view.parts(table).iter().map(|it| it.info.clone()).collect();
+    let all = Table::ALL.map(|it| (it, live(it)));
+    let Some(Victims(victims)) = Victims::next(&all, true) else { return Vec::new() };
+    let of = |(table, parts): (Table, Vec<PartInfo>)| parts.into_iter().map(move |it| (table, it));
+    victims.into_iter().flat_map(of).collect()
+}
+
 /// Parts to let go of at once, by table.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Victims(Vec<(Table, Vec<PartInfo>)>);
 
 impl Victims {
     fn choose(tables: &mut Tables, is_over_cap: bool) -> Option<Self> {
-        let all = Table::ALL.map(|it| (it, live(tables.log(it))));
+        Self::next(&Table::ALL.map(|it| (it, live(tables.log(it)))), is_over_cap)
+    }
+
+    fn next(all: &[(Table, Vec<PartInfo>)], is_over_cap: bool) -> Option<Self> {
         // The last part of each table is what was written last. It goes only where a cap was set
         // that even it is too large for.
-        Self::oldest(&all, 1).or_else(|| is_over_cap.then(|| Self::oldest(&all, 0)).flatten())
+        Self::oldest(all, 1).or_else(|| is_over_cap.then(|| Self::oldest(all, 0)).flatten())
     }
 
     /// The oldest day of all tables, unless it is also the newest: then the one part whose newest

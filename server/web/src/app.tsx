@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import "./app.css";
 import { useServerAway } from "./api/client";
+import { useIsAdmin } from "./caller";
 import { Home } from "./home/home";
 import { useHostHits } from "./home/host-hits";
 import { SearchBox } from "./home/search-box";
@@ -11,6 +12,7 @@ import { later } from "./ui/later";
 import { ThemeButton } from "./ui/theme";
 
 const Host = later(() => import("./host/host").then((it) => it.Host));
+const Admin = later(() => import("./admin/admin").then((it) => it.Admin));
 const Explore = later(() => import("./explore/explore").then((it) => it.Explore));
 
 export function App() {
@@ -19,8 +21,10 @@ export function App() {
   const [search, setSearch] = useState("");
   const isHost = route.path.startsWith("/host/");
   const isExplore = route.path === "/explore";
-  const isHome = !isHost && !isExplore;
+  const isAdminView = route.path === "/admin" || route.path.startsWith("/admin/");
+  const isHome = !isHost && !isExplore && !isAdminView;
   const home = useHome(isHome);
+  const isAdmin = useIsAdmin(home.data?.caller);
   const isStranger = home.data?.caller === "anonymous";
   const hosts = useHostHits(isHome && !isStranger && search !== "");
   const title = home.data?.title ?? "Skep";
@@ -41,6 +45,11 @@ export function App() {
           <Link href="/explore" aria-current={isExplore ? "page" : undefined}>
             Explore
           </Link>
+          {isAdmin && (
+            <Link href="/admin" aria-current={isAdminView ? "page" : undefined}>
+              Admin
+            </Link>
+          )}
         </nav>
         {isHome && <SearchBox search={search} setSearch={setSearch} view={home.data} more={hosts} />}
         <div class="actions">
@@ -65,6 +74,7 @@ export function App() {
         {isHome && <Home home={home} search={search} />}
         {isHost && <Host />}
         {isExplore && <Explore />}
+        {isAdminView && <Admin />}
       </main>
     </>
   );

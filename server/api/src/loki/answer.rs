@@ -38,7 +38,7 @@ pub(super) enum LabelsAs {
 }
 
 pub(super) fn result(asked: &Asked, shape: Shape, labels_as: LabelsAs) -> Response {
-    let Asked { answer, waited, direction } = asked;
+    let Asked { answer, waited, direction, .. } = asked;
     let mut body = String::from("{\"resultType\":\"");
     match (&answer.value, shape) {
         (Value::Streams(streams), _) => {

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     Api,
+    asker::Asker,
     error::{ApiError, LokiError},
     json::{ARRAY, push_list, push_string, push_strings},
     params::Params,
@@ -26,6 +27,7 @@ use crate::{
 /// Lines alone; `regexp` is a line filter of its own.
 pub(super) async fn query(
     State(api): State<Arc<Api>>,
+    asker: Asker,
     mut params: Params,
 ) -> Result<Response, LokiError> {
     if let Some(regexp) = params.given("regexp").map(str::to_owned) {
@@ -34,7 +36,7 @@ pub(super) async fn query(
         push_string(&mut query, &regexp);
         params.put("query", Some(query));
     }
-    let Asked { answer, waited, .. } = ask_range(&api, &params).await?;
+    let Asked { answer, waited, .. } = ask_range(&api, &asker, &params).await?;
     let Value::Streams(streams) = &answer.value else {
         let fault = "legacy endpoints only support streams result type";
         return Err(ApiError::bad_data(fault).into());

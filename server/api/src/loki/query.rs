@@ -6,10 +6,11 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
+use futures::TryFutureExt as _;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use skep_logql::{Direction, LogStream, Value};
 use skep_proto::TimestampNs;
-use skep_query::{LogqlAnswer, LogqlOptions};
+use skep_query::{LogqlAnswer, LogqlOptions, LogqlStats};
 
 use super::{
     answer::{self, Shape},
@@ -19,13 +20,15 @@ use super::{
 };
 use crate::{
     Api,
+    asker::Asker,
     error::{ApiError, LokiError},
     params::Params,
-    watch::query_turn,
+    queries::{Language, Span, Ticket},
 };
 
 pub(super) async fn instant(
     State(api): State<Arc<Api>>,
+    asker: Asker,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, LokiError> {
@@ -35,28 +38,32 @@ pub(super) async fn instant(
     };
     let (direction, limit) = (direction(&params)?, limit(&params)?);
     let options = LogqlOptions { timeout: None, direction, limit };
-    let turn = query_turn(&api).await?;
-    let waited = turn.waited();
     let query = params.get("query");
-    let asked = api.engine.logql_instant_answer(query, at, options).await;
-    let answer = asked.map_err(ApiError::from)?;
+    let mut ticket = begin(&api, &asker, query, Span::at(at.to_ms()));
+    let turn = ticket.turn(&api).await?;
+    let waited = turn.waited();
+    let asked = api.engine.logql_instant_answer(query, at, options).map_err(ApiError::from);
+    let answer = ticket.run(asked).await?;
+    note_read(&ticket, &answer.stats);
     let shape = Shape::Instant(at.to_ms());
-    let asked = Asked { answer, waited, direction };
-    Ok(answer::result(&asked, shape, labels_as(&headers)))
+    let asked = Asked { answer, waited, direction, ticket };
+    Ok(asked.ticket.answered(answer::result(&asked, shape, labels_as(&headers))))
 }
 
 pub(super) async fn range(
     State(api): State<Arc<Api>>,
+    asker: Asker,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, LokiError> {
-    let asked = ask_range(&api, &params).await?;
-    Ok(answer::result(&asked, Shape::Range, labels_as(&headers)))
+    let asked = ask_range(&api, &asker, &params).await?;
+    Ok(asked.ticket.answered(answer::result(&asked, Shape::Range, labels_as(&headers))))
 }
 
 /// The query's tree and what each of its leaves did as text; `query_range`'s parameters.
 pub(super) async fn explain(
     State(api): State<Arc<Api>>,
+    asker: Asker,
     params: Params,
 ) -> Result<Response, LokiError> {
     let (start, end) = bounds(&params, api.clock.now(), HOUR_NS)?;
@@ -64,12 +71,22 @@ pub(super) async fn explain(
     let (limit, direction) = (limit(&params)?, direction(&params)?);
     let step_ms = step_ms(&params, start, end)?;
     let options = LogqlOptions { timeout: None, direction, limit };
-    let _turn = query_turn(&api).await?;
     let query = params.get("query");
-    let asked = api.engine.logql_explain(query, start, end, step_ms, options).await;
-    let explanation = asked.map_err(ApiError::from)?;
+    let mut ticket = begin(&api, &asker, query, Span::between(start, end, step_ms));
+    let _turn = ticket.turn(&api).await?;
+    let asked = api.engine.logql_explain(query, start, end, step_ms, options);
+    let explanation = ticket.run(asked.map_err(ApiError::from)).await?;
+    ticket.meter().read(explanation.n_read.0, 0);
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((headers, explanation.to_string()).into_response())
+    Ok(ticket.answered((headers, explanation.to_string()).into_response()))
+}
+
+fn begin(api: &Api, asker: &Asker, query: &str, span: Span) -> Ticket {
+    api.queries.begin(api.now(), asker, (Language::Logql, query), Some(span))
+}
+
+fn note_read(ticket: &Ticket, stats: &LogqlStats) {
+    ticket.meter().read(stats.n_lines, stats.line_bytes + stats.metadata_bytes);
 }
 
 /// An answer with what the answer tells beside it.
@@ -78,9 +95,15 @@ pub(super) struct Asked {
     /// For its turn.
     pub(super) waited: Duration,
     pub(super) direction: Direction,
+    /// Listed until the answer is written.
+    pub(super) ticket: Ticket,
 }
 
-pub(super) async fn ask_range(api: &Api, params: &Params) -> Result<Asked, ApiError> {
+pub(super) async fn ask_range(
+    api: &Api,
+    asker: &Asker,
+    params: &Params,
+) -> Result<Asked, ApiError> {
     let (start, end) = bounds(params, api.clock.now(), HOUR_NS)?;
     check_order(start, end)?;
     let limit = limit(params)?;
@@ -90,16 +113,19 @@ pub(super) async fn ask_range(api: &Api, params: &Params) -> Result<Asked, ApiEr
     // Lines that an interval leaves out do not count against the limit.
     let n_wanted = if interval_ns > 0 { api.engine.limits().n_lines_max.max(limit) } else { limit };
     let options = LogqlOptions { timeout: None, direction, limit: n_wanted };
-    let turn = query_turn(api).await?;
-    let waited = turn.waited();
     let query = params.get("query");
-    let mut answer = api.engine.logql_range_answer(query, start, end, step_ms, options).await?;
+    let mut ticket = begin(api, asker, query, Span::between(start, end, step_ms));
+    let turn = ticket.turn(api).await?;
+    let waited = turn.waited();
+    let asked = api.engine.logql_range_answer(query, start, end, step_ms, options);
+    let mut answer = ticket.run(asked.map_err(ApiError::from)).await?;
+    note_read(&ticket, &answer.stats);
     if let Value::Streams(streams) = &mut answer.value
         && interval_ns > 0
     {
         space_out(streams, interval_ns, direction, limit);
     }
-    Ok(Asked { answer, waited, direction })
+    Ok(Asked { answer, waited, direction, ticket })
 }
 
 /// Keeps a line only if it is `interval_ns` away from the one kept before it, over all streams.

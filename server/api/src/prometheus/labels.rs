@@ -121,7 +121,7 @@ pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
 }
 
 /// What any of the selectors finds, by id.
-fn select(
+pub(super) fn select(
     api: &Api,
     selectors: &[Vec<Matcher>],
     range: TimeRange,

@@ -6,6 +6,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use futures::TryFutureExt as _;
 use http::header::CONTENT_TYPE;
 use skep_promql::{Grid, GridError};
 use skep_proto::TimestampMs;
@@ -17,10 +18,11 @@ use super::{
 };
 use crate::{
     Api,
+    asker::Asker,
     error::ApiError,
     params::Params,
-    query_log::{Asker, Logged, stats_json},
-    watch::query_turn,
+    queries::{Language, Span, Ticket},
+    query_log::{Logged, stats_json},
 };
 
 pub(super) async fn instant(
@@ -32,15 +34,20 @@ pub(super) async fn instant(
     let at = time_or(&params, "time", api.now())?;
     let options = options(&params)?;
     let query = params.get("query");
+    let mut ticket = begin(&api, &asker, query, Grid::instant(at));
     let mut logged = Logged::instant(&api, asker, query, at);
-    let _turn = query_turn(&api).await?;
+    let _turn = ticket.turn(&api).await?;
     let waited = logged.begun();
-    let answer = api.engine.promql_instant(query, at, options).await.map_err(ApiError::from);
+    let asked = api.engine.promql_instant(query, at, options).map_err(ApiError::from);
+    let answer = ticket.run(asked).await;
     logged.ended(|it| &it.stats, &answer);
     let answer = answer?;
+    ticket.meter().read(answer.stats.n_samples, 0);
     let stats = stats(&params, &answer.stats, waited);
     let shape = Shape::Instant(at);
-    Ok(answer::result(answer.value, shape, limit, &answer.annotations, stats.as_deref()))
+    let annotations = &answer.annotations;
+    let response = answer::result(answer.value, shape, limit, annotations, stats.as_deref());
+    Ok(ticket.answered(response))
 }
 
 pub(super) async fn range(
@@ -52,19 +59,25 @@ pub(super) async fn range(
     let grid = grid(&params)?;
     let options = options(&params)?;
     let query = params.get("query");
+    let mut ticket = begin(&api, &asker, query, grid);
     let mut logged = Logged::range(&api, asker, query, grid);
-    let _turn = query_turn(&api).await?;
+    let _turn = ticket.turn(&api).await?;
     let waited = logged.begun();
-    let answer = api.engine.promql_range(query, grid, options).await.map_err(ApiError::from);
+    let asked = api.engine.promql_range(query, grid, options).map_err(ApiError::from);
+    let answer = ticket.run(asked).await;
     logged.ended(|it| &it.stats, &answer);
     let answer = answer?;
+    ticket.meter().read(answer.stats.n_samples, 0);
     let stats = stats(&params, &answer.stats, waited);
-    Ok(answer::result(answer.value, Shape::Range, limit, &answer.annotations, stats.as_deref()))
+    let (shape, annotations) = (Shape::Range, &answer.annotations);
+    let response = answer::result(answer.value, shape, limit, annotations, stats.as_deref());
+    Ok(ticket.answered(response))
 }
 
 /// The query's tree and each leaf's plan as text; a range query where `step` is given.
 pub(super) async fn explain(
     State(api): State<Arc<Api>>,
+    asker: Asker,
     params: Params,
 ) -> Result<Response, ApiError> {
     let grid = match params.given("step") {
@@ -72,10 +85,18 @@ pub(super) async fn explain(
         None => Grid::instant(time_or(&params, "time", api.now())?),
     };
     let options = options(&params)?;
-    let _turn = query_turn(&api).await?;
-    let explanation = api.engine.promql_explain(params.get("query"), grid, options).await?;
+    let query = params.get("query");
+    let mut ticket = begin(&api, &asker, query, grid);
+    let _turn = ticket.turn(&api).await?;
+    let asked = api.engine.promql_explain(query, grid, options).map_err(ApiError::from);
+    let explanation = ticket.run(asked).await?;
+    ticket.meter().read(explanation.n_read.0, 0);
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((headers, explanation.to_string()).into_response())
+    Ok(ticket.answered((headers, explanation.to_string()).into_response()))
+}
+
+fn begin(api: &Api, asker: &Asker, query: &str, grid: Grid) -> Ticket {
+    api.queries.begin(api.now(), asker, (Language::Promql, query), Some(Span::of(grid)))
 }
 
 fn options(params: &Params) -> Result<PromqlOptions, ApiError> {

@@ -224,7 +224,7 @@ async fn what_is_not_there_has_prometheus_empty_shape() {
             status/config
               200 {"status":"success","data":{"yaml":""}}
             status/tsdb?limit=1
-              200 {"status":"success","data":{"headStats":{"chunkCount":1,"maxTime":1717376400000,"minTime":1717376400000,"numLabelPairs":5,"numSeries":3},"seriesCountByMetricName":[{"name":"cpu_seconds_total","value":2}],"labelValueCountByLabelName":[{"name":"__name__","value":2}],"memoryInBytesByLabelName":[{"name":"__name__","value":46}],"seriesCountByLabelValuePair":[{"name":"host=a","value":3}]}}
+              200 {"status":"success","data":{"headStats":{"chunkCount":1,"maxTime":1717376400000,"minTime":1717376400000,"numLabelPairs":5,"numSeries":3},"seriesCountByMetricName":[{"name":"cpu_seconds_total","value":2}],"seriesCountByLabelName":[{"name":"__name__","value":3}],"labelValueCountByLabelName":[{"name":"__name__","value":2}],"memoryInBytesByLabelName":[{"name":"__name__","value":46}],"seriesCountByLabelValuePair":[{"name":"host=a","value":3}]}}
         "#]],
     )
     .await;

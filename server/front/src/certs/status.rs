@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::acme::challenge::Challenges;
@@ -59,6 +60,24 @@ pub fn stored_certificates(config: &Config) -> Result<Vec<CertificateStatus>, Er
     let served = Sites::dns_names(config);
     let acme = super::load_acme(config, &served, &clock, &challenges, None)?;
     Ok(of(&own, &acme, &[]))
+}
+
+/// As the page is told.
+pub(crate) fn to_json(all: &[CertificateStatus]) -> Value {
+    let unix_s = |at: Option<OffsetDateTime>| at.map(OffsetDateTime::unix_timestamp);
+    let each = all.iter().map(|it| {
+        json!({
+            "names": it.names,
+            "source": it.source.as_str(),
+            "issuer": it.issuer,
+            "not_after_unix_s": unix_s(it.not_after),
+            "next_attempt_unix_s": unix_s(it.next_attempt),
+            "last_error": it.last_error,
+            "failures": it.n_failures_total,
+            "renewals": it.n_renewals_total,
+        })
+    });
+    each.collect()
 }
 
 /// In Prometheus' text format.

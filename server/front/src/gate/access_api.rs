@@ -18,6 +18,7 @@ use crate::access::error::AccessError;
 use crate::access::origin;
 use crate::access::{Principal, Scope, Via};
 use crate::certs::ca::AgentRequest;
+use crate::certs::status::to_json;
 use crate::config::TokenHash;
 use crate::login::retry_after;
 use crate::observe::HandlerName;
@@ -144,6 +145,10 @@ impl Gate {
             ("GET", ["tokens"]) => {
                 admin()?;
                 Ok(ok(records.tokens()))
+            }
+            ("GET", ["certificates"]) => {
+                admin()?;
+                Ok(ok(to_json(&self.certificates.status())))
             }
             ("POST", ["tokens"]) => {
                 admin()?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use serde_json::Value;
 use skep_front::{CertificateFiles, HostPattern, SiteConfig};
 use skep_trust::Anyone;
 use tokio::io::AsyncReadExt;
@@ -14,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::server::{Server, eventually};
+use crate::server::{ADMIN, READER, Server, eventually};
 
 async fn connect(
     server: &Server,
@@ -141,4 +142,26 @@ async fn a_handshake_for_a_challenge_that_is_not_open_fails_and_no_request_follo
     assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"acme-tls/1"[..]));
     let mut rest = Vec::new();
     assert_eq!(tls.read_to_end(&mut rest).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_shown_to_admins_alone() {
+    let server = Server::start().await;
+    let path = "/-/skep/v1/certificates";
+    for (token, status) in [(READER, 403), ("nonsense", 401)] {
+        let refused = server.get(path).bearer_auth(token).send().await.unwrap();
+        assert_eq!(refused.status(), status);
+        let body: Value = refused.json().await.unwrap();
+        assert_eq!(body["status"], "error");
+    }
+    let answer = server.get(path).bearer_auth(ADMIN).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let body: Value = answer.json().await.unwrap();
+    // The request itself had the local CA sign one.
+    let names = |it: &Value| it["names"].as_array().unwrap().iter().any(|it| it == "home.lan");
+    let all = body["data"].as_array().unwrap();
+    let found = all.iter().find(|it| names(it)).unwrap_or_else(|| panic!("{body}"));
+    assert_eq!(found["source"], "local");
+    assert!(found["not_after_unix_s"].as_i64().unwrap() > 1_700_000_000, "{found}");
+    assert_eq!(found["last_error"], Value::Null);
 }

@@ -59,13 +59,28 @@ export async function getText(
   { headers = {}, timeout_ms = TIMEOUT_MS }: Asking = {},
 ): Promise<string> {
   const query = new URLSearchParams(Object.entries(params).map(([k, v]) => [k, String(v)]));
+  return ask(`${path}?${query}`, { headers }, timeout_ms, abort);
+}
+
+/** Changes something; the answer's JSON. */
+export async function send(method: "POST" | "DELETE", path: string, body?: unknown): Promise<unknown> {
+  const init = body === undefined ? { method } : { method, body: JSON.stringify(body) };
+  return JSON.parse(await ask(path, init, TIMEOUT_MS));
+}
+
+async function ask(
+  url: string,
+  init: { method?: string; body?: string; headers?: Record<string, string> },
+  timeout_ms: number,
+  abort?: AbortSignal,
+): Promise<string> {
   const timeout = AbortSignal.timeout(timeout_ms);
   const signal = abort ? AbortSignal.any([abort, timeout]) : timeout;
   let response: Response;
   let text: string;
   try {
-    const accept = { accept: "application/json", ...headers };
-    response = await fetch(`${path}?${query}`, { signal, headers: accept });
+    const headers = { accept: "application/json", ...init.headers };
+    response = await fetch(url, { ...init, signal, headers });
     text = await response.text();
   } catch (error) {
     if (abort?.aborted) throw error;

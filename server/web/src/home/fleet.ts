@@ -91,7 +91,7 @@ export async function fleet(nowMs: number, abort: AbortSignal): Promise<Host[]> 
 type ByHost = Map<string, Series[]>;
 const NONE: ByHost = new Map();
 
-function byHost(all: Series[]): ByHost {
+export function byHost(all: Series[]): ByHost {
   const hosts: ByHost = new Map();
   for (const series of all) {
     const name = series.labels.instance ?? "";
