@@ -1,41 +1,40 @@
-// Keys of Explore, and the list of them.
-import { useEffect, useRef } from "preact/hooks";
+// Single keys of a view, and the list of them behind `?`.
+import { useEffect, useRef, useState } from "preact/hooks";
 import "./keys.css";
-import { Modal } from "../ui/modal";
-
-const KEYS: [string, string][] = [
-  ["Shift+Enter, Ctrl+Enter", "run the query"],
-  ["Ctrl+Space", "what can stand here"],
-  ["[ and ]", "earlier and later"],
-  ["−", "zoom out"],
-  ["← → on a chart", "move; with Shift mark a span, Enter zooms to it"],
-  ["↑ ↓ Page Home End on lines", "go through the lines; Enter opens one"],
-  ["Escape", "closes what is open"],
-  ["?", "this list"],
-];
+import { Modal } from "./modal";
 
 interface Props {
-  onClose: () => void;
-  /** Of another view. */
-  keys?: [string, string][];
+  /** What is listed: the key, and what it does. */
+  keys: [string, string][];
+  /** What single keys do in this view. */
+  acts?: Record<string, () => void>;
 }
 
-export function Keys({ onClose, keys = KEYS }: Props) {
+export function KeysButton({ keys, acts = {} }: Props) {
+  const [isOpen, setOpen] = useState(false);
+  useKeys({ ...acts, "?": () => setOpen(true) });
   return (
-    <Modal title="Keys" onClose={onClose}>
-      <dl class="keys">
-        {keys.map(([key, what]) => (
-          <div key={key}>
-            <dt class="mono small">{key}</dt>
-            <dd>{what}</dd>
-          </div>
-        ))}
-      </dl>
-    </Modal>
+    <>
+      <button type="button" aria-haspopup="dialog" aria-label="Keys" aria-keyshortcuts="?" onClick={() => setOpen(true)}>
+        ?
+      </button>
+      {isOpen && (
+        <Modal title="Keys" onClose={() => setOpen(false)}>
+          <dl class="keys">
+            {[...keys, ["Escape", "closes what is open"], ["?", "this list"]].map(([key, what]) => (
+              <div key={key}>
+                <dt class="mono small">{key}</dt>
+                <dd>{what}</dd>
+              </div>
+            ))}
+          </dl>
+        </Modal>
+      )}
+    </>
   );
 }
 
-/** Single keys, where nobody is writing. */
+/** Where nobody is writing. */
 export function useKeys(keys: Record<string, () => void>) {
   const latest = useRef(keys);
   latest.current = keys;
