@@ -7,6 +7,8 @@ use serde_json::Value;
 use skep_tests::{Client, Deadline, Journald, Process, bin_dir, skipped};
 use tokio::process::Command;
 
+const TESTS: [&str; 5] =
+    ["page.test.mjs", "explore.test.mjs", "host.test.mjs", "home.test.mjs", "states.test.mjs"];
 const LONG: Duration = Duration::from_secs(120);
 
 #[tokio::test]
@@ -45,9 +47,9 @@ async fn the_page_shows_this_host_and_a_line_just_logged() -> anyhow::Result<()>
     let shots = bin_dir().join("screenshots");
     fs::create_dir_all(&shots)?;
     let browser = concat!(env!("CARGO_MANIFEST_DIR"), "/browser");
-    // The first needs the line that was just logged; the next bring data, the last a server of
+    // The first needs the line that was just logged; the next bring data, the last two a server of
     // their own.
-    for test in ["page.test.mjs", "explore.test.mjs", "host.test.mjs", "home.test.mjs"] {
+    for test in TESTS {
         let mut node = Command::new("node");
         node.args(["--test", test]).current_dir(browser);
         node.env("SKEP_URL", get("url")).env("SKEP_USER", get("user"));
