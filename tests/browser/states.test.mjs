@@ -89,8 +89,13 @@ step("two hundred hosts have their cards, and one is found", async () => {
   await cards().nth(200).waitFor();
   await page.getByRole("searchbox", { name: /^Search/ }).fill("host-17");
   await page.waitForFunction(() => document.querySelectorAll("[data-testid=host-card]:not([hidden])").length === 10);
+  await session.shootOnce(page, "many-hosts-found");
   await page.getByRole("searchbox", { name: /^Search/ }).fill("");
-  await looked("many-hosts");
+  // The first screen of it: the others are more of the same.
+  for (const [name, size] of [["wide", session.DESKTOP], ["phone", session.PHONE]]) {
+    await page.setViewportSize(size);
+    await session.shootOnce(page, `many-hosts-${name}`);
+  }
 });
 
 /** As somebody may have at home. */
