@@ -1,6 +1,8 @@
 //! The home page on this server: its samples go into the store, its data to whom the front let
 //! in, and the sites it links to are the front's.
 
+mod days;
+
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -18,10 +20,12 @@ use axum::{
 use skep_front::{Bound, HomeAccess, Principal, Scope, SiteAccess};
 use skep_home::{Caller, Home, ProxiedSite, Tasks, Visitors};
 use skep_proto::{SampleRows, SystemClock};
+use skep_query::Engine;
 use skep_store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use self::days::Days;
 use crate::{config::HomeConfig, scrape::StoreSink};
 
 /// The port that a link need not say.
@@ -41,6 +45,21 @@ pub(crate) struct HomePage {
 pub(crate) struct Sites {
     https_port_public: Option<u16>,
     names: Vec<(String, Caller)>,
+}
+
+impl Sites {
+    /// Of a configuration, with the addresses that it led to.
+    pub(crate) fn at(self, bound: &Bound) -> Vec<ProxiedSite> {
+        let port = self.https_port_public.or(bound.https.first().map(|it| it.port()));
+        let port = port.filter(|it| *it != HTTPS_PORT);
+        let port = port.map_or(String::new(), |it| format!(":{it}"));
+        let sites = self.names.into_iter().map(|(name, audience)| ProxiedSite {
+            href: format!("https://{name}{port}/"),
+            name,
+            audience,
+        });
+        sites.collect()
+    }
 }
 
 impl HomePage {
@@ -66,18 +85,10 @@ impl HomePage {
         store: &Arc<Store>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let port = sites.https_port_public.or(bound.https.first().map(|it| it.port()));
-        let port = port.filter(|it| *it != HTTPS_PORT);
-        let port = port.map_or(String::new(), |it| format!(":{it}"));
-        let sites = sites.names.into_iter().map(|(name, audience)| ProxiedSite {
-            href: format!("https://{name}{port}/"),
-            name,
-            audience,
-        });
         let (home, tasks) = Home::start(
             config.settings,
             config.file,
-            sites.collect(),
+            sites.at(bound),
             Arc::new(StoreSink(Arc::clone(store))),
             Arc::new(SystemClock),
             shutdown,
@@ -97,12 +108,18 @@ impl HomePage {
         }
     }
 
-    /// Its data and the user's pictures.
-    pub(crate) fn router(&self) -> Router {
+    /// Its data and the user's pictures. The engine knows what checks found before.
+    pub(crate) fn router(&self, engine: Engine) -> Router {
+        let home = Arc::clone(&self.home);
+        let days = Arc::new(Days::new(engine, Arc::new(SystemClock)));
+        let day = get(move |extensions: Extensions| async move {
+            days.answer(&home.view(caller(&extensions))).await
+        });
         Router::new()
             .route("/-/skep/v1/home", get(data))
             .route("/-/skep/v1/home/icons/{name}", get(icon))
             .with_state(Arc::clone(&self.home))
+            .route("/-/skep/v1/home/days", day)
     }
 
     /// Returns once nothing of it is on its way into the store.
@@ -121,7 +138,12 @@ pub(crate) fn caller(extensions: &Extensions) -> Caller {
 }
 
 async fn data(State(home): State<Arc<Home>>, extensions: Extensions) -> Response {
-    match home.view(caller(&extensions)).to_json() {
+    answered(home.view(caller(&extensions)).to_json())
+}
+
+/// JSON of one caller.
+fn answered(json: serde_json::Result<String>) -> Response {
+    match json {
         Ok(json) => {
             let headers =
                 [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "private, no-store")];

@@ -28,6 +28,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     config::{Config, Faults},
+    home::HomePage,
     ready,
     scrape::Scrapes,
 };
@@ -39,6 +40,7 @@ pub(crate) struct Reloader {
     ready_file: Option<PathBuf>,
     front: Reloads,
     scrapes: Arc<Scrapes>,
+    home: Arc<skep_home::Home>,
     /// What the server was started with; held while a reload is under way.
     started: Mutex<toml::Table>,
     is_last_good: AtomicBool,
@@ -52,17 +54,19 @@ pub(crate) struct Running {
     pub(crate) ready_file: Option<PathBuf>,
     pub(crate) front: Reloads,
     pub(crate) scrapes: Arc<Scrapes>,
+    pub(crate) home: Arc<skep_home::Home>,
     pub(crate) settings: toml::Table,
 }
 
 impl Reloader {
     pub(crate) fn new(running: Running) -> Arc<Self> {
-        let Running { path, ready_file, front, scrapes, settings } = running;
+        let Running { path, ready_file, front, scrapes, home, settings } = running;
         Arc::new(Self {
             path,
             ready_file,
             front,
             scrapes,
+            home,
             started: Mutex::new(settings),
             is_last_good: AtomicBool::new(true),
             last_good_ms: AtomicI64::new(SystemClock.now().to_ms().0),
@@ -120,7 +124,9 @@ impl Reloader {
             .await
             .context("reading the configuration panicked")??;
         let data_dir = config.front.data_dir.clone();
+        let sites = HomePage::sites(&config.front);
         let bound = self.front.apply(config.front).await?;
+        self.home.show_sites(sites.at(&bound));
         self.scrapes.apply(config.scrape);
         for key in changes::only_after_restart(started, &config.settings) {
             warn!(key, "A changed setting counts after a restart only.");

@@ -54,21 +54,22 @@ async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow
 
     let scrapes = Scrapes::new(&store, &shutdown);
     scrapes.apply(scrape);
+    let home = HomePage::start(home, sites, front.bound(), &store, &shutdown)?;
     let reloader = Reloader::new(Running {
         path: path.to_owned(),
         ready_file: ready_file.map(Path::to_owned),
         front: front.reloads(),
         scrapes: Arc::clone(&scrapes),
+        home: Arc::clone(home.home()),
         settings,
     });
     let reloads = reloader.start(&shutdown)?;
     let requests = Requests::start(&own, &host, &front, &store);
     api.figures = requests.figures(&front);
-    let home = HomePage::start(home, sites, front.bound(), &store, &shutdown)?;
     api.shutdown = shutdown.clone();
     api.figures.push(Arc::clone(&reloader) as Arc<dyn skep_api::Figures>);
     api.targets = Some(reloader as Arc<dyn skep_api::Targets>);
-    let api = Api::new(engine, Arc::clone(&store), Arc::new(SystemClock), api);
+    let api = Api::new(engine.clone(), Arc::clone(&store), Arc::new(SystemClock), api);
     let own_metrics = match own.metrics_interval {
         Some(interval) => Some(own_metrics::start(&host, interval, &api, &store, &shutdown)?),
         None => None,
@@ -77,7 +78,7 @@ async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow
         page: web::router(Arc::clone(home.home())),
         metrics: skep_api::prometheus_router(&api)
             .merge(skep_api::ops_router(&api))
-            .merge(home.router())
+            .merge(home.router(engine))
             .layer(map_request(name_caller)),
         logs: skep_api::loki_router(&api).layer(map_request(name_caller)),
         home: home.access(),

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { fill } from "./explore-data.mjs";
-import { isAccessible, openSession, poster, shoot, shootOnce, url } from "./session.mjs";
+import { DESKTOP, isAccessible, isReachable, openSession, PHONE, poster, shoot, shootOnce, url } from "./session.mjs";
 
 const CPU = "sum by (mode) (rate(explore_cpu_seconds_total[1m]))";
 const LINES = '{job="explore"} |= "request"';
@@ -24,8 +24,8 @@ before(async () => {
 after(() => session?.browser.close());
 
 const hook = (name) => page.getByTestId(name);
-const metrics = () => page.getByRole("region", { name: "Metrics" });
-const logs = () => page.getByRole("region", { name: "Logs" });
+const metrics = () => page.getByRole("region", { name: "Metrics", exact: true });
+const logs = () => page.getByRole("region", { name: "Logs", exact: true });
 const rows = () => logs().getByTestId("journal-line");
 const rowButton = (i) => rows().nth(i).getByRole("button").first();
 const parameter = (name) => new URL(page.url()).searchParams.get(name);
@@ -257,6 +257,88 @@ step("queries that were run are kept, starred and run again", { promql: CPU }, a
   await page.waitForURL(/promql=count/);
 });
 
+test("what is typed while the editor comes is not lost", async () => {
+  const tab = await session.context.newPage();
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  // The editor's code comes in the middle of the typing, wherever that is.
+  await tab.route("**/assets/editor-*.js", (route) => held.then(() => route.fallback()));
+  await tab.goto(`${url}/explore`);
+  const area = tab.locator('textarea[data-testid="promql-input"]');
+  await area.focus();
+  const text = "node_load1 and node_load5 or node_load15 unless node_boot_time_seconds";
+  await tab.keyboard.type(text.slice(0, 20), { delay: 5 });
+  release();
+  await tab.keyboard.type(text.slice(20, 60), { delay: 25 });
+  const editor = tab.locator('[data-testid="promql-input"].cm-content');
+  await editor.waitFor();
+  await tab.keyboard.type(text.slice(60), { delay: 5 });
+  assert.equal(await editor.textContent(), text);
+  await tab.close();
+});
+
+step("a range is typed as it is thought", {}, async () => {
+  await page.getByRole("button", { name: "Custom" }).click();
+  const apply = () => page.getByRole("button", { name: "Apply" }).click();
+  await page.getByLabel("From").fill("soon");
+  await apply();
+  await page.getByRole("alert").getByText("“soon” is no time").waitFor();
+  await isAccessible(page, "range");
+  await shoot(page, "explore-range");
+  await page.getByLabel("From").fill("now-90m");
+  await page.keyboard.press("Enter");
+  await page.waitForURL((it) => it.searchParams.get("range") === "90m");
+  await page.getByLabel("From").fill("now-2h");
+  await page.getByLabel("to", { exact: true }).fill("now-1h");
+  await apply();
+  await page.waitForURL((it) => it.searchParams.has("from"));
+  assert.equal(Number(parameter("to")) - Number(parameter("from")), 3_600_000);
+});
+
+step("several queries stand below each other, and one goes away", { promql: CPU }, async () => {
+  await hook("promql-result").locator("canvas").waitFor();
+  await metrics().getByRole("button", { name: "Add query" }).click();
+  const second = page.getByRole("region", { name: "Metrics 2" });
+  await second.locator(".cm-content").fill("count(explore_cpu_seconds_total)");
+  await second.locator(".cm-content").press("Escape");
+  await second.getByTestId("promql-run").click();
+  await second.getByTestId("promql-result").locator("canvas").waitFor();
+  assert.equal(parameter("promql2"), "count(explore_cpu_seconds_total)");
+  await logs().getByRole("button", { name: "Add query" }).click();
+  const other = page.getByRole("region", { name: "Logs 2" });
+  await other.locator(".cm-content").fill(LINES);
+  await other.locator(".cm-content").press("Escape");
+  await other.getByTestId("logql-run").click();
+  await other.getByTestId("journal-line").first().waitFor();
+  await isAccessible(page, "several queries");
+  await shoot(page, "explore-several");
+  await page.getByRole("region", { name: "Metrics", exact: true }).getByRole("button", { name: "Remove" }).click();
+  await page.waitForURL((it) => it.searchParams.get("promql").startsWith("count("));
+  await second.waitFor({ state: "detached" });
+  assert.equal(parameter("promql2"), null);
+  assert.equal(parameter("logql2"), LINES);
+});
+
+step("a finger that goes sideways marks a span", { promql: CPU }, async () => {
+  await page.setViewportSize(PHONE);
+  const plot = hook("promql-result").locator(".u-over");
+  await plot.scrollIntoViewIfNeeded();
+  const { x, y, width } = await plot.boundingBox();
+  const cdp = await session.context.newCDPSession(page);
+  const touch = (type, at) =>
+    cdp.send("Input.dispatchTouchEvent", { type, touchPoints: at === undefined ? [] : [{ x: x + width * at, y: y + 40 }] });
+  await cdp.send("Emulation.setTouchEmulationEnabled", { enabled: true });
+  await touch("touchStart", 0.3);
+  for (const at of [0.35, 0.45, 0.55, 0.6]) await touch("touchMove", at);
+  await touch("touchEnd");
+  await page.waitForURL(/from=\d+&to=\d+/);
+  await cdp.send("Emulation.setTouchEmulationEnabled", { enabled: false });
+  await cdp.detach();
+  const span_ms = Number(parameter("to")) - Number(parameter("from"));
+  assert.ok(Math.abs(span_ms - 0.3 * 3_600_000) < 400_000, `${span_ms} ms`);
+  await page.setViewportSize(DESKTOP);
+});
+
 step("keys lead through Explore, and a link is shared", { promql: CPU, logql: LINES }, async () => {
   await rows().first().waitFor();
   await page.locator("body").press("[");
@@ -279,6 +361,7 @@ step("nothing keeps anybody out", { promql: CPU, logql: LINES, fields: "1" }, as
   await rowButton(2).click();
   await logs().getByLabel("Fields", { exact: true }).getByRole("button", { name: /^level/ }).first().click();
   await logs().getByRole("button", { name: /^Only lines where level is/ }).first().waitFor();
+  await isReachable(page, "explore");
   await isAccessible(page, "explore");
   await shoot(page, "explore-all");
 });

@@ -13,17 +13,18 @@ export const PASSWORD = "a password for the test";
 const TOKEN = "a-token-for-the-test";
 const PATIENCE_MS = 60_000;
 
-/** `url`, `file` and `text` of the home page, `pid` of the server. */
-export async function startHome() {
+/** `url`, `file` and `text` of the home page, `pid`, `serverFile` and `serverText` of the server. */
+async function startHome(fileOf = homeFile) {
   const bin = process.env.SKEP_BIN;
   if (!bin) throw new Error("SKEP_BIN is not set; it names the skep-server to start");
   const dir = mkdtempSync(join(tmpdir(), "skep-home-"));
   const { server: services, port } = await listen();
-  const text = homeFile(port);
+  const text = fileOf(port);
   const file = join(dir, "home.toml");
   writeFileSync(file, text);
   const hash = execFileSync(bin, ["hash-password"], { input: PASSWORD }).toString().trim();
-  writeFileSync(join(dir, "server.toml"), serverFile(dir, hash));
+  const serverText = serverFile(dir, hash);
+  writeFileSync(join(dir, "server.toml"), serverText);
   const ready = join(dir, "ready.json");
   const child = spawn(bin, ["run", "--config", join(dir, "server.toml"), "--ready-file", ready], {
     stdio: ["ignore", "ignore", "inherit"],
@@ -42,6 +43,8 @@ export async function startHome() {
     file,
     text,
     servicePort: port,
+    serverFile: join(dir, "server.toml"),
+    serverText,
     pid: child.pid,
     fill: (post) => fill(post, Date.now()),
     stop: async () => {
@@ -52,6 +55,17 @@ export async function startHome() {
       rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** Such a server, the session at it (its settings are read as it is imported), and what sends to it. */
+export async function openHome(fileOf) {
+  const home = await startHome(fileOf);
+  process.env.SKEP_URL = home.url;
+  process.env.SKEP_TOKEN = home.token;
+  process.env.SKEP_USER = USER;
+  process.env.SKEP_PASSWORD = PASSWORD;
+  const session = await import("./session.mjs");
+  return { home, session, post: await session.poster() };
 }
 
 function serverFile(dir, hash) {
@@ -78,6 +92,7 @@ routes = [{ respond = { status = 200 } }]
 `;
 }
 
+/** One of everything, with names that want to break out. */
 function homeFile(port) {
   const at = `http://127.0.0.1:${port}`;
   return `title = "Home of Ada"
@@ -145,23 +160,66 @@ function listen() {
 export const N_HOSTS = 10;
 const STEP_MS = 15_000;
 
+const SERVICES = ["Open service", "Flaky service"].map((service) => ({ group: "Services", service }));
+
 /** Hosts, units and the last day of services. */
-export async function fill(post, now, n_hosts = N_HOSTS) {
-  await post("/api/v1/import", "application/json", samples(now, n_hosts).join("\n"));
+export async function fill(post, now, n_hosts = N_HOSTS, services = SERVICES) {
+  await send(post, series(now, n_hosts, { services }));
 }
 
-export function samples(now, n_hosts, seed = 7) {
+async function send(post, rows) {
+  await post("/api/v1/import", "application/json", rows.map((it) => JSON.stringify(it)).join("\n"));
+}
+
+/** Hosts that go on: a sample of each series every 15 s, a line of each host every second. */
+export async function feed(post, now, n_hosts, n_steps) {
+  const rows = series(now, n_hosts, { n_ahead: n_steps });
+  const cut = (isWanted) =>
+    rows.flatMap(({ metric, values, timestamps }) => {
+      const kept = timestamps.flatMap((at, i) => (isWanted(at) ? [i] : []));
+      const of = (all) => kept.map((i) => all[i]);
+      return kept.length === 0 ? [] : [{ metric, values: of(values), timestamps: of(timestamps) }];
+    });
+  const last = { sent: now };
+  await send(post, cut((at) => at <= now));
+  const timer = setInterval(async () => {
+    const until = Date.now();
+    const since = last.sent;
+    last.sent = until;
+    try {
+      const due = cut((at) => at > since && at <= until);
+      if (due.length > 0) await send(post, due);
+      await post("/loki/api/v1/push", "application/json", JSON.stringify(lines(until, n_hosts)));
+    } catch (error) {
+      console.error(error);
+      process.exitCode = 1;
+    }
+  }, 1_000);
+  return () => clearInterval(timer);
+}
+
+/** A push of a line of each host. */
+export function lines(now, n_hosts) {
+  const streams = hostNames(n_hosts).map((host, i) => {
+    const stream = { job: "systemd-journal", host, unit: "nginx.service", level: "info" };
+    return { stream, values: [[`${now}${String(i).padStart(6, "0")}`, `GET /shop/${now % 97} 200 in ${now % 31} ms`]] };
+  });
+  return { streams };
+}
+
+const hostNames = (n_hosts) => Array.from({ length: n_hosts }, (_, i) => `bee-${String(i).padStart(2, "0")}`);
+
+function series(now, n_hosts, { seed = 7, n_ahead = 0, services = SERVICES } = {}) {
   const random = seeded(seed);
   const end = Math.floor(now / STEP_MS) * STEP_MS;
   const times = (n, step) => Array.from({ length: n }, (_, i) => end - (n - 1 - i) * step);
-  const lines = [];
+  const rows = [];
   const add = (name, labels, timestamps, value) => {
     const values = timestamps.map((_, i) => value(i));
-    lines.push(JSON.stringify({ metric: { __name__: name, ...labels }, values, timestamps }));
+    rows.push({ metric: { __name__: name, ...labels }, values, timestamps });
   };
-  const minutes = times(80, STEP_MS);
-  for (let i = 0; i < n_hosts; i += 1) {
-    const instance = `bee-${String(i).padStart(2, "0")}`;
+  const minutes = times(80 + n_ahead, STEP_MS).map((at) => at + n_ahead * STEP_MS);
+  for (const [i, instance] of hostNames(n_hosts).entries()) {
     const gauge = (name, labels, value) => add(name, { instance, ...labels }, minutes, value);
     gauge("node_uname_info", { sysname: "Linux", release: "6.18.4", machine: "x86_64" }, () => 1);
     gauge("node_load1", {}, () => Number((random() * 3).toFixed(2)));
@@ -186,16 +244,16 @@ export function samples(now, n_hosts, seed = 7) {
     counter("node_disk_written_bytes_total", { device: "sda" }, () => random() * 1e6);
     for (const unit of ["nginx.service", "sshd.service", "hidden.service"]) {
       gauge("unit_listening_sockets", { unit, protocol: "tcp" }, () => 2);
+      gauge("unit_listening_port", { unit, protocol: "tcp", port: unit === "sshd.service" ? "22" : "443" }, () => 1);
       counter("unit_cpu_seconds_total", { unit }, () => random() * 0.1);
     }
   }
   const day = times(288, 300_000);
-  for (const service of ["Open service", "Flaky service"]) {
-    const labels = { group: "Services", service };
-    const isDown = (i) => service === "Flaky service" && i % 90 < 4;
+  for (const labels of services) {
+    const isDown = (i) => labels.service === "Flaky service" && i % 90 < 4;
     add("skep_service_up", labels, day, (i) => (isDown(i) ? 0 : 1));
     add("skep_service_response_seconds", labels, day, (i) => 0.01 + 0.008 * Math.sin(i / 20) + random() * 0.004);
   }
   add("room_temperature_celsius", { room: "study" }, day, () => 21.5);
-  return lines;
+  return rows;
 }

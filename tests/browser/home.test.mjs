@@ -5,22 +5,18 @@
 // SKEP_CHROMIUM    another browser than /usr/bin/chromium
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { PASSWORD, USER, startHome } from "./home-server.mjs";
+import { after, before } from "node:test";
+import { openHome, PASSWORD, USER } from "./home-server.mjs";
+import { stepsOf } from "./steps.mjs";
 
 let home;
 let session;
 let page;
 
 before(async () => {
-  home = await startHome();
-  process.env.SKEP_URL = home.url;
-  process.env.SKEP_TOKEN = home.token;
-  process.env.SKEP_USER = USER;
-  process.env.SKEP_PASSWORD = PASSWORD;
-  session = await import("./session.mjs");
-  await home.fill(await session.poster());
+  let post;
+  ({ home, session, post } = await openHome());
+  await home.fill(post);
 });
 
 after(async () => {
@@ -28,27 +24,12 @@ after(async () => {
   await home?.stop();
 });
 
-/** Steps follow each other; the browser may complain of nothing in any of them. */
-function step(name, run) {
-  test(name, async () => {
-    try {
-      await run();
-    } catch (error) {
-      if (page) await session.shootOnce(page, "home-failed");
-      throw error;
-    }
-    // It takes no service worker from a certificate that it was only told to put up with.
-    const real = problems.filter((it) => !it.includes("SSL certificate error occurred when fetching the script"));
-    problems.length = 0;
-    assert.deepEqual(real, [], "the browser complained");
-  });
-}
-
 let problems = [];
+const step = stepsOf("home", () => ({ session, page, problems }));
 const tile = (name) => page.getByTestId("tile").filter({ has: page.getByText(name, { exact: true }) });
 
 step("a stranger sees what is public, and nothing else is in the page", async () => {
-  const { browser, page: stranger } = await visitor();
+  const { browser, page: stranger } = await session.openBrowser();
   const answer = await stranger.goto(home.url);
   const html = await answer.text();
   assert.ok(html.includes("Open service"));
@@ -56,6 +37,8 @@ step("a stranger sees what is public, and nothing else is in the page", async ()
     assert.ok(!html.includes(secret), `${secret} is in the page of a stranger`);
   }
   await stranger.getByRole("link", { name: "Log in" }).waitFor();
+  // How its last day was is of the page, not a query.
+  await stranger.getByRole("img", { name: "Response time of Open service, last 24 hours" }).waitFor();
   assert.equal(await stranger.getByTestId("host-card").count(), 0);
   await session.isAccessible(stranger, "home of a stranger");
   await session.shoot(stranger, "home-stranger");
@@ -137,6 +120,7 @@ step("what was found by itself is there, but what is hidden", async () => {
   await page.getByRole("link", { name: "photos", exact: false }).first().waitFor();
   const units = page.getByRole("region", { name: "Listening units", exact: true });
   await units.getByText("nginx.service").first().waitFor();
+  await units.getByText("tcp 443").first().waitFor();
   assert.equal(await units.getByText("hidden.service").count(), 0);
 });
 
@@ -146,9 +130,49 @@ step("a changed file shows by itself, and a mistake in it is told with its place
   writeFileSync(home.file, `${home.text}\ncolour = "pink"\n`);
   await page.getByRole("alert").getByText(/home\.toml:\d+/).waitFor();
   assert.equal(await tile("Renamed service").count(), 1);
+  await session.isAccessible(page, "home with a mistake");
+  await session.shoot(page, "home-mistake");
   writeFileSync(home.file, home.text);
   await tile("Open service").waitFor();
   await page.getByRole("alert").waitFor({ state: "detached" });
+});
+
+step("a site that is added while the server runs appears", async () => {
+  const site = '[[sites]]\nhosts = ["music.skep.localhost"]\nroutes = [{ respond = { status = 200 } }]\n';
+  writeFileSync(home.serverFile, home.serverText + site);
+  await page.getByRole("link", { name: "music", exact: false }).first().waitFor();
+  writeFileSync(home.serverFile, home.serverText);
+  await page.getByRole("link", { name: "music", exact: false }).waitFor({ state: "detached" });
+});
+
+step("a tab that nobody sees asks nothing, and at once when it is seen again", async () => {
+  const tab = await page.context().newPage();
+  await tab.clock.install();
+  await tab.goto(home.url);
+  await tab.getByTestId("host-card").first().waitFor();
+  const seen = (isSeen) =>
+    tab.evaluate((isHidden) => {
+      Object.defineProperty(document, "hidden", { configurable: true, get: () => isHidden });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, !isSeen);
+  await seen(false);
+  await tab.waitForLoadState("networkidle");
+  const asked = [];
+  tab.on("request", (it) => asked.push(it.url()));
+  await tab.clock.runFor(600_000);
+  assert.deepEqual(asked, []);
+  const answer = tab.waitForResponse((it) => it.url().includes("/api/v1/query_range"));
+  await seen(true);
+  await answer;
+  await tab.close();
+});
+
+step("? lists the keys", async () => {
+  await page.locator("body").press("?");
+  await page.getByRole("dialog", { name: "Keys" }).getByText("search services").waitFor();
+  await session.isAccessible(page, "keys of home");
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor({ state: "detached" });
 });
 
 step("names that are markup stay text", async () => {
@@ -162,20 +186,19 @@ step("it is accessible and fits every screen", async () => {
   await session.shoot(page, "home");
 });
 
-step("every tile is reached by the keyboard", async () => {
-  await page.locator("body").click({ position: { x: 1, y: 1 } });
-  const names = new Set();
-  for (let i = 0; i < 40; i += 1) {
-    await page.keyboard.press("Tab");
-    names.add(await page.evaluate(() => document.activeElement?.querySelector(".tile-name")?.textContent ?? ""));
-  }
-  for (const name of ["Open service", "Private service", "GitHub"]) assert.ok(names.has(name), `no Tab reaches ${name}`);
+step("every control is reached by the keyboard", async () => {
+  await page.getByRole("button", { name: "Pause" }).click();
+  await session.isReachable(page, "home");
+  await page.getByRole("button", { name: "Go on" }).press("Enter");
+  await page.getByRole("button", { name: "Pause" }).waitFor();
 });
 
 step("while the server is away the page says so, and goes on by itself", async () => {
   await page.route("**/*", (route) => route.abort());
   await page.getByText("The server does not answer").waitFor();
   assert.ok(await tile("Open service").isVisible());
+  await session.isAccessible(page, "home without its server");
+  await session.shoot(page, "home-away");
   await page.unrouteAll();
   await page.getByText("The server does not answer").waitFor({ state: "detached" });
   problems.length = 0;
@@ -199,11 +222,3 @@ step("the first paint comes at once", async () => {
 });
 
 const WITHOUT_SCRIPT = { ignoreHTTPSErrors: true, javaScriptEnabled: false, viewport: { width: 1360, height: 900 } };
-
-async function visitor() {
-  const { chromium } = await import("playwright-core");
-  const executablePath = process.env.SKEP_CHROMIUM ?? "/usr/bin/chromium";
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
-  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: session.DESKTOP });
-  return { browser, page: await context.newPage() };
-}

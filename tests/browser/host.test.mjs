@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { fillHost, HOST, LONG_UNIT, SILENT, SPIKES } from "./host-data.mjs";
-import { DESKTOP, isAccessible, openSession, PHONE, poster, shoot, shootOnce, url } from "./session.mjs";
+import { DESKTOP, isAccessible, isReachable, openSession, PHONE, poster, shoot, shootOnce, url } from "./session.mjs";
 
 const HOUR_S = 3600;
 
@@ -91,6 +91,7 @@ for (const spike of SPIKES) {
       await cause().getByTestId("waits").getByRole("button", { name: "nginx.service" }).waitFor();
       await cause().getByTestId("programs").getByText("postgresql", { exact: true }).waitFor();
     }
+    await isReachable(page, `cause of ${spike.resource}`);
     await isAccessible(page, `cause of ${spike.resource}`);
     await shoot(page, `host-cause-${spike.resource}`);
     await inSight(`host-cause-${spike.resource}-in-sight`);
@@ -163,6 +164,7 @@ step("the head says what the host is, and every range draws", () => hostUrl(HOST
   // What it does not tell is not there.
   assert.equal(await chart("latency").count(), 0);
   await page.getByRole("region", { name: "File systems" }).getByText("/srv").waitFor();
+  await isReachable(page, "host");
   await isAccessible(page, "host");
   await shoot(page, "host");
 });
@@ -200,6 +202,7 @@ step("units are sorted by any column, filtered, and lead to their own page", () 
   await hook("span-lines").getByTestId("journal-line").first().waitFor();
   await chart("network").getByRole("button", { name: "Show lines" }).click();
   await hook("journal-line").filter({ hasText: SPIKES[2].line }).first().waitFor();
+  await isReachable(page, "unit");
   await isAccessible(page, "unit");
   await shoot(page, "unit");
 });

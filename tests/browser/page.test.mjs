@@ -7,14 +7,10 @@
 // SKEP_SHOTS                           folder for the screenshots
 // SKEP_CHROMIUM                        another browser than /usr/bin/chromium
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { isAccessible, isReachable, openBrowser, shoot, shootOnce, url } from "./session.mjs";
 
 const PATIENCE_MS = 60_000;
-const PHONE = { width: 390, height: 844 };
-const DESKTOP = { width: 1360, height: 900 };
 
 function setting(name) {
   const value = process.env[name];
@@ -22,40 +18,18 @@ function setting(name) {
   return value;
 }
 
-const url = setting("SKEP_URL");
 const user = setting("SKEP_USER");
 const password = setting("SKEP_PASSWORD");
 const host = setting("SKEP_HOST");
 const line = setting("SKEP_LINE");
-const shots = setting("SKEP_SHOTS");
 
-const problems = [];
+let problems;
 let browser;
 let page;
 
 before(async () => {
-  mkdirSync(shots, { recursive: true });
-  browser = await chromium.launch({
-    executablePath: process.env.SKEP_CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
-  // The CA of a throw-away server is in no trust store; that TLS is right is another test's task.
-  // A browser takes no service worker from such a server, and says so.
-  const context = await browser.newContext({ ignoreHTTPSErrors: true, serviceWorkers: "block", viewport: DESKTOP });
-  page = await context.newPage();
+  ({ browser, page, problems } = await openBrowser());
   page.setDefaultTimeout(PATIENCE_MS);
-  page.on("pageerror", (error) => problems.push(`uncaught: ${error.message}`));
-  page.on("console", (message) => {
-    if (message.type() === "error") problems.push(`console: ${message.text()}`);
-  });
 });
 
 after(async () => {
@@ -71,7 +45,7 @@ function step(name, run) {
       await run();
     } catch (error) {
       isBroken = true;
-      await page.screenshot({ path: join(shots, "failed.png") });
+      await shootOnce(page, "failed");
       throw error;
     }
   });
@@ -81,33 +55,12 @@ const hook = (name) => page.getByTestId(name);
 const hostCard = () =>
   hook("host-card").filter({ has: page.getByTestId("host-name").getByText(host, { exact: true }) });
 
-async function shoot(name) {
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme: scheme });
-    for (const [width, viewport] of [["wide", DESKTOP], ["phone", PHONE]]) {
-      await page.setViewportSize(viewport);
-      const overflow = await page.evaluate(
-        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-      );
-      assert.ok(overflow <= 0, `${name} is ${overflow} px too wide for ${viewport.width} px`);
-      // Charts follow the width with the next frame; a chart that does not is cut off unseen.
-      await page.waitForFunction(() =>
-        [...document.querySelectorAll("canvas")].every((canvas) => {
-          const room = canvas.closest("section").getBoundingClientRect();
-          const drawn = canvas.getBoundingClientRect();
-          return drawn.left >= room.left && drawn.right <= room.right;
-        }),
-      );
-      await page.screenshot({ path: join(shots, `${name}-${scheme}-${width}.png`) });
-    }
-  }
-  await page.setViewportSize(DESKTOP);
-}
-
 step("somebody who is not logged in gets the login form, and a wrong password does not help", async () => {
   await page.goto(url);
   await hook("login-user").waitFor();
-  await shoot("login");
+  await isReachable(page, "login");
+  await isAccessible(page, "login");
+  await shoot(page, "login");
   await hook("login-user").fill(user);
   await hook("login-password").fill(`${password} but wrong`);
   await hook("login-submit").click();
@@ -139,7 +92,7 @@ step("home shows the journal line, and it opens to its fields", async () => {
   await row.getByRole("button").click();
   // It is the job, and by that the name of the service.
   await row.getByText("systemd-journal", { exact: true }).first().waitFor();
-  await shoot("home");
+  await shoot(page, "home");
 });
 
 step("explore answers in PromQL, as a chart and as a table", async () => {
@@ -160,7 +113,7 @@ step("explore answers in LogQL", async () => {
   await hook("logql-input").fill(query);
   await hook("logql-input").press("Control+Enter");
   await hook("logql-result").getByText(line).first().waitFor();
-  await shoot("explore");
+  await shoot(page, "explore");
 });
 
 step("the address alone brings back what explore showed", async () => {

@@ -26,10 +26,10 @@ const ARGS = [
 
 export const url = process.env.SKEP_URL;
 if (!url) throw new Error("SKEP_URL is not set; see the head of session.mjs");
-const shots = process.env.SKEP_SHOTS ?? "screenshots";
+export const shots = process.env.SKEP_SHOTS ?? "screenshots";
 
 /** `problems` gets what the browser complains about. */
-export async function openSession() {
+export async function openBrowser() {
   mkdirSync(shots, { recursive: true });
   const executablePath = process.env.SKEP_CHROMIUM ?? "/usr/bin/chromium";
   const browser = await chromium.launch({ executablePath, args: ARGS });
@@ -43,7 +43,14 @@ export async function openSession() {
   page.on("console", (message) => {
     if (message.type() === "error") problems.push(`console: ${message.text()}`);
   });
-  await page.goto(url);
+  return { browser, context, page, problems };
+}
+
+/** The same, logged in at `path`. */
+export async function openSession(path = "/") {
+  const opened = await openBrowser();
+  const { page } = opened;
+  await page.goto(new URL(path, url).href);
   const form = page.getByTestId("login-user");
   await form.or(page.locator(".topbar")).first().waitFor();
   if (await form.isVisible()) {
@@ -52,7 +59,7 @@ export async function openSession() {
     await page.getByTestId("login-submit").click();
     await page.locator(".topbar").waitFor();
   }
-  return { browser, context, page, problems };
+  return opened;
 }
 
 /** Sends what an agent would send. */
@@ -76,6 +83,14 @@ export async function shoot(page, name) {
         () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
       );
       assert.ok(overflow <= 0, `${name} is ${overflow} px too wide for ${viewport.width} px`);
+      // Charts follow the width with the next frame; a chart that does not is cut off unseen.
+      await page.waitForFunction(() =>
+        [...document.querySelectorAll("canvas")].every((canvas) => {
+          const room = canvas.closest("section").getBoundingClientRect();
+          const drawn = canvas.getBoundingClientRect();
+          return drawn.left >= room.left && drawn.right <= room.right;
+        }),
+      );
       await page.screenshot({ path: join(shots, `${name}-${scheme}-${width}.png`), fullPage: true });
     }
   }
@@ -102,4 +117,54 @@ export async function isAccessible(page, name) {
     assert.deepEqual(told, [], `${name}, ${colorScheme}`);
   }
   await page.emulateMedia({ colorScheme: "light" });
+}
+
+/** More controls than any page has. */
+const TABS_MAX = 600;
+const CONTROLS =
+  "a[href], button:not(:disabled), input:not(:disabled), select:not(:disabled), textarea, summary, [contenteditable=true], [tabindex='0']";
+
+/** The Tab key alone reaches every control that is to be seen, and each shows that it has the focus. */
+export async function isReachable(page, name) {
+  await page.evaluate(() => {
+    document.activeElement?.blur();
+    getSelection()?.removeAllRanges();
+    scrollTo(0, 0);
+  });
+  const faint = new Set();
+  for (let i = 0; i < TABS_MAX; i += 1) {
+    await page.keyboard.press("Tab");
+    const at = await page.evaluate(async () => {
+      let active = document.activeElement;
+      while (active?.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
+      if (!active || active === document.body) return undefined;
+      const isBack = "tabbed" in active.dataset;
+      active.dataset.tabbed = "";
+      const isMarked = (it) => {
+        const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(it);
+        return (outlineStyle !== "none" && parseFloat(outlineWidth) > 0) || boxShadow !== "none";
+      };
+      // An editor's frame shows it for what is written in it.
+      const frame = active.closest(".cm-editor") ?? active;
+      // It learns of it a little later.
+      for (let frames = 0; frames < 60 && frame.matches(".cm-editor:not(.cm-focused)"); frames += 1) {
+        await new Promise(requestAnimationFrame);
+      }
+      return { isBack, text: `${active.tagName} ${active.getAttribute("aria-label") ?? active.textContent}`.slice(0, 60), isMarked: isMarked(active) || isMarked(frame) };
+    });
+    // After the last comes the window itself, then the first.
+    if (at === undefined) continue;
+    if (at.isBack) break;
+    if (!at.isMarked) faint.add(at.text);
+  }
+  const missed = await page.evaluate((controls) => {
+    const roots = [document, ...[...document.querySelectorAll("*")].flatMap((it) => (it.shadowRoot ? [it.shadowRoot] : []))];
+    const all = roots.flatMap((root) => [...root.querySelectorAll(controls)]);
+    const isMissed = (it) => !("tabbed" in it.dataset) && it.tabIndex >= 0 && it.checkVisibility({ visibilityProperty: true });
+    const found = all.filter(isMissed).map((it) => it.outerHTML.slice(0, 120));
+    for (const it of all) delete it.dataset.tabbed;
+    return found;
+  }, CONTROLS);
+  assert.deepEqual(missed, [], `${name}: no Tab reaches these`);
+  assert.deepEqual([...faint], [], `${name}: nobody sees that these have the focus`);
 }

@@ -71,7 +71,7 @@ impl Icons {
 #[derive(Debug)]
 pub struct Home {
     settings: Settings,
-    sites: Vec<ProxiedSite>,
+    sites: ArcSwap<Vec<ProxiedSite>>,
     loaded: ArcSwap<Loaded>,
     reports: Arc<Reports>,
     files: watch::Sender<Arc<HomeFile>>,
@@ -122,7 +122,7 @@ impl Home {
         let watched = settings.source.clone();
         let home = Arc::new(Self {
             settings,
-            sites,
+            sites: ArcSwap::from_pointee(sites),
             loaded: ArcSwap::from_pointee(loaded),
             reports,
             files,
@@ -172,10 +172,16 @@ impl Home {
         }
     }
 
+    /// What the front answers for from now on.
+    pub fn show_sites(&self, sites: Vec<ProxiedSite>) {
+        self.sites.store(Arc::new(sites));
+    }
+
     /// What a caller may see.
     pub fn view(&self, caller: Caller) -> View {
         let loaded = self.loaded.load();
-        View::of(&loaded, &self.reports, &self.sites, self.settings.visitors, caller)
+        let sites = self.sites.load();
+        View::of(&loaded, &self.reports, &sites, self.settings.visitors, caller)
     }
 
     pub fn visitors(&self) -> Visitors {

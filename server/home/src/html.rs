@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 
 use crate::{
-    home::Caller,
     icon::Icon,
     view::{BookmarksView, CheckView, GroupView, ServiceView, SiteView, State, View},
     widget::Shown,
@@ -68,10 +67,8 @@ fn write(out: &mut String, view: &View) {
         return;
     }
     put!(out, "<div class=\"services\" data-testid=\"services\">");
-    // Who may ask for the last day gets a place for it.
-    let has_history = History::of(view);
     for group in &view.groups {
-        write_group(out, group, has_history);
+        write_group(out, group);
     }
     if !view.found.sites.is_empty() {
         write_sites(out, &view.found.sites);
@@ -90,30 +87,17 @@ fn write_head(out: &mut String, name: &str, is_private: bool) {
     put!(out, "</h2>");
 }
 
-/// Whether tiles leave room for the last day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum History {
-    Shown,
-    Hidden,
-}
-
-impl History {
-    fn of(view: &View) -> Self {
-        if view.caller == Caller::Anonymous { Self::Hidden } else { Self::Shown }
-    }
-}
-
-fn write_group(out: &mut String, group: &GroupView, history: History) {
+fn write_group(out: &mut String, group: &GroupView) {
     put!(out, "<section class=\"tile-group\" aria-label=\"{}\">", Escaped(&group.name));
     write_head(out, &group.name, group.private);
     put!(out, "<ul class=\"tiles\">");
     for service in &group.services {
-        write_tile(out, service, group, history);
+        write_tile(out, service, group);
     }
     put!(out, "</ul></section>");
 }
 
-fn write_tile(out: &mut String, service: &ServiceView, group: &GroupView, history: History) {
+fn write_tile(out: &mut String, service: &ServiceView, group: &GroupView) {
     put!(out, "<li data-testid=\"tile\">");
     match &service.href {
         Some(href) => put!(out, "<a class=\"panel tile\" href=\"{}\">", Escaped(href)),
@@ -132,7 +116,8 @@ fn write_tile(out: &mut String, service: &ServiceView, group: &GroupView, histor
     );
     write_state(out, &service.check, service.private && !group.private);
     write_values(out, &service.values);
-    if history == History::Shown && service.check.state != State::Off {
+    // A place for its last day, which comes later.
+    if service.check.state != State::Off {
         put!(out, "<span class=\"tile-history\"></span>");
     }
     put!(out, "{}", if service.href.is_some() { "</a></li>" } else { "</div></li>" });

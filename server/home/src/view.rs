@@ -197,6 +197,14 @@ impl View {
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
+
+    /// Group and name of each service in it that is checked.
+    pub fn checked(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.groups.iter().flat_map(|group| {
+            let checked = group.services.iter().filter(|it| it.check.state != State::Off);
+            checked.map(|it| (group.name.as_str(), it.name.as_str()))
+        })
+    }
 }
 
 /// What one caller sees.

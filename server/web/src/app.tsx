@@ -9,11 +9,19 @@ import { SearchBox } from "./home/search-box";
 import { useHome } from "./home/use-home";
 import { Link, useRoute } from "./route";
 import { later } from "./ui/later";
+import { KeysButton } from "./ui/keys";
 import { ThemeButton } from "./ui/theme";
 
 const Host = later(() => import("./host/host").then((it) => it.Host));
 const Admin = later(() => import("./admin/admin").then((it) => it.Admin));
 const Explore = later(() => import("./explore/explore").then((it) => it.Explore));
+
+const HOME_KEYS: [string, string][] = [
+  ["/", "search services, hosts, units and bookmarks"],
+  ["Enter in the search", "opens the first that fits, else asks the web"],
+  ["Escape in the search", "empties it"],
+  ["↑ ↓ Page Home End on lines", "go through the lines; Enter opens one"],
+];
 
 export function App() {
   const route = useRoute();
@@ -53,6 +61,7 @@ export function App() {
         </nav>
         {isHome && <SearchBox search={search} setSearch={setSearch} view={home.data} more={hosts} />}
         <div class="actions">
+          {isHome && <KeysButton keys={HOME_KEYS} />}
           <ThemeButton />
           {isStranger ? (
             <a class="button" href="/login">

@@ -8,10 +8,16 @@ use skep_tests::{Client, Deadline, Journald, Process, bin_dir, skipped};
 use tokio::process::Command;
 
 const LONG: Duration = Duration::from_secs(120);
-/// The first needs the line that was just logged; the next bring data, the last a server of their
-/// own.
-const TESTS: [&str; 5] =
-    ["page.test.mjs", "explore.test.mjs", "host.test.mjs", "admin.test.mjs", "home.test.mjs"];
+/// The first needs the line that was just logged; the next bring data, the last two a server of
+/// their own.
+const TESTS: [&str; 6] = [
+    "page.test.mjs",
+    "explore.test.mjs",
+    "host.test.mjs",
+    "admin.test.mjs",
+    "home.test.mjs",
+    "states.test.mjs",
+];
 
 #[tokio::test]
 async fn the_page_shows_this_host_and_a_line_just_logged() -> anyhow::Result<()> {

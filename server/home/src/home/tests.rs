@@ -136,6 +136,15 @@ async fn each_caller_sees_what_is_theirs_in_data_and_html() {
     assert!(!viewer.contains("root.lan"));
     assert!(shown(&started.home, Caller::Admin).contains("root.lan"));
 
+    let other = ProxiedSite {
+        name: "new.lan".to_owned(),
+        href: "https://new.lan/".to_owned(),
+        audience: Caller::Anonymous,
+    };
+    started.home.show_sites(vec![other]);
+    let stranger = shown(&started.home, Caller::Anonymous);
+    assert!(stranger.contains("new.lan") && !stranger.contains("photos.lan"), "{stranger}");
+
     let closed = start(Some(Source::File(path)), Visitors::LoggedIn);
     let stranger = shown(&closed.home, Caller::Anonymous);
     assert!(!stranger.contains("photos.lan") && !stranger.contains("wide"), "{stranger}");

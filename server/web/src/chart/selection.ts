@@ -1,4 +1,4 @@
-// Marking a span of time on a chart: with the mouse, with the keys, and how it is shown.
+// Marking a span of time on a chart: with the mouse, a finger, the keys, and how it is shown.
 import type uPlot from "uplot";
 
 /** Seconds. */
@@ -43,11 +43,46 @@ export function brushing(onSelect: (span: Span) => void): uPlot.Plugin {
         plot.root.parentElement?.addEventListener("keydown", (event) => onKeyDown(plot, event), {
           signal,
         });
+        markByFinger(plot, signal, () => take(plot));
       },
       setSelect: take,
       destroy: () => end.abort(),
     },
   };
+}
+
+/** A finger that goes sideways marks; one that goes up or down scrolls the page, and the browser
+ * ends the touch (chart.css). The mouse is uPlot's own. */
+function markByFinger(plot: uPlot, signal: AbortSignal, take: () => void) {
+  const { over } = plot;
+  let start: number | undefined;
+  const at = (event: PointerEvent) => {
+    const { left, width } = over.getBoundingClientRect();
+    return Math.max(0, Math.min(width, event.clientX - left));
+  };
+  const show = (left: number, width: number) =>
+    plot.setSelect({ left, top: 0, width, height: over.clientHeight }, false);
+  const on = (type: "pointerdown" | "pointermove" | "pointerup" | "pointercancel", act: (event: PointerEvent) => void) =>
+    over.addEventListener(type, (event) => event.pointerType === "touch" && act(event), { signal });
+  on("pointerdown", (event) => {
+    start = event.isPrimary ? at(event) : undefined;
+    // Beyond the chart's edge it goes on.
+    if (event.isPrimary) over.setPointerCapture(event.pointerId);
+  });
+  on("pointermove", (event) => {
+    if (start === undefined) return;
+    const x = at(event);
+    plot.setCursor({ left: x, top: over.clientHeight / 2 });
+    show(Math.min(start, x), Math.abs(x - start));
+  });
+  on("pointerup", () => {
+    if (start !== undefined) take();
+    start = undefined;
+  });
+  on("pointercancel", () => {
+    start = undefined;
+    show(0, 0);
+  });
 }
 
 /** One point on; where the span began, if Shift goes on with one. */

@@ -26,14 +26,15 @@ export interface EditorSettings {
   placeholder: string;
   testId: string;
   onChange: (text: string) => void;
-  onRun: () => void;
+  onRun: (text: string) => void;
 }
 
 export interface Editor {
   setText: (text: string) => void;
   /** Marks where the server found a fault; undefined takes the mark away. */
   setFault: (fault: { at: number; message: string } | undefined) => void;
-  focus: () => void;
+  /** With the cursor or selection there. */
+  focus: (selection: [from: number, to: number]) => void;
   destroy: () => void;
 }
 
@@ -41,8 +42,8 @@ const MODES: Record<Language, () => Extension> = { promql, logql };
 
 export function openEditor(settings: EditorSettings): Editor {
   const root = settings.parent.shadowRoot ?? settings.parent.attachShadow({ mode: "open" });
-  const run = () => {
-    settings.onRun();
+  const run = (view: EditorView) => {
+    settings.onRun(view.state.doc.toString());
     return true;
   };
   const view = new EditorView({
@@ -99,7 +100,10 @@ export function openEditor(settings: EditorSettings): Editor {
       const all = fault ? [{ from, to, severity: "error" as const, message: fault.message }] : [];
       view.dispatch(setDiagnostics(view.state, all));
     },
-    focus: () => view.focus(),
+    focus: ([anchor, head]) => {
+      view.dispatch({ selection: { anchor, head } });
+      view.focus();
+    },
     destroy: () => view.destroy(),
   };
 }

@@ -1,6 +1,7 @@
 // The queries of before: search, star, run again, forget.
 import { useState } from "preact/hooks";
 import "./history-list.css";
+import { FindBox } from "../ui/find-box";
 import { timeOfDay } from "../ui/format";
 import { Modal } from "../ui/modal";
 import { found, load, removed, starred, store, type Past } from "./history";
@@ -24,13 +25,7 @@ export function HistoryList({ language, run, onClose }: Props) {
   return (
     <Modal title={`${LANGUAGE_NAMES[language]} queries of this browser`} onClose={onClose}>
       <div class="history-search">
-        <input
-          type="search"
-          aria-label="Search the history"
-          placeholder="Search…"
-          value={search}
-          onInput={(event) => setSearch(event.currentTarget.value)}
-        />
+        <FindBox label="Search the history" placeholder="Search…" text={search} setText={setSearch} />
       </div>
       {rows.length === 0 && (
         <p class="message">

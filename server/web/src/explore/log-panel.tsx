@@ -10,6 +10,7 @@ import { Explain } from "./explain";
 import { asker, loadLines, type Loaded, type Order } from "./load-lines";
 import { LogView } from "./log-view";
 import { isMetric, selectorOf, withFilter, withMatcher } from "./logql-text";
+import { PanelTools, titled, type Place } from "./panel-tools";
 import { QueryBox } from "./query-box";
 import { SeriesView, VIEWS } from "./series-view";
 import { TailView } from "./tail-view";
@@ -23,6 +24,7 @@ const TIMEOUT_MS = 150_000;
 type Change = (changes: Record<string, string | undefined>) => void;
 
 interface Props {
+  place: Place;
   query: string;
   params: URLSearchParams;
   range: TimeRange;
@@ -41,7 +43,7 @@ interface Shown {
   isPart: boolean;
 }
 
-export function LogPanel({ query, params, range, tick, change }: Props) {
+export function LogPanel({ place, query, params, range, tick, change }: Props) {
   const [isLive, setLive] = useState(false);
   const order: Order = params.get("order") === "oldest" ? "oldest" : "newest";
   const limit = LIMITS.find((it) => String(it) === params.get("lines")) ?? LIMITS[0] ?? 1_000;
@@ -62,9 +64,9 @@ export function LogPanel({ query, params, range, tick, change }: Props) {
   const isBusy = asked.state === "busy";
   const isLines = query !== "" && !isMetric(query);
   return (
-    <section class="panel" aria-label="Logs">
+    <section class="panel" aria-label={titled("Logs", place)}>
       <div class="panel-head">
-        <h2 class="grow">Logs</h2>
+        <h2 class="grow">{titled("Logs", place)}</h2>
         {isLines && (
           <button type="button" aria-pressed={isLive} onClick={() => setLive(!isLive)}>
             {isLive ? "End live tail" : "Live tail"}
@@ -78,6 +80,7 @@ export function LogPanel({ query, params, range, tick, change }: Props) {
             choose={(view) => change({ logview: view === "chart" ? undefined : view })}
           />
         )}
+        <PanelTools {...place} />
       </div>
       <QueryBox
         language="logql"

@@ -2,6 +2,7 @@
 import { useMemo, useState } from "preact/hooks";
 import type { Line } from "../api/loki";
 import type { Range } from "../api/prometheus";
+import { FindBox } from "../ui/find-box";
 import { bytes, counted } from "../ui/format";
 import { LineList } from "../ui/lines";
 import { Menu } from "../ui/menu";
@@ -41,13 +42,7 @@ export function LogView(props: Props) {
     <>
       <VolumeChart query={query} grid={grid} zoom={zoom} />
       <div class="log-tools">
-        <input
-          type="search"
-          aria-label="Find in these lines"
-          placeholder="Find in these lines…"
-          value={text}
-          onInput={(event) => setText(event.currentTarget.value)}
-        />
+        <FindBox label="Find in these lines" placeholder="Find in these lines…" text={text} setText={setText} />
         <label class="small">
           <input
             type="checkbox"

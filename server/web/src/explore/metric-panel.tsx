@@ -3,12 +3,14 @@ import { instant, range as queryRange } from "../api/prometheus";
 import { gridOf, type TimeRange } from "../ui/range";
 import { Busy } from "./busy";
 import { Explain } from "./explain";
+import { PanelTools, titled, type Place } from "./panel-tools";
 import { QueryBox } from "./query-box";
 import { SeriesView, VIEWS, type View } from "./series-view";
 import { useQuery } from "./use-query";
 import { ViewSwitch } from "./view-switch";
 
 interface Props {
+  place: Place;
   query: string;
   view: View;
   range: TimeRange;
@@ -17,7 +19,7 @@ interface Props {
   change: (changes: Record<string, string | undefined>) => void;
 }
 
-export function MetricPanel({ query, view, range, tick, change }: Props) {
+export function MetricPanel({ place, query, view, range, tick, change }: Props) {
   const isIdle = query === "" || view === "explain";
   const isTable = view === "table";
   const key = isIdle ? "" : JSON.stringify([query, isTable, range, tick]);
@@ -29,14 +31,15 @@ export function MetricPanel({ query, view, range, tick, change }: Props) {
   });
   const isBusy = asked.state === "busy";
   return (
-    <section class="panel" aria-label="Metrics">
+    <section class="panel" aria-label={titled("Metrics", place)}>
       <div class="panel-head">
-        <h2 class="grow">Metrics</h2>
+        <h2 class="grow">{titled("Metrics", place)}</h2>
         <ViewSwitch
           views={VIEWS}
           view={view}
           choose={(view) => change({ view: view === "chart" ? undefined : view })}
         />
+        <PanelTools {...place} />
       </div>
       <QueryBox
         language="promql"

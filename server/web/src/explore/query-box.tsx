@@ -40,22 +40,27 @@ export function QueryBox(props: Props) {
     let isGone = false;
     const open = async () => {
       const { openEditor } = await import("./editor");
+      await composed(area.current);
       const parent = host.current;
       if (isGone || !parent) return;
-      const hadFocus = document.activeElement === area.current;
-      const { text } = latest.current;
+      // All at once, so that no key lands in between: what stands in the area now, where somebody
+      // writes in it, and the focus, which nothing hidden can have.
+      const typed = area.current;
+      const hadFocus = typed !== null && document.activeElement === typed;
       editor.current = openEditor({
         parent,
         language,
-        text,
+        text: typed?.value ?? latest.current.text,
         label,
         placeholder,
         testId,
         onChange: setText,
-        onRun: () => latest.current.run(latest.current.text),
+        onRun: (text) => latest.current.run(text),
       });
+      parent.hidden = false;
+      if (hadFocus) editor.current.focus([typed.selectionStart, typed.selectionEnd]);
+      if (typed) typed.hidden = true;
       setEditor(true);
-      if (hadFocus) editor.current.focus();
     };
     // Without the editor's code the text area goes on.
     open().catch(() => undefined);
@@ -95,6 +100,8 @@ export function QueryBox(props: Props) {
             spellcheck={false}
             value={text}
             onInput={(event) => setText(event.currentTarget.value)}
+            onCompositionStart={(event) => (event.currentTarget.dataset.composing = "true")}
+            onCompositionEnd={(event) => delete event.currentTarget.dataset.composing}
             onKeyDown={(event) => {
               if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey || event.shiftKey)) return;
               event.preventDefault();
@@ -126,4 +133,10 @@ export function QueryBox(props: Props) {
       {isHistory && <HistoryList language={language} run={run} onClose={() => setHistory(false)} />}
     </>
   );
+}
+
+/** Returns once no character is half written, as some languages' are. */
+async function composed(area: HTMLTextAreaElement | null) {
+  if (area?.dataset.composing === undefined) return;
+  await new Promise((resolve) => area.addEventListener("compositionend", resolve, { once: true }));
 }

@@ -1,24 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { joined, keyOf, uptimeText } from "./history";
+import { daysOf, keyOf, uptimeText, type ServiceDay } from "./history";
 
-const labels = { group: "Media", service: "Jellyfin" };
+const dayOf = (told: Omit<ServiceDay, "group" | "service">) => {
+  const service = { group: "Media", service: "Jellyfin", ...told };
+  return daysOf({ start: 1800, step: 1800, services: [service] }).of.get(keyOf("Media", "Jellyfin"));
+};
 
 test("the curve, the times it was down and the uptime of a service come together", () => {
-  const days = joined(
-    [{ labels, times: [1800, 3600], values: [0.01, 0.03] }],
-    [{ labels, times: [1800, 3600], values: [1, 0] }],
-    [{ labels, times: [3600], values: [97.5] }],
-  );
-  const day = days.get(keyOf("Media", "Jellyfin"));
-  assert.deepEqual(day?.downs, [[1800, 3600]]);
+  const day = dayOf({ response: [0.01, null, 0.03], up: [1, null, 0], uptime: 97.5 });
+  assert.deepEqual(day?.response, { times: [1800, 5400], values: [0.01, 0.03] });
+  assert.deepEqual(day?.downs, [[3600, 5400]]);
   assert.equal(day?.uptime, 97.5);
   assert.equal(day?.top, 0.04);
 });
 
 test("a service that never answered has no curve, but was down", () => {
-  const days = joined([], [{ labels, times: [1800], values: [0] }], []);
-  const day = days.get(keyOf("Media", "Jellyfin"));
+  const day = dayOf({ response: [], up: [0], uptime: null });
   assert.deepEqual(day?.response.values, []);
   assert.deepEqual(day?.downs, [[0, 1800]]);
 });

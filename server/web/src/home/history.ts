@@ -1,5 +1,5 @@
-// The last day of every checked service, from three queries over all of them.
-import { range, type Series } from "../api/prometheus";
+// The last day of every checked service, as the server tells it to whoever sees the page.
+import { getJson } from "../api/client";
 import type { Spark } from "./fleet";
 
 /** Of one service. */
@@ -19,58 +19,56 @@ export interface Days {
   of: Map<string, Day>;
 }
 
-const DAY_S = 24 * 3600;
-const STEP_S = 30 * 60;
-/** The answers of one such time are the same for every tab, and the server keeps them. */
-const GRID_S = 5 * 60;
-
 export function keyOf(group: string, service: string): string {
   return JSON.stringify([group, service]);
 }
 
-export async function days(nowMs: number, abort: AbortSignal): Promise<Days> {
-  const end = Math.floor(nowMs / 1000 / GRID_S) * GRID_S;
-  const slots = { start: end - DAY_S, end, step: STEP_S };
-  const now = { start: end, end, step: GRID_S };
-  const [response, up, uptime] = await Promise.all([
-    range("avg_over_time(skep_service_response_seconds[30m])", slots, abort),
-    range("min_over_time(skep_service_up[30m])", slots, abort),
-    range("100 * avg_over_time(skep_service_up[24h])", now, abort),
-  ]);
-  return { window: [slots.start, end], of: joined(response.series, up.series, uptime.series) };
+/** Of one service; null where nothing was told. */
+export interface ServiceDay {
+  group: string;
+  service: string;
+  /** Seconds, a value a slot. */
+  response: (number | null)[];
+  /** Less than 1 where it was down. */
+  up: (number | null)[];
+  uptime: number | null;
 }
 
-/** The three answers by service. */
-export function joined(response: Series[], up: Series[], uptime: Series[]): Map<string, Day> {
-  const name = ({ labels }: Series) => keyOf(labels.group ?? "", labels.service ?? "");
-  const by = (all: Series[]) => new Map(all.map((series) => [name(series), series]));
-  const [responses, uptimes] = [by(response), by(uptime)];
-  return new Map(
-    [...by(up)].map(([key, series]): [string, Day] => {
-      const { times = [], values = [] } = responses.get(key) ?? {};
-      const finite = values.filter(Number.isFinite);
-      return [
-        key,
-        {
-          response: { times, values },
-          downs: downsOf(series),
-          uptime: uptimes.get(key)?.values.at(-1) ?? NaN,
-          // A steady service has a flat line in the middle, not one that fills the tile with noise.
-          top: Math.max(2 * average(finite), ...finite, 0.001),
-          gap_s: 1.5 * STEP_S,
-        },
-      ];
-    }),
-  );
+/** Each slot ends at `start` or a multiple of `step` later, in seconds. */
+export interface ToldDays {
+  start: number;
+  step: number;
+  services: ServiceDay[];
+}
+
+const DAY_S = 24 * 3600;
+
+export async function days(abort: AbortSignal): Promise<Days> {
+  return daysOf((await getJson("/-/skep/v1/home/days", {}, abort)) as ToldDays);
+}
+
+export function daysOf({ start, step, services }: ToldDays): Days {
+  const entries = services.map((it): [string, Day] => [keyOf(it.group, it.service), dayOf(it, start, step)]);
+  return { window: [start, start + DAY_S], of: new Map(entries) };
+}
+
+function dayOf({ response, up, uptime }: ServiceDay, start: number, step: number): Day {
+  const at = (i: number) => start + i * step;
+  const slots = response.flatMap((value, i): [number, number][] => (value === null ? [] : [[at(i), value]]));
+  const values = slots.map(([, value]) => value);
+  return {
+    response: { times: slots.map(([time]) => time), values },
+    // A point stands for the slot before it.
+    downs: up.flatMap((it, i): [number, number][] => ((it ?? 1) < 1 ? [[at(i) - step, at(i)]] : [])),
+    uptime: uptime ?? NaN,
+    // A steady service has a flat line in the middle, not one that fills the tile with noise.
+    top: Math.max(2 * average(values), ...values, 0.001),
+    gap_s: 1.5 * step,
+  };
 }
 
 function average(values: number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
-}
-
-/** A point stands for the slot before it. */
-function downsOf({ times, values }: Series): [number, number][] {
-  return times.flatMap((time, i): [number, number][] => ((values[i] ?? 1) < 1 ? [[time - STEP_S, time]] : []));
 }
 
 /** Never 100 % for what was down. */

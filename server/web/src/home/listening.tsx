@@ -43,7 +43,9 @@ function Rows({ rows }: { rows: ListeningUnit[] }) {
             <span class="muted small ellipsis" title={host}>
               {host}
             </span>
-            <span class="muted small num">{sockets}</span>
+            <span class="muted small num ellipsis" title={sockets}>
+              {sockets}
+            </span>
           </li>
         ))}
       </ul>

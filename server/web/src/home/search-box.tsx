@@ -1,7 +1,8 @@
 // The search of the home page: filters as somebody types, opens the first hit, else asks the web.
 import "./search-box.css";
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { go } from "../route";
+import { useKeys } from "../ui/keys";
 import { hits, searchHref, type Hit, type HomeView } from "./view";
 
 interface Props {
@@ -14,7 +15,12 @@ interface Props {
 
 export function SearchBox({ search, setSearch, view, more }: Props) {
   const input = useRef<HTMLInputElement>(null);
-  useFocusKey(input);
+  useKeys({
+    "/": () => {
+      input.current?.focus();
+      input.current?.select();
+    },
+  });
   const [first] = hits(view, more, search);
   const engine = view?.search[0];
   const isAsked = search.trim() !== "";
@@ -60,18 +66,4 @@ function open(href: string) {
   const isView = href.startsWith("/host/") || href.startsWith("/explore");
   if (isView) go(href);
   else location.assign(href);
-}
-
-function useFocusKey(input: { current: HTMLInputElement | null }) {
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      const isTyping = event.target instanceof Element && event.target.closest("input, textarea, select, [contenteditable]");
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
-      event.preventDefault();
-      input.current?.focus();
-      input.current?.select();
-    };
-    addEventListener("keydown", onKey);
-    return () => removeEventListener("keydown", onKey);
-  }, []);
 }

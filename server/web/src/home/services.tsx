@@ -17,15 +17,14 @@ interface Props {
 }
 
 export function Services({ view, shown }: Props) {
-  const mayAsk = view.caller !== "anonymous";
   const isChecked = view.groups.some((group) => group.services.some((it) => it.check.state !== "off"));
-  const { data } = usePoll("days", HISTORY_MS, (abort) => days(Date.now(), abort), !mayAsk || !isChecked);
+  const { data } = usePoll("days", HISTORY_MS, days, !isChecked);
   const isEmpty = shown.groups.length + shown.bookmarks.length + shown.found.sites.length === 0;
   if (isEmpty) return null;
   return (
     <div class="services" data-testid="services">
       {shown.groups.map((group) => (
-        <ServiceGroup key={group.name} group={group} hasHistory={mayAsk} days={data} />
+        <ServiceGroup key={group.name} group={group} days={data} />
       ))}
       {shown.found.sites.length > 0 && <Sites sites={shown.found.sites} />}
       {shown.bookmarks.map((group) => (
@@ -44,7 +43,7 @@ function Head({ name, isPrivate }: { name: string; isPrivate: boolean }) {
   );
 }
 
-function ServiceGroup({ group, hasHistory, days }: { group: Group; hasHistory: boolean; days: Days | undefined }) {
+function ServiceGroup({ group, days }: { group: Group; days: Days | undefined }) {
   return (
     <section class="tile-group" aria-label={group.name}>
       <Head name={group.name} isPrivate={group.private} />
@@ -54,7 +53,6 @@ function ServiceGroup({ group, hasHistory, days }: { group: Group; hasHistory: b
             key={service.name}
             service={service}
             isGroupPrivate={group.private}
-            hasHistory={hasHistory}
             day={days?.of.get(keyOf(group.name, service.name))}
             window={days?.window ?? [0, 1]}
           />

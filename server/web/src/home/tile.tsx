@@ -11,13 +11,11 @@ interface Props {
   service: Service;
   /** Of the group: then each of its tiles need not say so. */
   isGroupPrivate: boolean;
-  /** Whether the caller may ask for the last day. */
-  hasHistory: boolean;
   day: Day | undefined;
   window: [number, number];
 }
 
-export function Tile({ service, isGroupPrivate, hasHistory, day, window }: Props) {
+export function Tile({ service, isGroupPrivate, day, window }: Props) {
   const { name, href, description, icon, check } = service;
   const content = (
     <>
@@ -32,7 +30,7 @@ export function Tile({ service, isGroupPrivate, hasHistory, day, window }: Props
       </span>
       <State check={check} isPrivate={service.private && !isGroupPrivate} />
       {service.values.length > 0 && <Values service={service} />}
-      {hasHistory && check.state !== "off" && <History name={name} day={day} window={window} />}
+      {check.state !== "off" && <History name={name} day={day} window={window} />}
     </>
   );
   return (

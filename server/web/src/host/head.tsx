@@ -1,9 +1,8 @@
 // The head of a host's page: which host, is it alive, and over which time the page tells.
-import { useState } from "preact/hooks";
 import "./head.css";
-import { Keys, useKeys } from "../explore/keys";
 import { go, Link, useRoute } from "../route";
 import { bytes, counted, duration } from "../ui/format";
+import { KeysButton } from "../ui/keys";
 import { type TimeRange } from "../ui/range";
 import { RangePicker } from "../ui/range-picker";
 import { changed, hostHref, rangeOnly } from "./address";
@@ -15,8 +14,6 @@ export const SILENT_AFTER_S = 120;
 const KEYS: [string, string][] = [
   ["← → on a chart", "move; with Ctrl faster, with Shift mark a span, Enter asks about it"],
   ["/", "filter the units"],
-  ["Escape", "closes what is open"],
-  ["?", "this list"],
 ];
 
 interface Props {
@@ -29,11 +26,6 @@ interface Props {
 
 export function Head({ host, unit, container, identity, range }: Props) {
   const { path, query } = useRoute();
-  const [isKeys, setKeys] = useState(false);
-  useKeys({
-    "?": () => setKeys(true),
-    "/": () => document.querySelector<HTMLElement>(".unit-table input")?.focus(),
-  });
   const change = (changes: Record<string, string | undefined>) => {
     // What was marked lies in the time that was shown.
     const next = changed(query, { ...changes, a: undefined, b: undefined, cause: undefined });
@@ -68,12 +60,13 @@ export function Head({ host, unit, container, identity, range }: Props) {
         )}
       </div>
       <RangePicker key={JSON.stringify(range)} range={range} change={change} />
-      <button type="button" aria-haspopup="dialog" aria-label="Keys" onClick={() => setKeys(true)}>
-        ?
-      </button>
-      {isKeys && <Keys keys={KEYS} onClose={() => setKeys(false)} />}
+      <KeysButton keys={KEYS} acts={{ "/": focusFilter }} />
     </header>
   );
+}
+
+function focusFilter() {
+  document.querySelector<HTMLElement>(".unit-table input")?.focus();
 }
 
 function facts(identity: Identity, isSilent: boolean, silence: number) {

@@ -9,10 +9,10 @@ import { Trouble } from "../ui/trouble";
 import { changed, hostHref, placeOf, spanOf, type Place } from "./address";
 import { Cause } from "./cause";
 import { HOST_CHARTS } from "./charts";
+import { ChartsView } from "./charts-view";
 import { FileSystems } from "./file-systems";
 import { Head, SILENT_AFTER_S } from "./head";
 import { identity, type Identity } from "./identity";
-import { MetricChart } from "./metric-chart";
 import { resourceOf, type ResourceId } from "./resources";
 import { SshPanel } from "./ssh-panel";
 import { UnitView } from "./unit";
@@ -78,19 +78,7 @@ function HostView({ host }: { host: string }) {
   };
   return (
     <>
-      <div class="charts">
-        {HOST_CHARTS.map((spec) => (
-          <MetricChart
-            key={spec.id}
-            spec={spec}
-            host={host}
-            range={range}
-            marked={marked}
-            action="Find cause"
-            take={take}
-          />
-        ))}
-      </div>
+      <ChartsView specs={HOST_CHARTS} of={{ host }} range={range} marked={marked} action="Find cause" take={take} />
       {marked && (
         <Cause
           host={host}

@@ -5,7 +5,7 @@ import { timeOfDay } from "../ui/format";
 import { gridOf, type TimeRange } from "../ui/range";
 import { changed, spanOf } from "./address";
 import { UNIT_CHARTS } from "./charts";
-import { MetricChart } from "./metric-chart";
+import { ChartsView } from "./charts-view";
 import { SpanLines } from "./span-lines";
 
 const REFRESH_MS = 15_000;
@@ -29,20 +29,7 @@ export function UnitView({ host, unit, range }: Props) {
   const now = Date.now();
   return (
     <>
-      <div class="charts">
-        {UNIT_CHARTS.map((spec) => (
-          <MetricChart
-            key={spec.id}
-            spec={spec}
-            host={host}
-            unit={unit}
-            range={range}
-            marked={marked}
-            action="Show lines"
-            take={take}
-          />
-        ))}
-      </div>
+      <ChartsView specs={UNIT_CHARTS} of={{ host, unit }} range={range} marked={marked} action="Show lines" take={take} />
       <section class="panel" aria-label="Lines">
         <div class="panel-head">
           <h2>Lines</h2>

@@ -1,7 +1,8 @@
-// Chooses the range of time: up to now in one click, or from and to by the minute.
+// Chooses the range of time: up to now in one click, or from and to as they are typed.
 import { useState } from "preact/hooks";
 import "./range-picker.css";
-import { PRESETS, type TimeRange } from "./range";
+import { PRESETS, rangeName, type TimeRange } from "./range";
+import { agoOf, timeOf, timeText } from "./time-text";
 
 interface Props {
   range: TimeRange;
@@ -9,7 +10,7 @@ interface Props {
 }
 
 export function RangePicker({ range, change }: Props) {
-  const [isOpen, setOpen] = useState(range.kind === "fixed");
+  const [isOpen, setOpen] = useState(!isPreset(range));
   return (
     <div class="range-picker">
       <div class="segmented" role="group" aria-label="Time range">
@@ -28,7 +29,7 @@ export function RangePicker({ range, change }: Props) {
         ))}
         <button
           type="button"
-          aria-pressed={range.kind === "fixed"}
+          aria-pressed={!isPreset(range)}
           aria-expanded={isOpen}
           onClick={() => setOpen(!isOpen)}
         >
@@ -40,47 +41,64 @@ export function RangePicker({ range, change }: Props) {
   );
 }
 
+function isPreset(range: TimeRange): boolean {
+  return range.kind === "last" && PRESETS.some(([, seconds]) => seconds === range.seconds);
+}
+
+const HINT = "now-90m, 14:00 or 2026-11-23 14:00";
+
 function Custom({ range, change }: Props) {
-  const now = Date.now();
-  const initial =
-    range.kind === "fixed" ? range : { from: now - range.seconds * 1000, to: now };
-  const [from, setFrom] = useState(localText(initial.from));
-  const [to, setTo] = useState(localText(initial.to));
-  const isValid = new Date(from).getTime() < new Date(to).getTime();
+  const isFixed = range.kind === "fixed";
+  const [from, setFrom] = useState(isFixed ? timeText(range.from) : `now-${rangeName(range.seconds)}`);
+  const [to, setTo] = useState(isFixed ? timeText(range.to) : "now");
+  const [fault, setFault] = useState("");
   const apply = (event: Event) => {
     event.preventDefault();
-    const ms = (text: string) => String(new Date(text).getTime());
-    if (isValid) change({ range: undefined, from: ms(from), to: ms(to) });
+    const chosen = chosenOf(from, to, Date.now());
+    if (typeof chosen === "string") setFault(chosen);
+    else change(chosen);
   };
+  const field = (label: string, value: string, set: (text: string) => void) => (
+    <label>
+      {label}{" "}
+      <input
+        type="text"
+        required
+        autocomplete="off"
+        autocapitalize="none"
+        spellcheck={false}
+        title={HINT}
+        value={value}
+        aria-invalid={fault !== ""}
+        aria-describedby="range-fault"
+        onInput={(event) => {
+          setFault("");
+          set(event.currentTarget.value);
+        }}
+      />
+    </label>
+  );
   return (
     <form class="custom" onSubmit={apply}>
-      <label>
-        From{" "}
-        <input
-          type="datetime-local"
-          required
-          value={from}
-          onInput={(event) => setFrom(event.currentTarget.value)}
-        />
-      </label>
-      <label>
-        to{" "}
-        <input
-          type="datetime-local"
-          required
-          value={to}
-          onInput={(event) => setTo(event.currentTarget.value)}
-        />
-      </label>
-      <button type="submit" disabled={!isValid} title={isValid ? "" : "“From” must be before “to”"}>
-        Apply
-      </button>
+      {field("From", from, setFrom)}
+      {field("to", to, setTo)}
+      <button type="submit">Apply</button>
+      <span id="range-fault" class="fault small" role="alert">
+        {fault}
+      </span>
     </form>
   );
 }
 
-/** As an input of type datetime-local wants it. */
-function localText(ms: number): string {
-  const at = new Date(ms);
-  return new Date(ms - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+/** What the address says of times as they were typed, or what is wrong with them. */
+export function chosenOf(from: string, to: string, now: number): Record<string, string | undefined> | string {
+  const [start, end] = [timeOf(from, now), timeOf(to, now)];
+  for (const [text, ms] of [[from, start], [to, end]] as const) {
+    if (ms === undefined) return `“${text}” is no time; write ${HINT}`;
+  }
+  if (!(Number(start) < Number(end))) return "“From” must be before “to”";
+  const ago = agoOf(from);
+  // Up to now it moves on with the time.
+  if (ago && agoOf(to) === 0) return { range: rangeName(ago), from: undefined, to: undefined };
+  return { range: undefined, from: String(start), to: String(end) };
 }
