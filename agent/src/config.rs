@@ -534,6 +534,14 @@ mod tests {
     }
 
     #[test]
+    fn the_packages_file_is_right() {
+        let packaged = config(include_str!("../dist/agent.toml")).unwrap();
+        assert_eq!(packaged.server.token_file, Some("/etc/skep/agent-token".into()));
+        // The folder that the unit may write.
+        assert_eq!(packaged.data_dir, PathBuf::from("/var/lib/skep-agent"));
+    }
+
+    #[test]
     fn the_example_of_logs_is_right() {
         let guide = include_str!("../../docs/guide/logs.md");
         let example = guide.split("```toml\n").nth(1).and_then(|it| it.split("```").next());

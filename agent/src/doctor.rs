@@ -5,6 +5,7 @@ use std::{error::Error as _, fmt::Write as _, fs, path::Path};
 use crate::{
     check::{self, Finding},
     config::{Config, ConfigError},
+    run::LOCK_FILE,
     sources::{
         Roots,
         ebpf::{self, ProgramState},
@@ -45,6 +46,28 @@ pub(crate) async fn examine(config: Result<&Config, &ConfigError>) -> Vec<Findin
         Err(error) => findings.push(Finding::bad("configuration", chain(error))),
     }
     findings
+}
+
+/// How the agent of this configuration is, in short.
+pub(crate) async fn status(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![running(&config.data_dir)];
+    findings.extend(spool(&config.data_dir));
+    findings.extend(check::server(config).await);
+    findings
+}
+
+/// A running agent holds the lock of its folder.
+fn running(data_dir: &Path) -> Finding {
+    let lock = fs::File::open(data_dir.join(LOCK_FILE));
+    match lock.map(|it| it.try_lock()) {
+        Ok(Err(fs::TryLockError::WouldBlock)) => Finding::well("agent", "runs"),
+        Ok(Err(fs::TryLockError::Error(error))) | Err(error)
+            if error.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            Finding::bad("agent", format_args!("{}: {error}; ask as root", data_dir.display()))
+        }
+        _free => Finding::bad("agent", "does not run; `systemctl status skep-agent` says why"),
+    }
 }
 
 /// One line a finding, what is missing with what to do.
@@ -262,6 +285,16 @@ mod tests {
             BAD  program exec  this kernel has no field for TASK_MM; so no OOM kills
         "]]
         .assert_eq(&table(&states.iter().map(program).collect::<Vec<_>>()));
+    }
+
+    #[test]
+    fn an_agent_that_runs_holds_its_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!running(dir.path()).is_well);
+        let lock = crate::run::lock(dir.path()).unwrap();
+        assert!(running(dir.path()).is_well);
+        drop(lock);
+        assert!(!running(dir.path()).is_well);
     }
 
     #[test]

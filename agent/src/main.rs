@@ -14,6 +14,7 @@ mod run;
 mod ship;
 mod sources;
 mod spool;
+mod supervisor;
 mod telemetry;
 mod tick;
 
@@ -26,7 +27,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use skep_proto::SystemClock;
 
 use crate::{
@@ -87,6 +88,17 @@ enum Command {
         #[arg(long, default_value = DEFAULT_PATH)]
         config: PathBuf,
     },
+    /// Say whether the agent runs, what waits in its spool, and whether the server takes it.
+    Status {
+        /// The configuration file.
+        #[arg(long, default_value = DEFAULT_PATH)]
+        config: PathBuf,
+    },
+    /// Print what a shell needs to complete this command line.
+    Completions { shell: clap_complete::Shell },
+    /// Write a manual page for each verb into a folder that is there.
+    #[command(hide = true)]
+    ManPages { dir: PathBuf },
 }
 
 #[derive(Debug, clap::Args)]
@@ -146,10 +158,28 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Collect(arguments) => collect(arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            let command = &mut Arguments::command();
+            clap_complete::generate(shell, command, "skep-agent", &mut script);
+            print(&String::from_utf8_lossy(&script))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::ManPages { dir } => {
+            clap_mangen::generate_to(Arguments::command(), &dir)
+                .with_context(|| format!("writing manual pages to {}", dir.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Check { config } => {
             let config = Config::read(&config)?;
             let findings = runtime()?.block_on(check::check(&config));
             print(&findings.iter().map(ToString::to_string).collect::<String>())?;
+            Ok(verdict(&findings))
+        }
+        Command::Status { config } => {
+            let config = Config::read(&config)?;
+            let findings = runtime()?.block_on(doctor::status(&config));
+            print(&doctor::table(&findings))?;
             Ok(verdict(&findings))
         }
         Command::Doctor { config } => {

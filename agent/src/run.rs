@@ -32,6 +32,7 @@ use crate::{
     spool::{
         AppendError, Kind, NewRecord, Positions, Spool, SpoolLimits, WhenFull, disk::Directory,
     },
+    supervisor,
     tick::{Irregular, Ticker},
 };
 
@@ -41,7 +42,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 const EVENTS_MAX: usize = 4_096;
 /// Series of one request; a host with more gets several.
 const SERIES_MAX: usize = 10_000;
-const LOCK_FILE: &str = "lock";
+pub(crate) const LOCK_FILE: &str = "lock";
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
@@ -55,10 +56,16 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         journal = config.journal.is_enabled,
         "Agent is up."
     );
-    tokio::select! {
-        _ = terminate.recv() => info!("Stopping on SIGTERM."),
-        _ = interrupt.recv() => info!("Stopping on SIGINT."),
+    supervisor::ready(&config.server.url);
+    let mut pulse = supervisor::pulse();
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break info!("Stopping on SIGTERM."),
+            _ = interrupt.recv() => break info!("Stopping on SIGINT."),
+            _ = pulse.tick() => supervisor::alive(),
+        }
     }
+    supervisor::stopping();
     agent.stop(Instant::now() + DRAIN_MAX).await;
     info!("Agent has stopped.");
     Ok(())

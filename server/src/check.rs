@@ -19,21 +19,28 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
     if let Some(object_store) = &config.store.object_store {
         object_store.check()?;
     }
-    warn_of_certificates(&config, OffsetDateTime::now_utc())
+    warnings(&config)?.iter().for_each(|it| eprintln!("warning: {it}"));
+    Ok(())
 }
 
-fn warn_of_certificates(config: &Config, now: OffsetDateTime) -> anyhow::Result<()> {
+/// What will be wrong with certificates soon, or is already.
+///
+/// # Errors
+/// They cannot be read.
+pub(crate) fn warnings(config: &Config) -> anyhow::Result<Vec<String>> {
+    let now = OffsetDateTime::now_utc();
+    let mut warnings = Vec::new();
     let stored = skep_front::stored_certificates(&config.front).context("certificates")?;
     for certificate in &stored {
         let names = certificate.names.join(", ");
         if let Some(expires) = certificate.not_after
             && expires - now < EXPIRY_WARNING
         {
-            eprintln!("warning: the certificate of {names} expires at {expires}");
+            warnings.push(format!("the certificate of {names} expires at {expires}"));
         }
         if let Some(error) = &certificate.last_error {
-            eprintln!("warning: the certificate of {names}: {error}");
+            warnings.push(format!("the certificate of {names}: {error}"));
         }
     }
-    Ok(())
+    Ok(warnings)
 }

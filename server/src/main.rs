@@ -3,13 +3,13 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 use std::{
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use skep_front::{PasswordHash, TokenHash};
 
 mod access;
@@ -19,14 +19,17 @@ mod catalog;
 mod check;
 mod config;
 mod convert;
+mod data_version;
 mod deploy;
 mod enrol;
 mod home;
+mod operate;
 mod own_metrics;
 mod ready;
 mod reload;
 mod run;
 mod scrape;
+mod supervisor;
 mod telemetry;
 mod tool;
 mod web;
@@ -91,6 +94,13 @@ enum Verb {
     Deploy(deploy::Deploy),
     #[command(flatten)]
     Tool(tool::Tool),
+    #[command(flatten)]
+    Operate(operate::Operate),
+    /// Print what a shell needs to complete this command line.
+    Completions { shell: clap_complete::Shell },
+    /// Write a manual page for each verb into a folder that is there.
+    #[command(hide = true)]
+    ManPages { dir: PathBuf },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -140,6 +150,16 @@ fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Verb::Operate(verb) => {
+            telemetry::start_quiet();
+            match operate::run(&verb) {
+                Ok(false) => return ExitCode::FAILURE,
+                done => done.map(drop),
+            }
+        }
+        Verb::Completions { shell } => completions(shell),
+        Verb::ManPages { dir } => clap_mangen::generate_to(Cli::command(), &dir)
+            .with_context(|| format!("writing manual pages to {}", dir.display())),
         Verb::HashPassword => hash_password(),
         Verb::HashToken => hash_token(),
         Verb::NewToken => {
@@ -152,7 +172,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            // Trying again would not help.
+            let is_final = error.is::<data_version::VersionError>();
+            if is_final { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -163,6 +185,12 @@ fn bad_config(error: &anyhow::Error) -> ExitCode {
         None => eprintln!("error: {error:#}"),
     }
     ExitCode::from(EXIT_CONFIG)
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "skep-server", &mut script);
+    io::stdout().write_all(&script).context("writing to standard output")
 }
 
 fn hash_password() -> anyhow::Result<()> {

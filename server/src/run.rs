@@ -17,11 +17,12 @@ use crate::{
     access_log::Requests,
     catalog::StoreCatalog,
     config::Config,
+    data_version,
     home::HomePage,
     own_metrics, ready,
     reload::{Reloader, Running},
     scrape::Scrapes,
-    web,
+    supervisor, web,
 };
 
 /// Runs until SIGTERM or SIGINT, and reads the configuration at `path` again when it changes.
@@ -40,6 +41,7 @@ async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow
     let sites = HomePage::sites(&front);
     let host = front.host.clone();
 
+    data_version::check(&data_dir)?;
     let front = Front::bind(front, Arc::new(skep_front::SystemClock))
         .await
         .context("opening the listeners")?;
@@ -48,6 +50,7 @@ async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow
         .await
         .context("opening the store panicked")?
         .with_context(|| format!("opening the store in {}", data_dir.display()))?;
+    data_version::stamp(&data_dir)?;
     let engine = Engine::new(Arc::new(StoreCatalog(Arc::clone(&store))), query)
         .context("starting the query engine")?;
     let upkeep = tokio::spawn(Arc::clone(&store).run(shutdown.clone()));
@@ -84,9 +87,12 @@ async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow
         home: home.access(),
     };
     announce(front.bound(), ready_file, &data_dir)?;
+    // Until all is stopped.
+    let _watchdog = supervisor::serving(front.bound());
     let served = front.run(routers, shutdown.clone()).await.context("serving");
 
     // Whatever ended the front ends the rest.
+    supervisor::stopping();
     shutdown.cancel();
     api.tails_ended().await;
     requests.end().await;

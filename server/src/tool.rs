@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use target::Target;
+pub(crate) use target::Target;
 
 /// Which store is meant.
 #[derive(Args)]

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod conformance;
+mod dist;
 mod doctor;
 mod ebpf;
 mod nix_check;
@@ -21,6 +22,7 @@ mod sim;
 mod test;
 #[cfg(test)]
 mod tidy;
+mod vm;
 mod vmtest;
 mod web;
 
@@ -51,6 +53,10 @@ enum Verb {
     Conformance(conformance::Args),
     /// Search for seeds that break the log, the store or the spool; or kill the server under load.
     Sim(sim::Args),
+    /// Make what is installed: a Debian package and a tarball of server and agent each.
+    Dist(dist::Args),
+    /// Boot a guest with systemd on this machine's own kernel, and install the packages there.
+    Vm(vm::Args),
     /// Boot other kernels under qemu and run the agent's kernel tests there.
     Vmtest(vmtest::Args),
     /// Evaluate flake.nix: packages, NixOS modules, example machines, the table in docs/nixos.md.
@@ -71,6 +77,8 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::run(&args),
         Verb::Conformance(args) => conformance::run(&args),
         Verb::Sim(args) => sim::run(&args),
+        Verb::Dist(args) => dist::run(&args),
+        Verb::Vm(args) => vm::run(&args),
         Verb::Vmtest(args) => vmtest::run(&args),
         Verb::NixCheck(args) => nix_check::run(&args),
         Verb::JournalLines { unit, stdout_socket } => run::journal_lines(&unit, &stdout_socket),

@@ -85,6 +85,15 @@ const NEEDS: &[Need] = &[
         },
     },
     Need {
+        what: "systemd-nspawn and dpkg-shlibdeps",
+        why: "tests make the packages and install them in a guest with systemd",
+        package: "systemd-container dpkg-dev curl",
+        since: For::Test,
+        is_there: || {
+            ["systemd-nspawn", "dpkg-shlibdeps", "curl"].iter().all(|it| shell::which(it).is_some())
+        },
+    },
+    Need {
         what: "Chromium",
         why: "the page is tested in it",
         package: "chromium",

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{build, ebpf, nix_check, node_exporter, paths, setup, shell, vmtest, web};
+use crate::{build, ebpf, nix_check, node_exporter, paths, setup, shell, vm, vmtest, web};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -60,6 +60,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let boot =
             || vmtest::test("6.1", &vmtest::payload(object)?, "every_candidate all_programs");
         steps.push(("kernel 6.1", Box::new(boot)));
+    }
+    if !args.unit {
+        steps.push(("guest", Box::new(vm::test_where_possible)));
     }
     let mut times = Vec::new();
     for (name, step) in steps {

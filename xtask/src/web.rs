@@ -14,14 +14,18 @@ use crate::{paths, shell};
 /// Installs what `package-lock.json` names (once per lock file) and builds the page if a source
 /// is newer than it.
 pub(crate) fn build() -> anyhow::Result<()> {
-    let web = paths::root().join("server/web");
-    install(&web)?;
+    build_in(&paths::root().join("server/web"))
+}
+
+/// The same in another checkout.
+pub(crate) fn build_in(web: &Path) -> anyhow::Result<()> {
+    install(web)?;
     let built = web.join("dist/index.html");
-    let newest = newest_source(&web)?;
+    let newest = newest_source(web)?;
     if modified(&built).is_some_and(|it| newest < it) {
         return Ok(());
     }
-    shell::quiet(npm(&web).args(["run", "build"])).context("building the page")?;
+    shell::quiet(npm(web).args(["run", "build"])).context("building the page")?;
     Ok(())
 }
 

@@ -45,9 +45,9 @@ pub use config::{
     PropagationCheck, Retry, Rfc2136, SecretFile, Webhook,
 };
 pub use config::{
-    Action, AgentCertificates, AgentPrograms, BasicUser, Browse, CodeSecret, Compress, Config, ConfigError,
-    Domain, FilesConfig, ForwardAuth, Guard, HeaderRules, Hidden, HostPattern, Limits, Links,
-    LoopbackAddr, MetricNames, Networks, PasswordHash, PathPattern, Placeholder, PlainAuth,
+    Action, AgentCertificates, AgentPrograms, BasicUser, Browse, CodeSecret, Compress, Config,
+    ConfigError, Domain, FilesConfig, ForwardAuth, Guard, HeaderRules, Hidden, HostPattern, Limits,
+    Links, LoopbackAddr, MetricNames, Networks, PasswordHash, PathPattern, Placeholder, PlainAuth,
     PlainListener, Precompressed, RedirectConfig, Respond, Rewrite, Route, RouteGuard, SiteAccess,
     SiteConfig, Template, Token, TokenHash, User,
 };

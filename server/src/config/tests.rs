@@ -41,6 +41,22 @@ fn the_guides_example_is_right_and_its_defaults_are_the_defaults() {
 }
 
 #[test]
+fn the_packages_file_changes_nothing_and_its_comments_are_right() {
+    const PACKAGED: &str = include_str!("../../dist/server.toml");
+    let least = Config::parse("").unwrap();
+    let packaged = Config::parse(PACKAGED).unwrap();
+    assert_eq!(packaged.data_dir, least.data_dir);
+    assert_eq!(packaged.front.https, least.front.https);
+    assert_eq!(format!("{:?}", packaged.store), format!("{:?}", least.store));
+    let settings = PACKAGED.lines().map(|line| match line.strip_prefix("# ") {
+        Some(setting) if setting.contains(" = ") => setting,
+        _other => line,
+    });
+    let all = Config::parse(&settings.collect::<Vec<_>>().join("\n")).unwrap();
+    assert_eq!(all.front.domain, "skep.home.lan");
+}
+
+#[test]
 fn every_example_of_the_front_is_right() {
     // The files that examples name are read.
     let dir = tempfile::tempdir().unwrap();

@@ -14,7 +14,7 @@ use skep_store::{Store, StoreConfig};
 use tower::ServiceExt as _;
 
 use super::Where;
-use crate::{catalog::StoreCatalog, config::Config};
+use crate::{catalog::StoreCatalog, config::Config, data_version};
 
 /// A question over a whole store may take its time.
 const TIMEOUT: Duration = Duration::from_hours(1);
@@ -43,6 +43,7 @@ impl Target {
             (None, None) => return Self::server(at),
         };
         let dir = config.dir.clone();
+        data_version::check(&dir)?;
         let opening = tokio::task::spawn_blocking(|| Store::open(config, Arc::new(SystemClock)));
         let store = opening
             .await
@@ -141,8 +142,19 @@ impl Target {
         content_type: &str,
         body: String,
     ) -> anyhow::Result<String> {
+        self.ask_whole(Method::POST, path, content_type, body).await
+    }
+
+    /// As [`Self::ask_text`], by any method.
+    pub(crate) async fn ask_whole(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: String,
+    ) -> anyhow::Result<String> {
         let body = futures::stream::iter([Ok(Bytes::from(body))]).boxed();
-        let mut answer = self.ask(Method::POST, path, content_type, body).await?;
+        let mut answer = self.ask(method, path, content_type, body).await?;
         let mut text = Vec::new();
         while let Some(bytes) = answer.next().await {
             text.extend_from_slice(&bytes?);

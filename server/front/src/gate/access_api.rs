@@ -97,7 +97,9 @@ impl Gate {
             (&Method::GET, ["enrol", "agent", arch]) => {
                 self.agent_program(arch, asked, &parts).await
             }
-            (&Method::POST, ["certificate"]) => self.certify(asked, &parts, body).await.map(success),
+            (&Method::POST, ["certificate"]) => {
+                self.certify(asked, &parts, body).await.map(success)
+            }
             (method, steps) => match self.known(asked, &parts).await {
                 Ok(principal) => {
                     self.call(method, steps, &principal, asked, &parts, body).await.map(success)

@@ -1,0 +1,176 @@
+//! `cargo xtask vm`: a guest with systemd as its first process, over this machine's own root, for what
+//! packages do. It shares the kernel; `vmtest` boots others.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+use crate::{
+    build,
+    dist::{self, Product, Release},
+    paths, setup, shell,
+};
+
+mod guest;
+mod journey;
+
+use guest::{Guest, Network};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Take the binaries from this folder and build nothing.
+    #[arg(long, value_name = "DIR", global = true)]
+    bin_dir: Option<PathBuf>,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Install server and agent in a guest that shares this machine's network, until Ctrl-C.
+    Run {
+        /// Only the agent, which sends to the server of a `cargo xtask run --ready-file PATH`.
+        #[arg(long, value_name = "PATH")]
+        ready_file: Option<PathBuf>,
+    },
+    /// Install, enrol, kill, start again, upgrade, remove: what a user's machine goes through.
+    Test,
+}
+
+/// Names and passwords of a guest that only this machine reaches, and that is gone with it.
+pub(crate) const USER: &str = "admin";
+pub(crate) const PASSWORD: &str = "correct horse";
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    setup::run(setup::For::Run)?;
+    if shell::is_root() && shell::which("systemd-nspawn").is_none() {
+        setup::package("systemd-container")?;
+    }
+    if let Some(why) = guest::why_not() {
+        anyhow::bail!("no guest can be booted here: {why}");
+    }
+    let bin_dir = match &args.bin_dir {
+        Some(dir) => dir.clone(),
+        None => build::binaries(false)?.bin_dir,
+    };
+    match &args.verb {
+        Verb::Run { ready_file } => keep_up(&bin_dir, ready_file.as_deref()),
+        Verb::Test => test(&bin_dir),
+    }
+}
+
+/// The last step of `cargo xtask test`; says why where no guest can be booted.
+pub(crate) fn test_where_possible() -> anyhow::Result<()> {
+    match guest::why_not() {
+        Some(why) => {
+            eprintln!("skipped because no guest can be booted here: {why}");
+            Ok(())
+        }
+        None => test(&paths::bin_dir(false)),
+    }
+}
+
+fn test(bin_dir: &Path) -> anyhow::Result<()> {
+    let release = release(bin_dir)?;
+    let upgraded =
+        Release { version: format!("{}+upgraded", release.version), ..self::release(bin_dir)? };
+    let packages = Packages::make(&release)?;
+    let upgrade = Packages::make(&upgraded)?;
+    let tested = journey::travel(&packages, &upgrade);
+    for packages in [packages, upgrade] {
+        packages.remove();
+    }
+    tested
+}
+
+fn release(bin_dir: &Path) -> anyhow::Result<Release> {
+    let out = paths::target().join("vm-packages");
+    let release = Release::of(&paths::root(), bin_dir.to_owned(), &out)?;
+    Ok(Release { compressed: false, ..release })
+}
+
+/// Both packages of one version.
+pub(crate) struct Packages {
+    pub(crate) version: String,
+    pub(crate) server: PathBuf,
+    pub(crate) agent: PathBuf,
+}
+
+impl Packages {
+    fn make(release: &Release) -> anyhow::Result<Self> {
+        dist::tools()?;
+        Ok(Self {
+            version: release.version.clone(),
+            server: dist::deb(release, Product::Server)?,
+            agent: dist::deb(release, Product::Agent)?,
+        })
+    }
+
+    /// Those of a development build are large.
+    fn remove(&self) {
+        for file in [&self.server, &self.agent] {
+            if let Err(error) = fs::remove_file(file) {
+                eprintln!("{} is left behind: {error}", file.display());
+            }
+        }
+    }
+}
+
+fn keep_up(bin_dir: &Path, ready_file: Option<&Path>) -> anyhow::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("watching for signals")?;
+    let packages = Packages::make(&release(bin_dir)?)?;
+    let mut guest = Guest::start("bee-1", Network::Shared)?;
+    guest.boot()?;
+    let installed = match ready_file {
+        Some(path) => install_agent(&guest, &packages, path),
+        None => journey::install(&guest, &packages).and_then(|()| journey::enrol(&guest, "5s")),
+    };
+    packages.remove();
+    installed?;
+    eprintln!("\n  The guest is up.\n");
+    if ready_file.is_none() {
+        eprintln!("  page   https://localhost:8443\n  login  {USER} / {PASSWORD}");
+    }
+    eprintln!("  shell  {}\n\n  Ctrl-C ends it and all that is in it.\n", guest.shell_command());
+    while signals.pending().next().is_none() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    guest.stop()
+}
+
+/// Points an agent in the guest at a server outside.
+fn install_agent(guest: &Guest, packages: &Packages, ready_file: &Path) -> anyhow::Result<()> {
+    let ready = fs::read_to_string(ready_file).with_context(|| {
+        format!("reading {}; does `cargo xtask run` run?", ready_file.display())
+    })?;
+    let ready: serde_json::Value =
+        serde_json::from_str(&ready).context("reading the ready file")?;
+    let member = |key: &str| {
+        let text = ready.get(key).and_then(serde_json::Value::as_str);
+        text.with_context(|| format!("{} has no {key}", ready_file.display()))
+    };
+    guest.copy(&packages.agent)?;
+    guest.sh("apt-get install --yes /root/skep-agent_*.deb")?;
+    guest.write("/etc/skep/agent-token", member("token")?)?;
+    let ca = fs::read_to_string(member("ca_file")?).context("reading the server's CA")?;
+    guest.write("/etc/skep/ca.pem", &ca)?;
+    let url = member("url")?;
+    guest.sh(&format!(
+        "sed -i 's,^url = .*,url = \"{url}\",' /etc/skep/agent.toml && systemctl restart skep-agent"
+    ))?;
+    Ok(())
+}
+
+/// Asks a process that is not ours to end; whether it could be asked.
+fn signal(name: &str, pid: u32) -> bool {
+    shell::succeeds(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]))
+}
