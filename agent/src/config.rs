@@ -536,7 +536,8 @@ mod tests {
     #[test]
     fn the_packages_file_is_right() {
         let packaged = config(include_str!("../dist/agent.toml")).unwrap();
-        assert_eq!(packaged.server.token_file, Some("/etc/skep/agent-token".into()));
+        let token = CredentialConfig::TokenFile("/etc/skep/agent-token".into());
+        assert_eq!(packaged.server.credential, token);
         // The folder that the unit may write.
         assert_eq!(packaged.data_dir, PathBuf::from("/var/lib/skep-agent"));
     }

@@ -198,8 +198,6 @@ struct Raw {
     tokens: Vec<front::RawToken>,
     oidc: Option<oidc::RawOidc>,
     #[serde(default)]
-    agents: front::RawAgents,
-    #[serde(default)]
     sites: Vec<sites::RawSite>,
     #[serde(default)]
     certificates: Vec<certs::RawCertificate>,

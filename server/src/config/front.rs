@@ -9,9 +9,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use skep_front::{
-    AgentCertificates, CodeSecret, Config, Domain, Limits, LoopbackAddr, MetricNames, Networks,
-    PasswordHash, PlainAuth, PlainListener, Role, Scope, Scopes, SiteConfig, Token, TokenHash,
-    User,
+    CodeSecret, Config, Domain, Limits, LoopbackAddr, MetricNames, Networks, PasswordHash,
+    PlainAuth, PlainListener, Role, Scope, Scopes, SiteConfig, Token, TokenHash, User,
 };
 
 use super::{
@@ -109,31 +108,6 @@ pub(super) struct RawToken {
     name: String,
     sha256: String,
     scopes: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawAgents {
-    mtls: RawMtls,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum RawMtls {
-    #[default]
-    Off,
-    Optional,
-    Required,
-}
-
-impl RawAgents {
-    fn certificates(&self) -> AgentCertificates {
-        match self.mtls {
-            RawMtls::Off => AgentCertificates::Off,
-            RawMtls::Optional => AgentCertificates::Optional,
-            RawMtls::Required => AgentCertificates::Required,
-        }
-    }
 }
 
 /// `dir`: where relative paths are meant from.

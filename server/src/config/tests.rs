@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use skep_api::IngestionRate;
-use skep_front::Scope;
+use skep_front::{Domain, Scope};
 use skep_receive::loki_push::Rules;
 
 use super::Config;
@@ -53,7 +53,7 @@ fn the_packages_file_changes_nothing_and_its_comments_are_right() {
         _other => line,
     });
     let all = Config::parse(&settings.collect::<Vec<_>>().join("\n")).unwrap();
-    assert_eq!(all.front.domain, "skep.home.lan");
+    assert_eq!(all.front.domain, Domain::parse("skep.home.lan").unwrap());
 }
 
 #[test]

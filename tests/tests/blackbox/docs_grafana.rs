@@ -44,7 +44,7 @@ async fn has_data(client: &Client, target: &Value, source: &str) -> anyhow::Resu
         other => anyhow::bail!("no data source {other:?}"),
     };
     let data = client.data(path, &[("query", &query)]).await?;
-    Ok(data["result"].as_array().is_some_and(|it| !it.is_empty()))
+    Ok(data.get("result").and_then(Value::as_array).is_some_and(|it| !it.is_empty()))
 }
 
 #[tokio::test]
