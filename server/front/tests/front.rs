@@ -18,6 +18,8 @@ mod pebble;
 mod access;
 #[path = "front/acme.rs"]
 mod acme;
+#[path = "front/acme_providers.rs"]
+mod acme_providers;
 #[path = "front/attacks.rs"]
 mod attacks;
 #[path = "front/certificates.rs"]
