@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 /// These and all below them count from the reload on.
-const RELOADED: [&str; 19] = [
+const RELOADED: [&str; 20] = [
     "front.domain",
     "front.extra_names",
     "front.https",
@@ -16,6 +16,7 @@ const RELOADED: [&str; 19] = [
     "front.header_max",
     "front.handshake_timeout",
     "front.header_timeout",
+    "front.body_timeout",
     "front.drain",
     "scrape",
     "sites",
