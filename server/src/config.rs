@@ -29,7 +29,6 @@ use skep_store::StoreConfig;
 use self::document::{Document, Fault};
 
 pub(crate) use document::Faults;
-pub(crate) use home::HomeConfig;
 pub(crate) use own::{AccessLog, Own};
 pub(crate) use scrape::Scrape;
 
@@ -46,7 +45,7 @@ pub(crate) struct Config {
     pub(crate) scrape: Option<Scrape>,
     /// The file as it was written, to tell what a reload changes.
     pub(crate) settings: toml::Table,
-    pub(crate) home: HomeConfig,
+    pub(crate) home: skep_home::Settings,
 }
 
 impl Config {
@@ -55,12 +54,26 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or [`Faults`].
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| {
-            format!("cannot read the configuration {} (--config names another)", path.display())
-        })?;
+        let text = text(path)?;
         let dir = path.parent().unwrap_or(Path::new(""));
-        Self::parse_in(dir, &text)
-            .map_err(|faults| Faults::new(&path.display().to_string(), faults).into())
+        let config = Self::parse_in(dir, &text)
+            .map_err(|faults| Faults::new(&path.display().to_string(), faults))?;
+        let certificates = config.front.certificates.files.iter().enumerate();
+        let unusable: Vec<_> = certificates
+            .filter_map(|(i, it)| {
+                let error = anyhow::Error::new(it.check().err()?);
+                Some(error.context(format!("certificates[{i}]")))
+            })
+            .collect();
+        if unusable.is_empty() { Ok(config) } else { Err(located(path, &unusable)?.into()) }
+    }
+
+    /// What the home page's files say now.
+    ///
+    /// # Errors
+    /// File and line of what cannot be shown.
+    pub(crate) fn home_file(&self) -> anyhow::Result<skep_home::HomeFile> {
+        home::read(&self.home)
     }
 
     /// A file that names no others.
@@ -80,6 +93,23 @@ impl Config {
         raw.valid(dir, settings)
             .map_err(|errors| errors.iter().map(|error| document.fault(error)).collect::<Vec<_>>())
     }
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| {
+        format!("cannot read the configuration {} (--config names another)", path.display())
+    })
+}
+
+/// Where in its file each of these is: for what is found out once it was read.
+///
+/// # Errors
+/// The file is gone, or is no TOML any more.
+pub(crate) fn located(path: &Path, errors: &[anyhow::Error]) -> anyhow::Result<Faults> {
+    let text = text(path)?;
+    let name = path.display().to_string();
+    let document = Document::parse(&text).map_err(|faults| Faults::new(&name, faults))?;
+    Ok(Faults::new(&name, errors.iter().map(|it| document.fault(it)).collect()))
 }
 
 /// What is left of a result: the value, or an error more in the list.
@@ -115,7 +145,7 @@ impl Raw {
         take(&mut errors, front.as_ref().map_or(Ok(()), |it| Ok(it.check()?)));
         let scrape = take(&mut errors, self.scrape.load(dir));
         let own = take(&mut errors, own::own(&self.own, self.front.access_log()));
-        let home = take(&mut errors, self.home.load(dir));
+        let home = take(&mut errors, self.home.settings(dir));
         match (stored, api, front, scrape, own, home) {
             (Some((store, query)), Some(api), Some(front), Some(scrape), Some(own), Some(home))
                 if errors.is_empty() =>

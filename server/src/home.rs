@@ -18,7 +18,7 @@ use axum::{
     routing::get,
 };
 use skep_front::{Bound, HomeAccess, Principal, Scope, SiteAccess};
-use skep_home::{Caller, Home, ProxiedSite, Tasks, Visitors};
+use skep_home::{Caller, Home, HomeFile, ProxiedSite, Settings, Tasks, Visitors};
 use skep_proto::{SampleRows, SystemClock};
 use skep_query::Engine;
 use skep_store::Store;
@@ -26,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use self::days::Days;
-use crate::{config::HomeConfig, scrape::StoreSink};
+use crate::scrape::StoreSink;
 
 /// The port that a link need not say.
 const HTTPS_PORT: u16 = 443;
@@ -38,6 +38,13 @@ const ICON_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbo
 pub(crate) struct HomePage {
     home: Arc<Home>,
     tasks: Tasks,
+}
+
+/// Where the files are, and what they say now.
+#[derive(Debug)]
+pub(crate) struct HomeConfig {
+    pub(crate) settings: Settings,
+    pub(crate) file: HomeFile,
 }
 
 /// Names that the front answers for, before it is known on which port.

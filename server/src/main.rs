@@ -65,8 +65,14 @@ enum Verb {
         #[arg(long, value_enum, default_value_t = LogFormat::Text)]
         log_format: LogFormat,
     },
-    /// Read a configuration, try the object storage it names, and say what is wrong.
+    /// Read a configuration and the files it names, try its object storage, and say what is wrong.
+    ///
+    /// Warnings, each with its line and key: names that no certificate covers but the local CA's,
+    /// certificates that end soon, folders that are not there.
     Check {
+        /// Also connect to the servers behind the sites, and warn of those that do not answer.
+        #[arg(long)]
+        connect: bool,
         #[arg(value_name = "PATH", default_value = "/etc/skep/server.toml")]
         config: PathBuf,
     },
@@ -112,14 +118,15 @@ pub(crate) enum LogFormat {
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Run { config, ready_file, log_format } => {
-            let loaded = match Config::load(&config) {
-                Ok(loaded) => loaded,
+            let read = Config::load(&config).and_then(|it| Ok((it.home_file()?, it)));
+            let (home_file, loaded) = match read {
+                Ok(read) => read,
                 Err(error) => return bad_config(&error),
             };
             telemetry::start(log_format);
-            run::run(&config, loaded, ready_file.as_deref())
+            run::run(&config, loaded, home_file, ready_file.as_deref())
         }
-        Verb::Check { config } => match check::run(&config) {
+        Verb::Check { config, connect } => match check::run(&config, reach(connect)) {
             Ok(()) => {
                 println!("{} is good", config.display());
                 Ok(())
@@ -177,6 +184,10 @@ fn main() -> ExitCode {
             if is_final { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
         }
     }
+}
+
+fn reach(connect: bool) -> check::Reach {
+    if connect { check::Reach::Upstreams } else { check::Reach::Needed }
 }
 
 fn bad_config(error: &anyhow::Error) -> ExitCode {

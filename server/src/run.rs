@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use axum::{extract::Request, middleware::map_request};
 use skep_api::{Api, Caller};
 use skep_front::{Bound, Front, Principal, Routers};
+use skep_home::HomeFile;
 use skep_proto::SystemClock;
 use skep_query::Engine;
 use skep_store::Store;
@@ -18,7 +19,7 @@ use crate::{
     catalog::StoreCatalog,
     config::Config,
     data_version,
-    home::HomePage,
+    home::{HomeConfig, HomePage},
     own_metrics, ready,
     reload::{Reloader, Running},
     scrape::Scrapes,
@@ -26,19 +27,30 @@ use crate::{
 };
 
 /// Runs until SIGTERM or SIGINT, and reads the configuration at `path` again when it changes.
-pub(crate) fn run(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
+pub(crate) fn run(
+    path: &Path,
+    config: Config,
+    home_file: HomeFile,
+    ready_file: Option<&Path>,
+) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?
-        .block_on(serve(path, config, ready_file))
+        .block_on(serve(path, config, home_file, ready_file))
 }
 
-async fn serve(path: &Path, config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
+async fn serve(
+    path: &Path,
+    config: Config,
+    home_file: HomeFile,
+    ready_file: Option<&Path>,
+) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signals(&shutdown)?;
     let Config { data_dir, front, store, query, mut api, own, scrape, settings, home } = config;
     let sites = HomePage::sites(&front);
+    let home = HomeConfig { settings: home, file: home_file };
     let host = front.host.clone();
 
     data_version::check(&data_dir)?;

@@ -10,6 +10,7 @@ pub mod load;
 mod object_storage;
 mod process;
 mod server;
+pub mod tls_grade;
 mod tmpfs;
 
 pub use agent::Agent;

@@ -48,8 +48,8 @@ enum Verb {
     BuildEbpf,
     /// Run the benchmarks and print their figures.
     Bench(bench::Args),
-    /// Run test files of Prometheus' own against the evaluator, or node_exporter's against the agent, and
-    /// count what passes.
+    /// Run test files of Prometheus' own against the evaluator, node_exporter's against the agent, or a
+    /// TLS scanner against the server, and count what passes.
     Conformance(conformance::Args),
     /// Search for seeds that break the log, the store or the spool; or kill the server under load.
     Sim(sim::Args),

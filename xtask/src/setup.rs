@@ -94,6 +94,13 @@ const NEEDS: &[Need] = &[
         },
     },
     Need {
+        what: "sslscan",
+        why: "a test has it look for weak TLS",
+        package: "sslscan",
+        since: For::Test,
+        is_there: || shell::which("sslscan").is_some(),
+    },
+    Need {
         what: "Chromium",
         why: "the page is tested in it",
         package: "chromium",

@@ -47,8 +47,8 @@ pub use self::proxy::{
 pub use self::redirect::RedirectConfig;
 pub use self::rewrite::Rewrite;
 pub use self::site::{
-    Action, Compress, Guard, HostPattern, PathPattern, Respond, Route, RouteGuard, SiteAccess,
-    SiteConfig,
+    Action, Compress, Guard, HostPattern, PathPattern, RequestLog, Respond, Route, RouteGuard,
+    SiteAccess, SiteConfig,
 };
 pub(crate) use self::template::Piece;
 pub use self::template::{Placeholder, Template};
@@ -176,6 +176,9 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// A peer has this long for a request head; an idle HTTP/1.1 connection is closed after it too.
     pub header_timeout: Duration,
+    /// While somebody reads a request's body, a peer has this long for each 16 KiB of it, until the
+    /// answer begins.
+    pub body_timeout: Duration,
     /// Request heads above this are refused with 431; an HTTP/1.1 buffer is never below 8 KiB.
     pub header_bytes_max: u32,
     /// Concurrent requests on one HTTP/2 connection.
@@ -195,6 +198,7 @@ impl Default for Limits {
             connections_max: 4096,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(60),
             header_bytes_max: 32 * 1024,
             streams_max: 128,
             drain_deadline: Duration::from_secs(10),

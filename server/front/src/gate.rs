@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::header::{
-    CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, UPGRADE,
+    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, UPGRADE,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::request::Parts;
@@ -30,7 +30,7 @@ use crate::access::{Principal, Scope, Via, is_home, needed};
 use crate::certs::Certificates;
 use crate::client_ip::client_ip;
 use crate::clock::Clock;
-use crate::config::{AgentPrograms, Networks, PlainAuth, SiteAccess};
+use crate::config::{AgentPrograms, Networks, PlainAuth, RequestLog, SiteAccess};
 use crate::lifeline::Lifeline;
 use crate::observe::{HandlerName, Note};
 use crate::oidc::Oidc;
@@ -143,6 +143,14 @@ impl Gate {
         request: Request<Body>,
     ) -> Response {
         let mut response = self.route(connection, note, request).await;
+        if note.is_too_slow() {
+            // Whoever read the body can only have failed.
+            response = too_slow();
+        }
+        if note.is_http1() && LEAVES_BODY.contains(&response.status()) {
+            // Said in time, or a client's next request would meet a connection that ends.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if response.extensions_mut().remove::<FromService>().is_some() {
             return response;
         }
@@ -215,6 +223,9 @@ impl Gate {
         parts: Parts,
         body: Body,
     ) -> Response {
+        if served.log() == RequestLog::Off {
+            asked.note.leave_out_of_log();
+        }
         if !served.is_open_to(asked.client) {
             return sites::forbidden();
         }
@@ -309,6 +320,9 @@ impl Gate {
     }
 }
 
+/// What is answered before all of a body was read: its connection can bring no other request.
+const LEAVES_BODY: [StatusCode; 2] = [StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE];
+
 /// Marks answers of the user's own sites: what they may be embedded in is their own business.
 #[derive(Debug, Clone, Copy)]
 struct FromService;
@@ -334,6 +348,11 @@ fn check_origin(from: From, via: Via) -> Result<(), Refusal> {
         (Via::Basic | Via::Loopback, From::Unknown) => Ok(()),
         (Via::Session, From::Unknown) | (_, From::OtherSite) => Err(Refusal::OtherSite),
     }
+}
+
+/// 408: what is missing of the body does not come in time.
+fn too_slow() -> Response {
+    (StatusCode::REQUEST_TIMEOUT, "the request's body comes too slowly\n").into_response()
 }
 
 /// The root as a download that phones offer to install.

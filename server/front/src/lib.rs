@@ -36,7 +36,9 @@ pub use access::tokens::{TokenInfo, TokenKind};
 pub use access::{Principal, Scope, Scopes, Via};
 pub use certs::acme::order::AcmeError;
 pub use certs::acme::trial::{Trial, TrialError, try_orders};
-pub use certs::status::{CertificateSource, CertificateStatus, stored_certificates};
+pub use certs::status::{
+    CertificateSource, CertificateStatus, names_of_local_ca, stored_certificates,
+};
 pub use certs::{Certificates, Live as PreparedCertificates};
 pub use clock::{Clock, SystemClock};
 pub use config::{
@@ -48,8 +50,8 @@ pub use config::{
     Action, AgentCertificates, AgentPrograms, BasicUser, Browse, CodeSecret, Compress, Config,
     ConfigError, Domain, FilesConfig, ForwardAuth, Guard, HeaderRules, Hidden, HostPattern, Limits,
     Links, LoopbackAddr, MetricNames, Networks, PasswordHash, PathPattern, Placeholder, PlainAuth,
-    PlainListener, Precompressed, RedirectConfig, Respond, Rewrite, Route, RouteGuard, SiteAccess,
-    SiteConfig, Template, Token, TokenHash, User,
+    PlainListener, Precompressed, RedirectConfig, RequestLog, Respond, Rewrite, Route, RouteGuard,
+    SiteAccess, SiteConfig, Template, Token, TokenHash, User,
 };
 pub use config::{
     Balance, HealthConfig, HealthPath, HealthStatus, HostSent, ProxyConfig, ProxyConfigError,
@@ -62,5 +64,5 @@ pub use installer::{Fetcher, Installer, ServerTrust, shell_word};
 pub use listen::{Bound, Front, Upstreams};
 pub use observe::{AccessLog, AccessRecord, Figures};
 pub use reload::Reloads;
-pub use sites::UpstreamStatus;
+pub use sites::{Unreached, UpstreamStatus, unreached};
 pub use vhost::SiteUpstream;

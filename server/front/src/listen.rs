@@ -98,8 +98,13 @@ impl Front {
         let ca_file = certificates.ca().root_path().to_owned();
         let access = Arc::new(Access::new(&config)?);
         let oidc = provider(&config, &certificates)?;
-        let sites =
-            Sites::new(config.domain.clone(), &config.extra_names, &config.sites, &config.limits)?;
+        let sites = Sites::new(
+            &config.domain,
+            &config.extra_names,
+            &config.sites,
+            access.site_attempts(),
+            None,
+        )?;
         let sites = Arc::new(ArcSwap::from_pointee(sites));
         let observer = Observer::new(config.metric_names, Arc::clone(&clock));
         observer.learn_hosts(Sites::names(&config));
@@ -142,7 +147,7 @@ impl Front {
 
     /// What the front counts.
     pub fn figures(&self) -> Figures {
-        Figures::new(Arc::clone(&self.observer), self.certificates())
+        Figures::new(Arc::clone(&self.observer), self.certificates(), self.upstreams())
     }
 
     /// For another configuration while it runs.
@@ -226,8 +231,13 @@ impl<S: Fn(TcpListener, Role, CancellationToken) -> JoinHandle<()>> Running<S> {
 
     /// Builds everything first; what cannot fail any more comes last.
     async fn apply(&mut self, config: &Config) -> Result<Bound, Error> {
-        let sites =
-            Sites::new(config.domain.clone(), &config.extra_names, &config.sites, &config.limits)?;
+        let sites = Sites::new(
+            &config.domain,
+            &config.extra_names,
+            &config.sites,
+            self.shared.gate.access.site_attempts(),
+            Some(&**self.shared.gate.sites.load()),
+        )?;
         let live = self.certificates.prepare(config)?;
         let oidc = provider(config, &self.certificates)?;
         let acceptor = tls::acceptor(&self.certificates, config.agents)?;
@@ -441,9 +451,11 @@ async fn handshake(
 async fn redirect(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     let answers = Arc::clone(&shared);
     speak(&shared, stream, Version::Http1, peer, move |request| {
-        let (watch, request) = answers.observer.watch(Server::Redirect, peer, request);
+        let settings = answers.settings.load();
+        let limit = settings.limits.body_timeout;
+        let (watch, request) = answers.observer.watch(Server::Redirect, peer, request, limit);
         watch.note().handled(HandlerName::Front);
-        std::future::ready(Ok(watch.finish(answers.settings.load().redirect.answer(&request))))
+        std::future::ready(Ok(watch.finish(settings.redirect.answer(&request))))
     })
     .await;
 }
@@ -462,7 +474,8 @@ where
     speak(&shared, stream, version, peer, move |request| {
         let (answers, connection) = (Arc::clone(&answers), Arc::clone(&connection));
         async move {
-            let (watch, request) = answers.observer.watch(server, peer, request);
+            let limit = answers.settings.load().limits.body_timeout;
+            let (watch, request) = answers.observer.watch(server, peer, request, limit);
             let response = answers.gate.answer(&connection, watch.note(), request).await;
             Ok(watch.finish(response))
         }

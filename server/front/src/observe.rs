@@ -1,14 +1,17 @@
 //! Every request is telemetry: counted under Caddy's metric names, and told to the access log.
 
 mod body;
+mod pace;
 mod record;
 mod redact;
 mod series;
 mod text;
+mod upstreams;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, REFERER, USER_AGENT};
@@ -19,12 +22,15 @@ use tokio::time::Instant;
 
 use self::body::Read;
 pub(crate) use self::body::Watched;
+use self::pace::Pace;
 pub use self::record::AccessRecord;
 pub(crate) use self::series::HandlerName;
 use self::series::{Line, LineKey, Measured, OTHER_HOST, Outcome, Series, SeriesKey};
+pub(crate) use self::text::escape;
 use crate::certs::{self, Certificates};
 use crate::clock::Clock;
 use crate::config::MetricNames;
+use crate::listen::Upstreams;
 
 /// Takes a record of every request that has ended.
 pub trait AccessLog: Send + Sync + std::fmt::Debug {
@@ -38,17 +44,23 @@ pub trait AccessLog: Send + Sync + std::fmt::Debug {
 pub struct Figures {
     observer: Arc<Observer>,
     certificates: Arc<Certificates>,
+    upstreams: Upstreams,
 }
 
 impl Figures {
-    pub(crate) fn new(observer: Arc<Observer>, certificates: Arc<Certificates>) -> Self {
-        Self { observer, certificates }
+    pub(crate) fn new(
+        observer: Arc<Observer>,
+        certificates: Arc<Certificates>,
+        upstreams: Upstreams,
+    ) -> Self {
+        Self { observer, certificates, upstreams }
     }
 
     /// Prometheus' text format.
     pub fn to_text(&self) -> String {
         let certificates = certs::status::to_text(&self.certificates.status());
-        format!("{}{certificates}", text::of(&self.observer))
+        let upstreams = upstreams::of(self.observer.names, &self.upstreams.status());
+        format!("{}{upstreams}{certificates}", text::of(&self.observer))
     }
 }
 
@@ -149,6 +161,8 @@ pub(crate) struct Note {
     /// Set once the request counts as one in flight, with what answers it.
     line: OnceLock<(LineKey, Arc<Line>)>,
     is_unlogged: AtomicBool,
+    is_answered: AtomicBool,
+    is_too_slow: AtomicBool,
     is_failed: AtomicBool,
     bytes_read: AtomicU64,
     user: OnceLock<Arc<str>>,
@@ -188,9 +202,18 @@ impl Note {
     }
 
     /// No record of this one is wanted.
-    #[expect(dead_code, reason = "for sites with `log = false`")]
     pub(crate) fn leave_out_of_log(&self) {
         self.is_unlogged.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its connection brings one request after the other.
+    pub(crate) fn is_http1(&self) -> bool {
+        matches!(self.version, Version::HTTP_10 | Version::HTTP_11)
+    }
+
+    /// Whether its body was given up.
+    pub(crate) fn is_too_slow(&self) -> bool {
+        self.is_too_slow.load(Ordering::Relaxed)
     }
 
     fn line_of(&self, handler: HandlerName) -> LineKey {
@@ -237,12 +260,14 @@ impl Observer {
         self.series.learn_hosts(hosts);
     }
 
-    /// Begins with a request; its body is counted from here on.
+    /// Begins with a request; its body is counted from here on, and given up should a reader wait
+    /// longer than `body_timeout` for the next piece.
     pub(crate) fn watch(
         self: &Arc<Self>,
         server: Server,
         peer: SocketAddr,
         request: Request<Incoming>,
+        body_timeout: Duration,
     ) -> (Watch, Request<Body>) {
         let headers = request.headers();
         let note = Arc::new(Note {
@@ -260,6 +285,8 @@ impl Observer {
             host: AtomicU16::new(OTHER_HOST),
             line: OnceLock::new(),
             is_unlogged: AtomicBool::new(false),
+            is_answered: AtomicBool::new(false),
+            is_too_slow: AtomicBool::new(false),
             is_failed: AtomicBool::new(false),
             bytes_read: AtomicU64::new(0),
             user: OnceLock::new(),
@@ -270,7 +297,7 @@ impl Observer {
             if body.is_end_stream() {
                 Body::empty()
             } else {
-                Body::new(Read { body, note: Arc::clone(&note) })
+                Body::new(Read { body, note: Arc::clone(&note), pace: Pace::new(body_timeout) })
             }
         });
         (Watch { note, status: None, bytes_sent: 0 }, request)
@@ -338,6 +365,7 @@ impl Watch {
     /// The response as it goes out, counted to its end.
     pub(crate) fn finish(mut self, response: Response) -> Response<Watched> {
         self.status = Some((response.status(), Instant::now()));
+        self.note.is_answered.store(true, Ordering::Relaxed);
         response.map(|body| Watched { body, watch: self })
     }
 }

@@ -24,13 +24,14 @@ use http_body_util::Limited;
 use self::compress::Accepted;
 use self::guard::ServedGuard;
 use self::proxy::Proxy;
-pub use self::proxy::UpstreamStatus;
+pub use self::proxy::{Unreached, UpstreamStatus, unreached};
 use self::rewrite::NotAPath;
 use self::values::Values;
 use crate::access::Principal;
+use crate::access::attempts::Attempts;
 use crate::clock::Clock;
 use crate::config::{
-    Action, Compress, FilesConfig, HeaderRules, Limits, Networks, PathPattern, RedirectConfig,
+    Action, Compress, FilesConfig, HeaderRules, Networks, PathPattern, RedirectConfig, RequestLog,
     Respond, Rewrite, Route, RouteGuard, SiteAccess, SiteConfig,
 };
 use crate::error::Error;
@@ -50,6 +51,7 @@ pub(crate) struct Served {
     request_headers: HeaderRules,
     response_headers: HeaderRules,
     compress: Compress,
+    log: RequestLog,
     routes: Vec<ServedRoute>,
 }
 
@@ -91,9 +93,17 @@ pub(crate) struct Visit<'a> {
 }
 
 impl Served {
-    pub(crate) fn new(config: &SiteConfig, limits: &Limits) -> Result<Self, Error> {
-        let guard = Arc::new(ServedGuard::new(&config.guard, limits)?);
-        let routes = config.routes.iter().map(|it| ServedRoute::new(it, &guard, limits));
+    /// `attempts` counts wrong passwords; what the site of `before` knows of its servers stays
+    /// known.
+    pub(crate) fn new(
+        config: &SiteConfig,
+        attempts: &Arc<Attempts>,
+        before: Option<&Self>,
+    ) -> Result<Self, Error> {
+        let guard = Arc::new(ServedGuard::new(&config.guard, attempts)?);
+        let before: Vec<&Proxy> = before.map(|it| it.proxies().collect()).unwrap_or_default();
+        let route = |it| ServedRoute::new(it, &guard, attempts, &before);
+        let routes = config.routes.iter().map(route);
         let routes: Vec<ServedRoute> = routes.collect::<Result<_, Error>>()?;
         let guards = routes.iter().map(|it| &it.guard).chain([&guard]);
         let mut auth_headers: Vec<HeaderName> = guards.flat_map(|it| it.auth_headers()).collect();
@@ -108,6 +118,7 @@ impl Served {
             request_headers: config.request_headers.clone(),
             response_headers: config.response_headers.clone(),
             compress: config.compress,
+            log: config.log,
             routes,
         })
     }
@@ -116,13 +127,20 @@ impl Served {
         self.access
     }
 
+    pub(crate) fn log(&self) -> RequestLog {
+        self.log
+    }
+
     /// The servers behind its routes.
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = UpstreamStatus> + '_ {
-        let proxies = self.routes.iter().filter_map(|it| match &it.handler {
-            Handler::Proxy(it) => Some(it.status()),
+        self.proxies().flat_map(Proxy::status)
+    }
+
+    fn proxies(&self) -> impl Iterator<Item = &Proxy> {
+        self.routes.iter().filter_map(|it| match &it.handler {
+            Handler::Proxy(it) => Some(&**it),
             Handler::Files(_) | Handler::Redirect(_) | Handler::Respond(_) => None,
-        });
-        proxies.flatten()
+        })
     }
 
     /// Asked before anything else, a login too.
@@ -211,7 +229,12 @@ fn no_route<'a>(methods: impl Iterator<Item = &'a Method>) -> Response {
 }
 
 impl ServedRoute {
-    fn new(config: &Route, site: &Arc<ServedGuard>, limits: &Limits) -> Result<Self, Error> {
+    fn new(
+        config: &Route,
+        site: &Arc<ServedGuard>,
+        attempts: &Arc<Attempts>,
+        before: &[&Proxy],
+    ) -> Result<Self, Error> {
         Ok(Self {
             path: config.path.clone(),
             methods: config.methods.clone(),
@@ -219,12 +242,12 @@ impl ServedRoute {
             guard: match &config.guard {
                 RouteGuard::AsSite => Arc::clone(site),
                 RouteGuard::Open => Arc::new(ServedGuard::default()),
-                RouteGuard::Own(guard) => Arc::new(ServedGuard::new(guard, limits)?),
+                RouteGuard::Own(guard) => Arc::new(ServedGuard::new(guard, attempts)?),
             },
             request_headers: config.request_headers.clone(),
             response_headers: config.response_headers.clone(),
             rewrite: config.rewrite.clone(),
-            handler: Handler::new(&config.action)?,
+            handler: Handler::new(&config.action, before)?,
         })
     }
 
@@ -247,12 +270,12 @@ impl Handler {
         }
     }
 
-    fn new(action: &Action) -> Result<Self, Error> {
+    fn new(action: &Action, before: &[&Proxy]) -> Result<Self, Error> {
         Ok(match action {
             Action::Files(it) => Self::Files(it.clone()),
             Action::Redirect(it) => Self::Redirect(it.clone()),
             Action::Respond(it) => Self::Respond(it.clone()),
-            Action::Proxy(it) => Self::Proxy(Box::new(Proxy::new(it)?)),
+            Action::Proxy(it) => Self::Proxy(Box::new(Proxy::new(it, before)?)),
         })
     }
 

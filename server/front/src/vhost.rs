@@ -7,7 +7,8 @@ use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 
-use crate::config::{Config, ConfigError, Domain, Limits, SiteConfig};
+use crate::access::attempts::Attempts;
+use crate::config::{Config, ConfigError, Domain, HostPattern, SiteConfig};
 use crate::error::Error;
 use crate::sites::{Served, UpstreamStatus};
 
@@ -68,16 +69,19 @@ const METRICS_PREFIXES: [&str; 4] = ["/api/", "/-/", "/metrics", "/federate"];
 const LOGS_PREFIXES: [&str; 5] = ["/loki/", "/ready", "/api/prom/", "/prometheus/api/", "/config"];
 
 impl Sites {
+    /// `attempts` counts wrong passwords at any of them; what those of `before` know of their
+    /// servers stays known.
     pub(crate) fn new(
-        domain: Domain,
+        domain: &Domain,
         extra_names: &[String],
         configs: &[SiteConfig],
-        limits: &Limits,
+        attempts: &Arc<Attempts>,
+        before: Option<&Self>,
     ) -> Result<Self, Error> {
-        let extra_names = extra_names.iter().map(|name| as_host(name)).collect();
-        let mut sites = Self { domain, extra_names, served: HashMap::new() };
+        let mut sites = Self::own_names(domain, extra_names);
         for site in configs {
-            let served = Arc::new(Served::new(site, limits)?);
+            let known = before.and_then(|it| it.served_as(&site.hosts));
+            let served = Arc::new(Served::new(site, attempts, known)?);
             for host in &site.hosts {
                 let is_taken = sites.own(host.as_str()).is_some()
                     || sites.served.insert(host.to_string(), Arc::clone(&served)).is_some();
@@ -87,6 +91,19 @@ impl Sites {
             }
         }
         Ok(sites)
+    }
+
+    /// Those that are always there.
+    fn own_names(domain: &Domain, extra_names: &[String]) -> Self {
+        Self {
+            domain: domain.clone(),
+            extra_names: extra_names.iter().map(|name| as_host(name)).collect(),
+            served: HashMap::new(),
+        }
+    }
+    /// The site that has one of these names.
+    fn served_as(&self, hosts: &[HostPattern]) -> Option<&Served> {
+        hosts.iter().find_map(|it| self.served.get(it.as_str())).map(|it| &**it)
     }
 
     /// For the certificate of whoever names no site: the machine's names, and a wildcard so that
@@ -107,8 +124,7 @@ impl Sites {
 
     /// Whether each site has its names for itself.
     pub(crate) fn check_names(config: &Config) -> Result<(), ConfigError> {
-        let extra_names = config.extra_names.iter().map(|name| as_host(name)).collect();
-        let own = Self { domain: config.domain.clone(), extra_names, served: HashMap::new() };
+        let own = Self::own_names(&config.domain, &config.extra_names);
         let mut seen = HashSet::new();
         for host in config.sites.iter().flat_map(|it| &it.hosts) {
             if own.own(host.as_str()).is_some() || !seen.insert(host) {
@@ -275,6 +291,12 @@ mod tests {
     use super::*;
     use crate::config::HostPattern;
 
+    fn made(extra_names: &[String], served: &[SiteConfig]) -> Result<Sites, Error> {
+        let attempts = Arc::new(Attempts::new(1, std::time::Duration::from_secs(1)));
+        let domain = Domain::parse("home.lan").unwrap();
+        Sites::new(&domain, extra_names, served, &attempts, None)
+    }
+
     fn sites() -> Sites {
         let extra = ["nas.local".to_owned(), "fd00::7".to_owned()];
         let site = |hosts: &[&str]| {
@@ -282,7 +304,7 @@ mod tests {
             SiteConfig::new(hosts.collect(), Vec::new())
         };
         let served = [site(&["photos.home.lan", "example.org"]), site(&["*.apps.home.lan"])];
-        Sites::new(Domain::parse("home.lan").unwrap(), &extra, &served, &Limits::default()).unwrap()
+        made(&extra, &served).unwrap()
     }
 
     #[track_caller]
@@ -324,8 +346,7 @@ mod tests {
         let taken = |names: &[&str]| {
             let hosts = names.iter().map(|it| HostPattern::parse(it).unwrap());
             let config = SiteConfig::new(hosts.collect(), Vec::new());
-            Sites::new(Domain::parse("home.lan").unwrap(), &[], &[config], &Limits::default())
-                .is_err()
+            made(&[], &[config]).is_err()
         };
         assert!(taken(&["home.lan"]) && taken(&["metrics.home.lan"]) && taken(&["localhost"]));
         assert!(taken(&["a.lan", "a.lan"]));

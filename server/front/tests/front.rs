@@ -20,6 +20,8 @@ mod provider;
 mod access;
 #[path = "front/acme.rs"]
 mod acme;
+#[path = "front/acme_providers.rs"]
+mod acme_providers;
 #[path = "front/agents.rs"]
 mod agents;
 #[path = "front/attacks.rs"]

@@ -40,6 +40,7 @@ pub(super) struct RawFront {
     header_max: Option<String>,
     handshake_timeout: Option<String>,
     header_timeout: Option<String>,
+    body_timeout: Option<String>,
     drain: Option<String>,
     session_lifetime: Option<String>,
     login_burst: Option<u32>,
@@ -64,6 +65,7 @@ impl Default for RawFront {
             header_max: None,
             handshake_timeout: None,
             header_timeout: None,
+            body_timeout: None,
             drain: None,
             session_lifetime: None,
             login_burst: None,
@@ -88,7 +90,7 @@ struct RawPlain {
     require_auth: bool,
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 
@@ -182,6 +184,7 @@ fn limits(raw: &RawFront) -> anyhow::Result<Limits> {
     for (key, text, limit) in [
         ("front.handshake_timeout", &raw.handshake_timeout, &mut limits.handshake_timeout),
         ("front.header_timeout", &raw.header_timeout, &mut limits.header_timeout),
+        ("front.body_timeout", &raw.body_timeout, &mut limits.body_timeout),
         ("front.session_lifetime", &raw.session_lifetime, &mut limits.session_lifetime),
         ("front.login_refill", &raw.login_refill, &mut limits.login_refill),
     ] {

@@ -31,15 +31,17 @@ pub(super) struct RawHome {
     redirects_max: Option<usize>,
 }
 
-/// Where the files are, and what they say now.
-#[derive(Debug)]
-pub(crate) struct HomeConfig {
-    pub(crate) settings: Settings,
-    pub(crate) file: HomeFile,
+/// What the files say now: they are read by themselves, so that what is wrong with them stops
+/// nothing else.
+///
+/// # Errors
+/// File and line of what cannot be shown.
+pub(super) fn read(settings: &Settings) -> anyhow::Result<HomeFile> {
+    HomeFile::load(settings, &|name| std::env::var(name).ok()).context("home")
 }
 
 impl RawHome {
-    pub(super) fn load(&self, dir: &Path) -> anyhow::Result<HomeConfig> {
+    pub(super) fn settings(&self, dir: &Path) -> anyhow::Result<Settings> {
         let source = match (&self.file, &self.gethomepage) {
             (None, None) => None,
             (Some(file), None) => Some(Source::File(dir.join(file))),
@@ -50,9 +52,7 @@ impl RawHome {
         };
         let icons_dir = self.icons_dir.as_ref().map(|it| dir.join(it));
         let visitors = if self.public { Visitors::Anybody } else { Visitors::LoggedIn };
-        let settings = Settings { source, icons_dir, visitors, limits: self.limits()? };
-        let file = HomeFile::load(&settings, &|name| std::env::var(name).ok()).context("home")?;
-        Ok(HomeConfig { settings, file })
+        Ok(Settings { source, icons_dir, visitors, limits: self.limits()? })
     }
 
     fn limits(&self) -> anyhow::Result<Limits> {

@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 use axum::http::Method;
 use serde::Deserialize;
 use skep_front::{
-    Action, Compress, ConfigError, HostPattern, PathPattern, Rewrite, Route, RouteGuard, Scope,
-    SiteAccess, SiteConfig,
+    Action, Compress, ConfigError, HostPattern, PathPattern, RequestLog, Rewrite, Route,
+    RouteGuard, Scope, SiteAccess, SiteConfig,
 };
 
 use self::{
@@ -19,7 +19,10 @@ use self::{
     headers::RawHeaderRules,
     proxy::RawUpstream,
 };
-use super::{front::networks, values::bytes};
+use super::{
+    front::{networks, yes},
+    values::bytes,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +40,8 @@ pub(super) struct RawSite {
     forward_auth: Option<RawForwardAuth>,
     #[serde(default)]
     compress: bool,
+    #[serde(default = "yes")]
+    log: bool,
     #[serde(default)]
     request_headers: RawHeaderRules,
     #[serde(default)]
@@ -113,6 +118,7 @@ fn site(raw: &RawSite) -> anyhow::Result<SiteConfig> {
         request_headers: raw.request_headers.rules().context("request_headers")?,
         response_headers: raw.response_headers.rules().context("response_headers")?,
         compress: if raw.compress { Compress::On } else { Compress::Off },
+        log: if raw.log { RequestLog::On } else { RequestLog::Off },
         ..SiteConfig::new(hosts, routes)
     })
 }

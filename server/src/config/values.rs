@@ -1,8 +1,9 @@
 //! Values as a file writes them: durations, sizes, counts, addresses.
 
-use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 /// Beyond it, sums with a point in time would no longer fit.
 const DURATION_MAX: Duration = Duration::from_hours(24 * 365 * 100);
@@ -59,6 +60,18 @@ pub(super) fn positive<N: PartialEq + From<u8>>(key: &str, n: N) -> anyhow::Resu
         bail!("{key} 0 lets nothing through; write a number from 1");
     }
     Ok(n)
+}
+
+/// The certificates in a PEM file; none at all would trust nobody.
+pub(super) fn authorities(key: &str, path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let name = path.display().to_string();
+    let pem = std::fs::read(path).with_context(|| format!("{key} {name:?} cannot be read"))?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.with_context(|| format!("{key} {name:?} is not PEM"))?;
+    if certificates.is_empty() {
+        bail!("{key} {name:?} holds no certificate in PEM");
+    }
+    Ok(certificates)
 }
 
 /// An IP address with its port.

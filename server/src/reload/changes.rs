@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 /// These and all below them count from the reload on.
-const RELOADED: [&str; 25] = [
+const RELOADED: [&str; 26] = [
     "front.domain",
     "front.extra_names",
     "front.https",
@@ -20,6 +20,7 @@ const RELOADED: [&str; 25] = [
     "front.header_max",
     "front.handshake_timeout",
     "front.header_timeout",
+    "front.body_timeout",
     "front.drain",
     "scrape",
     "sites",

@@ -46,6 +46,8 @@ pub(crate) struct Access {
     passwords: Passwords,
     attempts: Attempts,
     agents: ArcSwap<AgentCertificates>,
+    /// At sites with passwords of their own; kept here, since sites come and go.
+    site_attempts: Arc<Attempts>,
     codes: Attempts<Arc<str>>,
     /// Who gave the right password and now owes a code.
     pub second_steps: Tickets<SecondStep>,
@@ -104,10 +106,15 @@ impl Access {
             passwords: Passwords::new(),
             attempts: Attempts::new(limits.login_burst, limits.login_refill),
             agents: ArcSwap::from_pointee(config.agents),
+            site_attempts: Arc::new(Attempts::new(limits.login_burst, limits.login_refill)),
             codes: Attempts::new(CODES_BURST, CODES_REFILL),
             second_steps: Tickets::new(SECOND_STEP_LIFETIME),
             handovers: Tickets::new(HANDOVER_LIFETIME),
         })
+    }
+
+    pub(crate) fn site_attempts(&self) -> &Arc<Attempts> {
+        &self.site_attempts
     }
 
     /// Puts users, tokens and limits in the place of the configuration's of before; logins of users

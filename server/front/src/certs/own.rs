@@ -95,6 +95,14 @@ impl OwnFiles {
     }
 }
 
+impl CertificateFiles {
+    /// # Errors
+    /// A file cannot be read, or they are no certificate and its key.
+    pub fn check(&self) -> Result<(), Error> {
+        read(self).map(drop)
+    }
+}
+
 fn stamps(config: &CertificateFiles) -> [Option<Stamp>; 2] {
     [files::stamp(&config.cert_file), files::stamp(&config.key_file)]
 }

@@ -10,10 +10,12 @@ use time::OffsetDateTime;
 use super::acme::challenge::Challenges;
 use super::acme::store;
 use super::acme::{Managed, State};
+use super::names::{covers, normal};
 use super::own::OwnFiles;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::error::Error;
+use crate::observe::escape;
 use crate::vhost::Sites;
 
 /// One certificate, there or still to be had.
@@ -80,6 +82,22 @@ pub(crate) fn to_json(all: &[CertificateStatus]) -> Value {
     each.collect()
 }
 
+/// The names that only the local CA vouches for, where certificates come from elsewhere, too.
+///
+/// # Errors
+/// A file of certificates is of no use.
+pub fn names_of_local_ca(config: &Config) -> Result<Vec<String>, Error> {
+    let stored = stored_certificates(config)?;
+    if stored.is_empty() {
+        return Ok(Vec::new());
+    }
+    let covered: Vec<String> =
+        stored.iter().flat_map(|it| &it.names).map(|it| normal(it)).collect();
+    let mut names = Sites::dns_names(config);
+    names.retain(|name| !covered.iter().any(|it| it == name || covers(it, name)));
+    Ok(names)
+}
+
 /// In Prometheus' text format.
 pub(crate) fn to_text(all: &[CertificateStatus]) -> String {
     let mut out = String::new();
@@ -109,6 +127,7 @@ fn write(all: &[CertificateStatus], out: &mut String) -> std::fmt::Result {
             let names = it.names.iter().filter(|name| seen.insert((source, (*name).clone())));
             for (name_of, figure) in names.zip(std::iter::repeat(figure)) {
                 if let Some(figure) = figure {
+                    // A file's certificate carries what its maker wrote into it.
                     let labels = format!("name=\"{}\",source=\"{source}\"", escape(name_of));
                     writeln!(out, "{name}{{{labels}}} {figure}")?;
                 }
@@ -119,11 +138,6 @@ fn write(all: &[CertificateStatus], out: &mut String) -> std::fmt::Result {
 }
 
 type Figure = fn(&CertificateStatus) -> Option<String>;
-
-/// A file's certificate carries what its maker wrote into it.
-fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
 
 pub(super) fn of(
     own: &[Arc<OwnFiles>],

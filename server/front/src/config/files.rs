@@ -1,6 +1,6 @@
 //! Settings of a route that serves files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::ConfigError;
 
@@ -93,7 +93,7 @@ impl FilesConfig {
         Ok(self)
     }
 
-    pub(crate) fn root(&self) -> &std::path::Path {
+    pub fn root(&self) -> &Path {
         &self.root
     }
 

@@ -231,7 +231,7 @@ impl HostSent {
 }
 
 /// Asking each server in turns whether it is well.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthConfig {
     pub path: HealthPath,
     pub interval: Duration,

@@ -24,6 +24,7 @@ pub struct SiteConfig {
     pub request_headers: HeaderRules,
     pub response_headers: HeaderRules,
     pub compress: Compress,
+    pub log: RequestLog,
     /// The first that takes a path answers; none that does is 404.
     pub routes: Vec<Route>,
 }
@@ -40,6 +41,7 @@ impl SiteConfig {
             request_headers: HeaderRules::default(),
             response_headers: HeaderRules::default(),
             compress: Compress::default(),
+            log: RequestLog::default(),
             routes,
         }
     }
@@ -97,6 +99,14 @@ pub enum Compress {
     #[default]
     Off,
     On,
+}
+
+/// Whether requests are told to the access log; they are counted all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RequestLog {
+    #[default]
+    On,
+    Off,
 }
 
 /// Which paths and methods, and what answers them.

@@ -113,8 +113,13 @@ fn write_connections(observer: &Observer, out: &mut String) -> std::fmt::Result 
     writeln!(out, "{name} {}", observer.series.n_uncounted())
 }
 
-fn head(out: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
+pub(super) fn head(out: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
+}
+
+/// A value of a label that somebody else has written.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 /// Host names are DNS names or IP addresses: nothing in them needs an escape.

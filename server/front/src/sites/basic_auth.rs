@@ -13,7 +13,7 @@ use crate::access::attempts::Attempts;
 use crate::access::credentials::name_and_password;
 use crate::access::passwords::Passwords;
 use crate::access::people::Account;
-use crate::config::{BasicUser, Limits, PasswordHash};
+use crate::config::{BasicUser, PasswordHash};
 use crate::login;
 
 /// Checked off the async threads, remembered shortly, and counted for the client when wrong.
@@ -23,7 +23,7 @@ pub(super) struct BasicAuth {
     /// Checked for a name that nobody has.
     stand_in: PasswordHash,
     passwords: Passwords,
-    attempts: Attempts,
+    attempts: Arc<Attempts>,
 }
 
 /// The names mean nothing elsewhere; the browser shows no realm.
@@ -31,7 +31,7 @@ const CHALLENGE: &str = "Basic realm=\"restricted\", charset=\"UTF-8\"";
 
 impl BasicAuth {
     /// `None` if there is nobody: then nobody is asked.
-    pub(super) fn new(users: &[BasicUser], limits: &Limits) -> Option<Self> {
+    pub(super) fn new(users: &[BasicUser], attempts: &Arc<Attempts>) -> Option<Self> {
         let nobody = users.first()?.password.clone();
         let users = users.iter().map(|it| Account {
             name: Arc::from(it.name.as_str()),
@@ -45,7 +45,7 @@ impl BasicAuth {
             users: users.collect(),
             stand_in: nobody,
             passwords: Passwords::new(),
-            attempts: Attempts::new(limits.login_burst, limits.login_refill),
+            attempts: Arc::clone(attempts),
         })
     }
 

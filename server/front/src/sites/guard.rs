@@ -1,5 +1,7 @@
 //! The logins that a site or a route asks for besides the front's own.
 
+use std::sync::Arc;
+
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
@@ -7,7 +9,8 @@ use axum::response::Response;
 use super::basic_auth::BasicAuth;
 use super::forward_auth::AuthServer;
 use super::values::Values;
-use crate::config::{Guard, Limits};
+use crate::access::attempts::Attempts;
+use crate::config::Guard;
 use crate::error::Error;
 
 /// Asks nobody by default.
@@ -18,9 +21,9 @@ pub(super) struct ServedGuard {
 }
 
 impl ServedGuard {
-    pub(super) fn new(config: &Guard, limits: &Limits) -> Result<Self, Error> {
+    pub(super) fn new(config: &Guard, attempts: &Arc<Attempts>) -> Result<Self, Error> {
         let forward_auth = config.forward_auth.as_ref().map(AuthServer::new).transpose()?;
-        let basic_auth = BasicAuth::new(&config.basic_auth, limits);
+        let basic_auth = BasicAuth::new(&config.basic_auth, attempts);
         Ok(Self { basic_auth, forward_auth })
     }
 

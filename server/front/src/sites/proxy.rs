@@ -7,6 +7,7 @@ mod failure;
 pub(super) mod headers;
 mod health;
 mod patience;
+mod reach;
 mod relay;
 mod tunnel;
 mod upload;
@@ -38,9 +39,10 @@ use self::upload::{Upload, Watch};
 use self::upstream::{Active, Upstream};
 use super::Visit;
 use crate::access::Via;
-use crate::config::{Balance, HostSent, ProxyConfig, ProxyTimeouts, Retries, Scheme};
+use crate::config::{Balance, HealthConfig, HostSent, ProxyConfig, ProxyTimeouts, Retries, Scheme};
 use crate::error::Error;
 
+pub use self::reach::{Unreached, unreached};
 pub use self::upstream::UpstreamStatus;
 
 /// Where the only server is not there, it may be starting again.
@@ -52,6 +54,7 @@ pub(crate) struct Proxy {
     upstreams: Vec<Arc<Upstream>>,
     balance: Balance,
     host: HostSent,
+    health: Option<HealthConfig>,
     timeouts: ProxyTimeouts,
     retries: Retries,
     connector: Arc<Connector>,
@@ -80,13 +83,24 @@ struct Answer {
 
 impl Proxy {
     /// Starts the health checks, if there are any.
-    pub(crate) fn new(config: &ProxyConfig) -> Result<Self, Error> {
+    /// What those of `before` know of the same servers stays known.
+    pub(crate) fn new(config: &ProxyConfig, before: &[&Self]) -> Result<Self, Error> {
         let timeouts = config.timeouts;
         let connector = Connector::new(config.upstreams(), &config.tls, timeouts.connect)?;
         let connector = Arc::new(connector);
-        let upstreams = config.upstreams().iter();
-        let upstreams: Vec<Arc<Upstream>> =
-            upstreams.map(|it| Arc::new(Upstream::new(it, timeouts.pool_idle))).collect();
+        let upstreams = config.upstreams().iter().map(|url| {
+            let mut upstream = Upstream::new(url, timeouts.pool_idle);
+            let mut known = before.iter().flat_map(|it| it.upstreams.iter().map(move |u| (it, u)));
+            if let Some((before, known)) = known.find(|(_, it)| it.url == *url) {
+                upstream.recall(known);
+                // Asked otherwise, it may answer otherwise.
+                if before.health == config.health && before.host == config.host {
+                    upstream.set_up(known.is_up());
+                }
+            }
+            Arc::new(upstream)
+        });
+        let upstreams: Vec<Arc<Upstream>> = upstreams.collect();
         let checks = config.health.clone().and_then(|health| {
             let host = config.host.clone();
             Checker { config: health, connector: Arc::clone(&connector), host }.start(&upstreams)
@@ -95,6 +109,7 @@ impl Proxy {
             upstreams,
             balance: config.balance,
             host: config.host.clone(),
+            health: config.health.clone(),
             timeouts,
             retries: config.retries,
             connector,

@@ -19,7 +19,7 @@ use crate::pebble::{FakeCloudflare, Pebble, Settings};
 use crate::server::{Server, eventually};
 
 /// A front of lan.test where pebble looks for it.
-async fn front(pebble: &Pebble, change: impl FnOnce(&mut Config)) -> Server {
+pub(crate) async fn front(pebble: &Pebble, change: impl FnOnce(&mut Config)) -> Server {
     front_in(tempfile::tempdir().unwrap(), pebble, change).await
 }
 
@@ -48,7 +48,11 @@ async fn served(server: &Server, root: &str, name: &str) -> Option<CertificateDe
     Some(tls.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned())
 }
 
-async fn wait_served(server: &Server, root: &str, name: &str) -> CertificateDer<'static> {
+pub(crate) async fn wait_served(
+    server: &Server,
+    root: &str,
+    name: &str,
+) -> CertificateDer<'static> {
     let status = || format!("{name} is served from the CA: {:?}", server.certificates.status());
     eventually(&status(), async || served(server, root, name).await).await
 }

@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
 use crate::connections::{connect_http2, connect_to};
 use crate::server::Server;
-use crate::upstream::{LONG, SITE, Upstream, proxy, site};
+use crate::upstream::{LONG, SITE, Upstream, proxy, read_head, say, site};
 
 /// Everything that reached the server behind the front, byte by byte.
 #[derive(Clone, Default)]
@@ -134,13 +136,6 @@ async fn a_request_whose_end_is_unclear_never_reaches_a_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_has_one_end_for_the_front_and_the_server() {
     for (what, head, body) in [
-        // The connection ends with it: what comes behind is nobody's request.
-        (
-            "CL.TE",
-            "Content-Length: 60\r\nTransfer-Encoding: chunked\r\n",
-            "5\r\nhello\r\n0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: x.home.lan\r\n\r\n",
-        ),
-        ("TE.CL", "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", "5\r\nhello\r\n0\r\n\r\n"),
         ("an extension", "Transfer-Encoding: chunked\r\n", "5;a=b\r\nhello\r\n0\r\n\r\n"),
         ("the same length twice", "Content-Length: 5\r\nContent-Length: 5\r\n", "hello"),
         ("space around", "Content-Length:   5  \r\n", "hello"),
@@ -159,6 +154,55 @@ async fn a_body_has_one_end_for_the_front_and_the_server() {
                 assert!(!text.contains("a=b"), "{what}: {text}");
             }
             other => assert_eq!((other, seen.lines().len()), ("400", 0), "{what}: {text}"),
+        }
+    }
+}
+
+/// RFC 9112, 6.1: the length means nothing then, and the connection ends after the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_length_and_chunks_the_chunks_count_and_nothing_follows_on_the_connection() {
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: x.home.lan\r\n\r\n";
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    for length in [4, 5, 15, 60] {
+        let length = format!("Content-Length: {length}\r\n");
+        for head in [format!("{length}{chunked}"), format!("{chunked}{length}")] {
+            let (server, _upstream, seen) = recording().await;
+            let body = format!("5\r\nhello\r\n0\r\n\r\n{hidden}");
+            let bytes = format!("POST / HTTP/1.1\r\nHost: x.home.lan\r\n{head}\r\n{body}");
+            let answer = send(&server, &bytes).await;
+            assert_eq!(status(&answer), "200", "{head}: {answer}");
+            assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{head}: {answer}");
+            assert!(answer.to_lowercase().contains("connection: close"), "{head}: {answer}");
+            let text = seen.text();
+            assert_eq!(seen.lines(), ["post / http/1.1"], "{head}: {text}");
+            assert!(!text.contains("content-length:"), "{head}: {text}");
+        }
+    }
+}
+
+/// The other way round: what a server hides behind its answer is nobody else's answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_with_a_length_and_chunks_ends_the_connection_to_the_server() {
+    let hidden = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhidden";
+    let chunked = "transfer-encoding: chunked\r\n";
+    let length = "content-length: 4\r\n";
+    for head in [format!("{length}{chunked}"), format!("{chunked}{length}")] {
+        let upstream = Upstream::talk(move |mut stream, _n| {
+            let text = format!("HTTP/1.1 200 OK\r\n{head}\r\n5\r\nhello\r\n0\r\n\r\n{hidden}");
+            async move {
+                read_head(&mut stream).await;
+                say(&mut stream, &text).await;
+                drop(stream.read_u8().await);
+            }
+        })
+        .await;
+        let server =
+            Server::start_with(|config| config.sites = vec![site(proxy(&[&upstream.url()]))]).await;
+        for n in 1..=3 {
+            let answer = server.client.get(server.url(SITE, "/")).send().await.unwrap();
+            assert!(!answer.headers().contains_key("content-length"));
+            assert_eq!(answer.text().await.unwrap(), "hello");
+            assert_eq!(upstream.n_connections(), n, "a connection was used again");
         }
     }
 }
@@ -218,7 +262,7 @@ async fn nothing_that_is_echoed_becomes_a_header() {
     let (server, _upstream, seen) = recording().await;
     let plain = server.bound.http_redirect.unwrap();
     for target in ["/%0d%0aSet-Cookie:%20a=b", "/?q=%0d%0aSet-Cookie:%20a=b"] {
-        let mut stream = tokio::net::TcpStream::connect(plain).await.unwrap();
+        let mut stream = TcpStream::connect(plain).await.unwrap();
         let bytes = format!("GET {target} HTTP/1.1\r\nHost: home.lan\r\n\r\n");
         stream.write_all(bytes.as_bytes()).await.unwrap();
         let answer = answer(stream).await;
@@ -257,6 +301,96 @@ async fn a_head_that_drips_is_cut_off_and_others_are_answered_meanwhile() {
     cut.expect("the front cuts it off");
     assert_eq!(status(&other), "200");
     assert_eq!(seen.lines(), ["get /other http/1.1"]);
+}
+
+/// A server that answers with the length of a body that it has read to its end.
+async fn reading() -> Upstream {
+    let router = axum::Router::new()
+        .fallback(|body: axum::body::Bytes| async move { body.len().to_string() })
+        .layer(axum::extract::DefaultBodyLimit::disable());
+    Upstream::serve(router).await
+}
+
+/// A front that waits a second for each 16 KiB of a body, and a connection to its site.
+async fn impatient(upstream: &Upstream) -> (Server, TlsStream<TcpStream>) {
+    let server = Server::start_with(|config| {
+        config.sites = vec![site(proxy(&[&upstream.url()]))];
+        config.limits.body_timeout = Duration::from_secs(1);
+    })
+    .await;
+    let stream = connect_to(&server, SITE).await;
+    (server, stream)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_drips_is_a_408_and_the_end_of_its_connection() {
+    let upstream = reading().await;
+    for framing in ["Content-Length: 100000", "Transfer-Encoding: chunked"] {
+        let (_server, mut slow) = impatient(&upstream).await;
+        let head = format!("POST / HTTP/1.1\r\nHost: {SITE}\r\n{framing}\r\n\r\n");
+        slow.write_all(head.as_bytes()).await.unwrap();
+        let (mut reader, mut writer) = tokio::io::split(slow);
+        let drip = async {
+            let piece = if framing.starts_with('C') { "x" } else { "1\r\nx\r\n" };
+            while writer.write_all(piece.as_bytes()).await.is_ok() {
+                drop(writer.flush().await);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let mut answer = String::new();
+        let cut = tokio::select! {
+            () = drip => panic!("nothing was answered: {framing}"),
+            read = timeout(LONG, reader.read_to_string(&mut answer)) => read,
+        };
+        cut.expect("the front cuts it off").expect("in order");
+        assert_eq!(status(&answer), "408", "{framing}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_body_may_take_longer_than_its_pieces() {
+    let upstream = reading().await;
+    let (_server, mut stream) = impatient(&upstream).await;
+    let (n_pieces, piece) = (25, vec![b'x'; 128 << 10]);
+    let length = n_pieces * piece.len();
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: {SITE}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..n_pieces {
+        stream.write_all(&piece).await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    let answer = answer(stream).await;
+    assert_eq!(status(&answer), "200", "{answer}");
+    assert!(answer.ends_with(&length.to_string()), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_answered_already_may_talk_as_slowly_as_they_like() {
+    let upstream = Upstream::talk(|mut stream, _n| async move {
+        read_head(&mut stream).await;
+        say(&mut stream, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello").await;
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"late\r\n0\r\n\r\n") {
+            rest.push(stream.read_u8().await.unwrap());
+        }
+        say(&mut stream, " and bye").await;
+    })
+    .await;
+    let (_server, mut stream) = impatient(&upstream).await;
+    let head = format!("POST / HTTP/1.1\r\nHost: {SITE}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains("hello") {
+        said.push(stream.read_u8().await.unwrap());
+    }
+    // Longer than the front waits for a body that nobody has answered.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    stream.write_all(b"4\r\nlate\r\n0\r\n\r\n").await.unwrap();
+    let rest = answer(stream).await;
+    assert!(rest.contains(" and bye"), "{rest}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use skep_front::{AccessLog, AccessRecord, Figures};
+use skep_front::{
+    AccessLog, AccessRecord, CertificateStatus, Figures, HostPattern, RequestLog, SiteConfig,
+};
 
 use crate::server::{READER, Server};
 
@@ -40,7 +42,7 @@ fn sample(figures: &Figures, series: &str) -> Option<f64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_is_counted_and_told() {
     let kept = Arc::new(Kept::default());
-    let server = Server::start_logging(Arc::clone(&kept) as Arc<dyn AccessLog>).await;
+    let server = Server::start_logging(Arc::clone(&kept) as Arc<dyn AccessLog>, |_config| {}).await;
     let url = server.url("metrics.home.lan", "/api/v1/write?token=hush&x=1");
     let answer = server.client.post(url).bearer_auth(READER).body("abc").send().await.unwrap();
     assert_eq!(answer.status(), 403);
@@ -93,7 +95,7 @@ async fn every_request_is_counted_and_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_wait_is_told_as_499() {
     let kept = Arc::new(Kept::default());
-    let server = Server::start_logging(Arc::clone(&kept) as Arc<dyn AccessLog>).await;
+    let server = Server::start_logging(Arc::clone(&kept) as Arc<dyn AccessLog>, |_config| {}).await;
     let url = server.url("home.lan", "/never");
     let request = server.client.get(url).bearer_auth(READER).timeout(Duration::from_millis(300));
     assert!(request.send().await.unwrap_err().is_timeout());
@@ -102,4 +104,36 @@ async fn a_client_that_does_not_wait_is_told_as_499() {
     let errors =
         "skep_http_request_errors_total{handler=\"page\",host=\"home.lan\",server=\"https\"}";
     assert_eq!(sample(&server.figures, errors), Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_can_be_left_out_of_the_log_and_is_counted_all_the_same() {
+    let kept = Arc::new(Kept::default());
+    let server = Server::start_logging(Arc::clone(&kept) as Arc<dyn AccessLog>, |config| {
+        let hosts = vec![HostPattern::parse("photos.home.lan").unwrap()];
+        config.sites =
+            vec![SiteConfig { log: RequestLog::Off, ..SiteConfig::new(hosts, Vec::new()) }];
+    })
+    .await;
+    for host in ["photos.home.lan", "x.home.lan"] {
+        server.client.get(server.url(host, "/")).send().await.unwrap();
+    }
+    let lines = kept.lines(1).await;
+    assert!(lines[0]["request"]["host"].as_str().unwrap().starts_with("x.home.lan"), "{lines:?}");
+    assert_eq!(lines.len(), 1);
+    let series =
+        "skep_http_requests_total{handler=\"refused\",host=\"photos.home.lan\",server=\"https\"}";
+    assert_eq!(sample(&server.figures, series), Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_each_certificate_is_a_figure() {
+    let server = Server::start().await;
+    let series =
+        "skep_front_certificate_expiry_timestamp_seconds{name=\"home.lan\",source=\"local\"}";
+    let expiry = sample(&server.figures, series).expect("the local CA's leaf is there");
+    let status = server.certificates.status();
+    let of_name = |it: &&CertificateStatus| it.names.iter().any(|name| name == "home.lan");
+    let ends = status.iter().find(of_name).unwrap().not_after.unwrap();
+    assert_eq!(expiry.to_string(), ends.unix_timestamp().to_string());
 }

@@ -164,7 +164,12 @@ impl Pebble {
     }
 
     async fn manage(&self, path: &str, body: &Value) {
-        manage(&self.http, self.ports.dns_management, path, body).await;
+        self.records().manage(path, body).await;
+    }
+
+    /// What the CA's DNS answers.
+    pub(crate) fn records(&self) -> Dns {
+        Dns { http: self.http.clone(), port: self.ports.dns_management }
     }
 
     pub(crate) fn acme(&self, names: &[&str], proof: Proof) -> AcmeConfig {
@@ -226,10 +231,38 @@ fn spawn(command: &mut Command) -> Child {
     })
 }
 
-async fn manage(http: &reqwest::Client, port: u16, path: &str, body: &Value) {
-    let url = format!("http://127.0.0.1:{port}/{path}");
-    let answer = http.post(url).json(body).send().await.unwrap();
-    assert_eq!(answer.status(), 200, "{path} {body}");
+/// Changes the records that the CA's DNS has; names end with a dot.
+#[derive(Debug, Clone)]
+pub(crate) struct Dns {
+    http: reqwest::Client,
+    port: u16,
+}
+
+impl Dns {
+    /// Where it takes changes over HTTP.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// One value more.
+    pub(crate) async fn set_txt(&self, name: &str, value: &str) {
+        self.manage("set-txt", &json!({"host": name, "value": value})).await;
+    }
+
+    /// All values of the name.
+    pub(crate) async fn clear_txt(&self, name: &str) {
+        self.manage("clear-txt", &json!({"host": name})).await;
+    }
+
+    pub(crate) async fn set_cname(&self, name: &str, to: &str) {
+        self.manage("set-cname", &json!({"host": name, "target": to})).await;
+    }
+
+    async fn manage(&self, path: &str, body: &Value) {
+        let url = format!("http://127.0.0.1:{}/{path}", self.port);
+        let answer = self.http.post(url).json(body).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path} {body}");
+    }
 }
 
 /// For the CA's API, not what the CA signs.
@@ -255,8 +288,7 @@ pub(crate) struct FakeCloudflare {
     records: Arc<Mutex<HashMap<String, (String, String)>>>,
     /// Values that were there at once, at most.
     n_max: Arc<Mutex<usize>>,
-    http: reqwest::Client,
-    dns_management: u16,
+    dns: Dns,
 }
 
 const TOKEN: &str = "cf-t0ken";
@@ -265,12 +297,7 @@ const ZONE: &str = "lan.test";
 impl FakeCloudflare {
     /// Returns how to use it, too.
     pub(crate) async fn start(pebble: &Pebble) -> (Self, Proof) {
-        let fake = Self {
-            records: Arc::default(),
-            n_max: Arc::default(),
-            http: pebble.http.clone(),
-            dns_management: pebble.ports.dns_management,
-        };
+        let fake = Self { records: Arc::default(), n_max: Arc::default(), dns: pebble.records() };
         let records = "/client/v4/zones/{zone}/dns_records";
         let router = Router::new()
             .route("/client/v4/zones", get(zones))
@@ -303,12 +330,9 @@ impl FakeCloudflare {
             records.values().filter(|it| it.0 == name).map(|it| it.1.clone()).collect()
         };
         let host = format!("{name}.");
-        let manage = async |path: &str, body: Value| {
-            manage(&self.http, self.dns_management, path, &body).await;
-        };
-        manage("clear-txt", json!({"host": host})).await;
+        self.dns.clear_txt(&host).await;
         for value in values {
-            manage("set-txt", json!({"host": host, "value": value})).await;
+            self.dns.set_txt(&host, &value).await;
         }
     }
 }

@@ -37,6 +37,27 @@ async fn saying(text: &'static str) -> Upstream {
     Upstream::serve(Router::new().fallback(any(move || std::future::ready(text)))).await
 }
 
+/// An answer whose end does not come.
+const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf";
+
+/// Says `text` to a request and holds on to its connection; whether that has ended.
+async fn clinging(text: &'static str) -> (Upstream, Arc<AtomicBool>) {
+    let ended = Arc::new(AtomicBool::new(false));
+    let has_ended = Arc::clone(&ended);
+    let upstream = Upstream::talk(move |mut stream, _n| {
+        let ended = Arc::clone(&ended);
+        async move {
+            read_head(&mut stream).await;
+            say(&mut stream, text).await;
+            // An end, with or without an error, is all that is asked for.
+            drop(stream.read_u8().await);
+            ended.store(true, Ordering::SeqCst);
+        }
+    })
+    .await;
+    (upstream, has_ended)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_away_is_a_502_that_names_nothing() {
     let addr = nobody().await;
@@ -51,18 +72,7 @@ async fn a_server_that_is_away_is_a_502_that_names_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_does_not_answer_is_a_504_and_loses_its_connection() {
-    let ended = Arc::new(AtomicBool::new(false));
-    let has_ended = Arc::clone(&ended);
-    let upstream = Upstream::talk(move |mut stream, _n| {
-        let ended = Arc::clone(&ended);
-        async move {
-            read_head(&mut stream).await;
-            // An end, with or without an error, is all that is asked for.
-            drop(stream.read_u8().await);
-            ended.store(true, Ordering::SeqCst);
-        }
-    })
-    .await;
+    let (upstream, has_ended) = clinging("").await;
     let mut config = proxy(&[&upstream.url()]);
     config.timeouts.response = Duration::from_millis(100);
     let server = front(config).await;
@@ -106,12 +116,7 @@ async fn an_answer_that_breaks_off_is_not_taken_for_a_whole_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_stalls_is_given_up() {
-    let upstream = Upstream::talk(|mut stream, _n| async move {
-        read_head(&mut stream).await;
-        say(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
-        drop(stream.read_u8().await);
-    })
-    .await;
+    let (upstream, _has_ended) = clinging(HALF).await;
     let mut config = proxy(&[&upstream.url()]);
     config.timeouts.idle = Duration::from_millis(100);
     let server = front(config).await;
@@ -291,18 +296,7 @@ async fn a_site_that_leads_back_to_itself_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_visitor_who_leaves_ends_the_request_behind_us_too() {
-    let ended = Arc::new(AtomicBool::new(false));
-    let has_ended = Arc::clone(&ended);
-    let upstream = Upstream::talk(move |mut stream, _n| {
-        let ended = Arc::clone(&ended);
-        async move {
-            read_head(&mut stream).await;
-            say(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
-            drop(stream.read_u8().await);
-            ended.store(true, Ordering::SeqCst);
-        }
-    })
-    .await;
+    let (upstream, has_ended) = clinging(HALF).await;
     let server = front(proxy(&[&upstream.url()])).await;
     let mut body = get_from(&server, "/").await.bytes_stream();
     assert_eq!(body.next().await.unwrap().unwrap(), "half");

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use skep_front::{Action, HostPattern, PathPattern, Respond, Route, SiteConfig};
+use skep_front::{
+    Action, BasicUser, HealthConfig, HealthPath, HostPattern, PasswordHash, PathPattern, Respond,
+    Route, SiteConfig,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::server::{PASSWORD, READER, Server, client, config};
+use crate::upstream::{Upstream, proxy, read_head, say, site as proxying, until};
 
 fn site(host: &str, body: &str) -> SiteConfig {
     let action = Action::Respond(Respond { status: StatusCode::OK, body: body.to_owned() });
@@ -145,4 +149,74 @@ async fn a_new_site_has_a_certificate_of_its_name() {
         .unwrap();
     let answer = client.get(server.url("photos.elsewhere.lan", "/")).send().await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "hello");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_tried_too_many_passwords_waits_after_a_reload_too() {
+    let mut site = site("photos.home.lan", "pictures");
+    let password = PasswordHash::cheap("right").unwrap();
+    let user = BasicUser { name: "bob".to_owned(), password };
+    site.guard.basic_auth = vec![user];
+    let mut next = config(std::path::Path::new(""));
+    let server = Server::start_with(|it| {
+        it.sites = vec![site.clone()];
+        next = it.clone();
+    })
+    .await;
+    let guess = async || {
+        let url = server.url("photos.home.lan", "/");
+        let request = server.client.get(url).basic_auth("bob", Some("wrong"));
+        request.send().await.unwrap().status().as_u16()
+    };
+    for _ in 0..next.limits.login_burst {
+        assert_eq!(guess().await, 401);
+    }
+    assert_eq!(guess().await, 429);
+    next.https = vec![server.https()];
+    server.reloads.apply(next).await.unwrap();
+    assert_eq!(guess().await, 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_down_is_down_after_a_reload_too() {
+    // The first question is answered badly, later ones never: nothing can be found out twice.
+    let upstream = Upstream::talk(|mut stream, n| async move {
+        read_head(&mut stream).await;
+        if n == 0 {
+            say(&mut stream, "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n")
+                .await;
+        }
+        drop(stream.read_u8().await);
+    })
+    .await;
+    let mut proxied = proxy(&[&upstream.url()]);
+    let mut health = HealthConfig::new(HealthPath::parse("/health").unwrap());
+    health.timeout = Duration::from_secs(3600);
+    proxied.health = Some(health);
+    let mut next = config(std::path::Path::new(""));
+    let server = Server::start_with(|it| {
+        it.sites = vec![proxying(proxied.clone())];
+        next = it.clone();
+    })
+    .await;
+    let is_up = || server.upstreams()[0].status.is_up;
+    let metric = || {
+        let text = server.figures.to_text();
+        let name = "skep_reverse_proxy_upstreams_healthy";
+        let line = text.lines().find(|it| it.starts_with(&format!("{name}{{"))).unwrap();
+        let labels = format!("{name}{{site=\"x.home.lan\",upstream=\"{}\"}} ", upstream.url());
+        line.strip_prefix(&labels).unwrap_or_else(|| panic!("{line}")).to_owned()
+    };
+    until("the check fails", || !is_up()).await;
+    assert_eq!(metric(), "0");
+    next.https = vec![server.https()];
+    server.reloads.apply(next.clone()).await.unwrap();
+    assert!(!is_up());
+    assert_eq!(metric(), "0");
+    // Nobody asks any more.
+    proxied.health = None;
+    next.sites = vec![proxying(proxied)];
+    server.reloads.apply(next).await.unwrap();
+    assert!(is_up());
+    assert_eq!(metric(), "1");
 }

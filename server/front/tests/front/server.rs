@@ -54,9 +54,13 @@ impl Server {
         Self::start_as(dir, config, Arc::new(SystemClock), |_front| {}).await
     }
 
-    pub(crate) async fn start_logging(log: Arc<dyn AccessLog>) -> Self {
+    pub(crate) async fn start_logging(
+        log: Arc<dyn AccessLog>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = config(dir.path());
+        let mut config = config(dir.path());
+        change(&mut config);
         Self::start_as(dir, config, Arc::new(SystemClock), |front| front.log_to(log)).await
     }
 

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Deserialize;
 use skep_front::{BasicUser, ForwardAuth, Guard, PasswordHash};
 
-use crate::config::values::positive_duration;
+use crate::config::values::{authorities, positive_duration};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,13 +52,7 @@ fn auth_server(raw: &RawForwardAuth) -> anyhow::Result<ForwardAuth> {
         server.timeout = positive_duration("timeout", text)?;
     }
     if let Some(path) = &raw.ca_file {
-        let reading = || format!("ca_file {}", path.display());
-        let pem = std::fs::read(path).with_context(reading)?;
-        let authorities = CertificateDer::pem_slice_iter(&pem);
-        server.authorities = authorities.collect::<Result<_, _>>().with_context(reading)?;
-        if server.authorities.is_empty() {
-            bail!("ca_file {} holds no certificate in PEM", path.display());
-        }
+        server.authorities = authorities("ca_file", path)?;
     }
     Ok(server)
 }

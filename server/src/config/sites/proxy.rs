@@ -9,7 +9,7 @@ use skep_front::{
     Trust, UpstreamTls, UpstreamUrl,
 };
 
-use crate::config::values::{count, duration, positive, positive_duration};
+use crate::config::values::{authorities, count, duration, positive, positive_duration};
 
 /// A visitor waits for all of them.
 const TRIES_MAX: u32 = 10;
@@ -135,7 +135,11 @@ fn tls(raw: &RawTls) -> anyhow::Result<UpstreamTls> {
     let trust = match (&raw.ca_file, raw.insecure) {
         (None, false) => Trust::System,
         (None, true) => Trust::Anyone,
-        (Some(path), false) if path.is_absolute() => Trust::File(path.clone()),
+        (Some(path), false) if path.is_absolute() => {
+            // Read again when the site is made: here it is known which line is wrong.
+            authorities("upstream.tls.ca_file", path)?;
+            Trust::File(path.clone())
+        }
         (Some(path), false) => {
             bail!(
                 "upstream.tls.ca_file {path:?} is not an absolute path; write one that begins with /"

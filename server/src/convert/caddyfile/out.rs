@@ -18,13 +18,11 @@ pub(super) struct Config {
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Front {
     pub(super) https: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) redirect: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) trusted_proxies: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) proxy_protocol: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) drain: Option<String>,
 }
 
@@ -36,17 +34,12 @@ pub(super) struct Certificate {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Acme {
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) directory: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) email: Option<String>,
     pub(super) terms_agreed: bool,
     pub(super) names: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ca_file: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dns: Option<Dns>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) external_account: Option<ExternalAccount>,
 }
 
@@ -69,7 +62,6 @@ pub(super) struct Site {
     pub(super) allow: Vec<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub(super) compress: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) body_max: Option<String>,
     #[serde(flatten)]
     pub(super) guard: Guard,
@@ -85,7 +77,6 @@ pub(super) struct Site {
 pub(super) struct Guard {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) basic_auth: Vec<BasicUser>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) forward_auth: Option<ForwardAuth>,
 }
 
@@ -133,9 +124,7 @@ pub(super) struct Route {
     pub(super) allow: Vec<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub(super) open: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) strip_prefix: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rewrite: Option<String>,
     #[serde(flatten)]
     pub(super) guard: Guard,
@@ -172,9 +161,7 @@ pub(super) struct Proxy {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(super) struct Upstream {
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) balance: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) host: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) health: BTreeMap<&'static str, toml::Value>,
@@ -195,9 +182,7 @@ impl Upstream {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Files {
     pub(super) root: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) index: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fallback: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub(super) browse: bool,

@@ -1,9 +1,10 @@
 //! `skep-conformance`: test files of other projects, and our own, against our evaluators in this
-//! process; recorded answers of Loki against a server.
+//! process; recorded answers of Loki, and a TLS scanner, against a server.
 
 #![expect(clippy::print_stdout, reason = "what failed, and how many, is the point")]
 
 mod loki;
+mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -43,6 +44,8 @@ enum Language {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         told: Vec<String>,
     },
+    /// The server's TLS, item by item, as Debian's `sslscan` sees it; a weak one is a failure.
+    Tls,
 }
 
 /// How many passed, of how many.
@@ -67,6 +70,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             return loki::run(&path, &told).await;
         }
         Language::Logql { path, .. } => logql(&path).await?,
+        Language::Tls => return tls::run().await,
     };
     println!("{:<24} {:>5} of {:>5}", "all", all.n_passed, all.n_all);
     Ok(if all.n_passed == all.n_all { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -57,8 +57,7 @@ impl Checker {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            let checked = tokio::time::timeout(self.config.timeout, self.check(upstream)).await;
-            let checked = checked.unwrap_or(Err(CheckError::Failed(Failure::NoAnswer)));
+            let checked = self.ask(upstream).await;
             let Some(is_up) = streak.note(checked.is_ok(), upstream.is_up(), &self.config) else {
                 continue;
             };
@@ -72,6 +71,12 @@ impl Checker {
                 }
             }
         }
+    }
+
+    /// Once, in time.
+    pub(super) async fn ask(&self, upstream: &Upstream) -> Result<(), CheckError> {
+        let checked = tokio::time::timeout(self.config.timeout, self.check(upstream)).await;
+        checked.unwrap_or(Err(CheckError::Failed(Failure::NoAnswer)))
     }
 
     async fn check(&self, upstream: &Upstream) -> Result<(), CheckError> {
@@ -105,7 +110,7 @@ impl Checker {
 
 /// Why a server is not well.
 #[derive(Debug, thiserror::Error)]
-enum CheckError {
+pub(super) enum CheckError {
     #[error(transparent)]
     Failed(Failure),
     #[error("its status is {0}")]

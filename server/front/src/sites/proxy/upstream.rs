@@ -50,6 +50,8 @@ pub struct UpstreamStatus {
     pub upstream: String,
     /// False while health checks fail.
     pub is_up: bool,
+    /// It could not be reached a moment ago, and is asked last.
+    pub is_shunned: bool,
     /// Requests and tunnels under way.
     pub n_active: usize,
     /// Tries so far, and those that brought no answer.
@@ -86,6 +88,15 @@ impl Upstream {
         }
     }
 
+    /// Takes over what was found out about the same server, but for whether it is up.
+    pub(super) fn recall(&mut self, before: &Self) {
+        let copy = |it: &AtomicU64| AtomicU64::new(it.load(Ordering::Relaxed));
+        self.began = before.began;
+        self.shunned_until = copy(&before.shunned_until);
+        self.n_requests = copy(&before.n_requests);
+        self.n_failures = copy(&before.n_failures);
+    }
+
     pub(super) fn begin(self: &Arc<Self>) -> Active {
         self.n_active.fetch_add(1, Ordering::Relaxed);
         self.n_requests.fetch_add(1, Ordering::Relaxed);
@@ -95,7 +106,7 @@ impl Upstream {
     pub(super) fn standing(&self, was_tried: bool) -> Standing {
         Standing {
             is_up: self.is_up(),
-            is_shunned: self.shunned_until.load(Ordering::Relaxed) > self.now_ms(),
+            is_shunned: self.is_shunned(),
             was_tried,
             n_active: self.n_active.load(Ordering::Relaxed),
             seed: self.seed,
@@ -106,6 +117,7 @@ impl Upstream {
         UpstreamStatus {
             upstream: self.url.to_string(),
             is_up: self.is_up(),
+            is_shunned: self.is_shunned(),
             n_active: self.n_active.load(Ordering::Relaxed),
             n_requests: self.n_requests.load(Ordering::Relaxed),
             n_failures: self.n_failures.load(Ordering::Relaxed),
@@ -114,6 +126,10 @@ impl Upstream {
 
     pub(super) fn is_up(&self) -> bool {
         self.is_up.load(Ordering::Relaxed)
+    }
+
+    fn is_shunned(&self) -> bool {
+        self.shunned_until.load(Ordering::Relaxed) > self.now_ms()
     }
 
     pub(super) fn set_up(&self, is_up: bool) {
