@@ -4,10 +4,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 
 use anyhow::Context as _;
 
-use super::{
-    Product, Release, fresh_dir,
-    stage::{Staged, set_mode},
-};
+use super::{Product, Release, fresh_dir, stage::Staged};
 use crate::shell;
 
 pub(super) fn pack(
@@ -36,13 +33,12 @@ pub(super) fn pack(
         copy.args(["--recursive", "--link"]).arg(staged.root.join(&from)).arg(dir.join(to));
         shell::quiet(&mut copy)?;
     }
-    set_mode(&dir, 0o755)?;
     let file = release.out.join(format!("{folder}.tar.gz"));
     let level = if release.compressed { "gzip --best --no-name" } else { "gzip --fast --no-name" };
     shell::quiet(
         Command::new("tar")
             .args(["--create", "--sort=name", "--format=gnu", "--hard-dereference"])
-            .args(["--owner=0", "--group=0", "--numeric-owner"])
+            .args(["--owner=0", "--group=0", "--numeric-owner", "--mode=u=rwX,go=rX"])
             .arg(format!("--mtime=@{}", release.epoch))
             .arg(format!("--use-compress-program={level}"))
             .arg("--file")
