@@ -429,6 +429,10 @@ struct RawRoots {
 }
 
 #[cfg(test)]
+#[path = "../../tests/shared/settings_page.rs"]
+mod settings_page;
+
+#[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
 
@@ -540,6 +544,17 @@ mod tests {
         assert_eq!(packaged.server.credential, token);
         // The folder that the unit may write.
         assert_eq!(packaged.data_dir, PathBuf::from("/var/lib/skep-agent"));
+    }
+
+    #[test]
+    fn the_page_of_all_settings_is_right() {
+        let guides = [
+            include_str!("../../docs/guide/agent.md"),
+            include_str!("../../docs/guide/collectors.md"),
+        ];
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let settings = settings_page::settings::<RawConfig>(&guides);
+        settings_page::check(&root.join("docs/guide/configuration.md"), "agent.toml", &settings);
     }
 
     #[test]

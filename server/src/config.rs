@@ -86,7 +86,7 @@ impl Config {
     ///
     /// # Errors
     /// Each key that is wrong, its value, and what to write instead; all that can be found at once.
-    fn parse_in(dir: &Path, text: &str) -> Result<Self, Vec<Fault>> {
+    pub(crate) fn parse_in(dir: &Path, text: &str) -> Result<Self, Vec<Fault>> {
         let document = Document::parse(text)?;
         let raw: Raw = document.read()?;
         let settings: toml::Table = document.read()?;

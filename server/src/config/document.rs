@@ -58,7 +58,7 @@ impl fmt::Display for Faults {
 
 impl Faults {
     /// `path` is how the file is named to people.
-    pub(super) fn new(path: &str, mut all: Vec<Fault>) -> Self {
+    pub(crate) fn new(path: &str, mut all: Vec<Fault>) -> Self {
         all.sort_by_key(|it| it.place);
         all.truncate(FAULTS_MAX);
         Self { path: path.to_owned(), all }

@@ -9,6 +9,9 @@ use skep_receive::loki_push::Rules;
 
 use super::Config;
 
+#[path = "../../../tests/shared/settings_page.rs"]
+mod settings_page;
+
 const GUIDE: &str = include_str!("../../../docs/guide/server.md");
 
 const FRONT: &str = include_str!("../../../docs/services/front.md");
@@ -54,6 +57,20 @@ fn the_packages_file_changes_nothing_and_its_comments_are_right() {
     });
     let all = Config::parse(&settings.collect::<Vec<_>>().join("\n")).unwrap();
     assert_eq!(all.front.domain, Domain::parse("skep.home.lan").unwrap());
+}
+
+#[test]
+fn the_page_of_all_settings_is_right() {
+    let guides = [
+        GUIDE,
+        include_str!("../../../docs/guide/certificates.md"),
+        FRONT,
+        include_str!("../../../docs/services/homepage.md"),
+    ];
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = root.join("docs/guide/configuration.md");
+    let settings = settings_page::settings::<super::Raw>(&guides);
+    settings_page::check(&page, "server.toml", &settings);
 }
 
 #[test]
