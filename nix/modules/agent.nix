@@ -72,11 +72,7 @@ in
     };
     environment.systemPackages = [ cfg.package ];
     environment.etc."skep/agent.toml".source = configFile;
-    systemd.services.skep-agent = {
-      description = unit.unit.Description;
-      after = [ "network-online.target" ];
-      wants = [ "network-online.target" ];
-      wantedBy = [ "multi-user.target" ];
+    systemd.services.skep-agent = unit.base // {
       restartTriggers = [ configFile ];
       serviceConfig = unit.service // {
         ExecStart = "${lib.getExe cfg.package} run --config /etc/skep/agent.toml";

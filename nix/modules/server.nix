@@ -173,11 +173,7 @@ in
     environment.etc."skep/server.toml".source = configFile;
     environment.etc."skep/home.toml" = mkIf (cfg.home != null) { source = homeFile; };
     networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall ports;
-    systemd.services.skep-server = {
-      description = unit.unit.Description;
-      after = [ "network-online.target" ];
-      wants = [ "network-online.target" ];
-      wantedBy = [ "multi-user.target" ];
+    systemd.services.skep-server = unit.base // {
       path = [ pkgs.gnugrep ];
       # Its own eyes are on the file, so most changes need no restart.
       reloadTriggers = [ configFile ] ++ lib.optional (cfg.home != null) homeFile;

@@ -51,8 +51,15 @@ let
       at = "";
       sections = { };
     } lines).sections;
+  words = it: filter (word: word != "") (lib.splitString " " it);
 in
 {
-  unit = sections.Unit or { };
-  service = sections.Service or { };
+  # To be merged with what each module says of its own.
+  base = {
+    description = sections.Unit.Description;
+    after = words sections.Unit.After;
+    wants = words sections.Unit.Wants;
+    wantedBy = words sections.Install.WantedBy;
+  };
+  service = sections.Service;
 }
