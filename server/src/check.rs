@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
-use skep_front::{Action, ProxyConfig, SiteConfig};
+use skep_front::{Action, CertificateStatus, ProxyConfig, SiteConfig};
 use time::{Duration, OffsetDateTime};
 
 use crate::config::{self, Config};
@@ -31,14 +31,15 @@ pub(crate) fn run(path: &Path, reach: Reach) -> anyhow::Result<()> {
         object_store.check()?;
     }
     let mut warnings = folders_missing(&config);
-    warnings.extend(names_left_to_the_local_ca(&config)?);
+    let stored = stored(&config)?;
+    warnings.extend(names_left_to_the_local_ca(&config, &stored));
     if reach == Reach::Upstreams {
         warnings.extend(servers_silent(&config)?);
     }
     for warning in config::located(path, &warnings)?.lines() {
         eprintln!("warning: {warning}");
     }
-    self::warnings(&config)?.iter().for_each(|it| eprintln!("warning: {it}"));
+    of_certificates(&stored).iter().for_each(|it| eprintln!("warning: {it}"));
     Ok(())
 }
 
@@ -73,8 +74,8 @@ fn folders_missing(config: &Config) -> Vec<anyhow::Error> {
 }
 
 /// Where certificates come from elsewhere, a name that has none of them is probably forgotten.
-fn names_left_to_the_local_ca(config: &Config) -> anyhow::Result<Vec<anyhow::Error>> {
-    let names = skep_front::names_of_local_ca(&config.front).context("certificates")?;
+fn names_left_to_the_local_ca(config: &Config, stored: &[CertificateStatus]) -> Vec<anyhow::Error> {
+    let names = skep_front::names_of_local_ca(&config.front, stored);
     let warning = |name: &String| {
         let text = format!(
             "{name:?} is in no certificate but the local CA's; add it to acme.names or acme.zones, or name files of it in [[certificates]]"
@@ -85,7 +86,7 @@ fn names_left_to_the_local_ca(config: &Config) -> anyhow::Result<Vec<anyhow::Err
             None => anyhow!("front.domain: {text}"),
         }
     };
-    Ok(names.iter().map(warning).collect())
+    names.iter().map(warning).collect()
 }
 
 fn servers_silent(config: &Config) -> anyhow::Result<Vec<anyhow::Error>> {
@@ -111,10 +112,17 @@ fn servers_silent(config: &Config) -> anyhow::Result<Vec<anyhow::Error>> {
 /// # Errors
 /// They cannot be read.
 pub(crate) fn warnings(config: &Config) -> anyhow::Result<Vec<String>> {
+    Ok(of_certificates(&stored(config)?))
+}
+
+fn stored(config: &Config) -> anyhow::Result<Vec<CertificateStatus>> {
+    skep_front::stored_certificates(&config.front).context("certificates")
+}
+
+fn of_certificates(stored: &[CertificateStatus]) -> Vec<String> {
     let now = OffsetDateTime::now_utc();
     let mut warnings = Vec::new();
-    let stored = skep_front::stored_certificates(&config.front).context("certificates")?;
-    for certificate in &stored {
+    for certificate in stored {
         let names = certificate.names.join(", ");
         if let Some(expires) = certificate.not_after
             && expires - now < EXPIRY_WARNING
@@ -125,5 +133,5 @@ pub(crate) fn warnings(config: &Config) -> anyhow::Result<Vec<String>> {
             warnings.push(format!("the certificate of {names}: {error}"));
         }
     }
-    Ok(warnings)
+    warnings
 }

@@ -71,7 +71,7 @@ struct Index {
 impl Certificates {
     /// Loads what the configuration names and what earlier runs have left; asks nobody.
     pub(crate) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let ca = LocalCa::open(&config.data_dir.join("ca"), &config.host, clock.now())?;
+        let ca = LocalCa::open(&ca::dir(&config.data_dir), &config.host, clock.now())?;
         let challenges = Challenges::new(store::challenges_dir(&config.data_dir));
         let challenges = Arc::new(challenges);
         let live = load(config, &ca, &clock, &challenges, None)?;

@@ -36,6 +36,7 @@ pub use access::tokens::{TokenInfo, TokenKind};
 pub use access::{Principal, Scope, Scopes, Via};
 pub use certs::acme::order::AcmeError;
 pub use certs::acme::trial::{Trial, TrialError, try_orders};
+pub use certs::ca::ca_file;
 pub use certs::status::{
     CertificateSource, CertificateStatus, names_of_local_ca, stored_certificates,
 };

@@ -26,7 +26,7 @@ pub(super) fn find(config: &Config, url: Option<&str>) -> anyhow::Result<(String
     if parsed.scheme() != "https" || !matches!(parsed.path(), "" | "/") {
         bail!("{url:?} is no address for agents; write https://NAME[:PORT]");
     }
-    let ca_file = config.front.data_dir.join("ca/root.pem");
+    let ca_file = skep_front::ca_file(&config.front.data_dir);
     let ca_pem = std::fs::read_to_string(&ca_file).with_context(|| {
         format!("reading the local CA {}; has the server been started once?", ca_file.display())
     })?;

@@ -27,7 +27,7 @@ impl Local {
     /// A bad configuration, a data folder that is not ours, no HTTPS port.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let config = Config::load(path)?;
-        let ca_file = config.data_dir.join("ca/root.pem");
+        let ca_file = skep_front::ca_file(&config.data_dir);
         let ca = std::fs::read(&ca_file).with_context(|| {
             format!("reading {}; has the server been started, and are you root?", ca_file.display())
         })?;

@@ -66,12 +66,26 @@ impl AgentRequest {
     }
 }
 
+/// Where a data folder keeps its CA.
+pub(super) fn dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("ca")
+}
+
+fn root_path(dir: &Path) -> PathBuf {
+    dir.join("root.pem")
+}
+
+/// The root certificate of a data folder: there once a server has started with it.
+pub fn ca_file(data_dir: &Path) -> PathBuf {
+    root_path(&dir(data_dir))
+}
+
 impl LocalCa {
     /// Loads the root of `dir`, or makes it there at the first start.
     pub(crate) fn open(dir: &Path, host: &str, now: OffsetDateTime) -> Result<Self, Error> {
         files::create_private_dir(dir)?;
         let key_path = dir.join("root.key");
-        let root_path = dir.join("root.pem");
+        let root_path = root_path(dir);
         let key = match (files::read(&key_path)?, files::read(&root_path)?) {
             (None, Some(_)) => {
                 return Err(Error::CaKeyMissing { certificate: root_path, key: key_path });

@@ -82,20 +82,17 @@ pub(crate) fn to_json(all: &[CertificateStatus]) -> Value {
     each.collect()
 }
 
-/// The names that only the local CA vouches for, where certificates come from elsewhere, too.
-///
-/// # Errors
-/// A file of certificates is of no use.
-pub fn names_of_local_ca(config: &Config) -> Result<Vec<String>, Error> {
-    let stored = stored_certificates(config)?;
+/// The names that only the local CA vouches for, where certificates come from elsewhere, too:
+/// `stored` has those.
+pub fn names_of_local_ca(config: &Config, stored: &[CertificateStatus]) -> Vec<String> {
     if stored.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let covered: Vec<String> =
         stored.iter().flat_map(|it| &it.names).map(|it| normal(it)).collect();
     let mut names = Sites::dns_names(config);
     names.retain(|name| !covered.iter().any(|it| it == name || covers(it, name)));
-    Ok(names)
+    names
 }
 
 /// In Prometheus' text format.
