@@ -1,6 +1,6 @@
 // A dialog above the page: the browser keeps the focus in it, and Escape closes it.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import "./modal.css";
 
 interface Props {
@@ -11,7 +11,8 @@ interface Props {
 
 export function Modal({ title, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before the browser paints: a key pressed on what is seen has to find it modal already.
+  useLayoutEffect(() => {
     const before = document.activeElement;
     dialog.current?.showModal();
     return () => {
