@@ -5,9 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The checkout this xtask was built from.
+/// The checkout that cargo runs this from: where two share a target folder, the binary may have
+/// been built from the other.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+    let package = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    package.parent().unwrap_or(Path::new(".")).to_owned()
 }
 
 /// Cargo's target folder, which may lie outside the checkout.
