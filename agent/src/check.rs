@@ -1,9 +1,9 @@
 //! `skep-agent check`: what of a valid configuration works on this host, one line a finding.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
-use skep_proto::{loki_push, remote_write};
+use skep_proto::{SystemClock, loki_push, remote_write};
 
 use crate::{
     config::Config,
@@ -53,7 +53,7 @@ pub(crate) fn journal(config: &Config) -> Option<Finding> {
 /// Whether the server takes an empty request of each kind.
 pub(crate) async fn server(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let client = match Client::new(&config.server) {
+    let client = match Client::new(&config.server, Arc::new(SystemClock)) {
         Ok(client) => client,
         Err(error) => {
             findings.push(Finding::of("server", &config.server.url, Err(error)));

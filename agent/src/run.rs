@@ -124,7 +124,7 @@ impl Agent {
             collector: Arc::clone(&collector),
             spool: Arc::clone(&metrics),
             own: Arc::clone(&own),
-            clock,
+            clock: Arc::clone(&clock),
             labels: config.labels.clone(),
             version: config.remote_write,
             interval: config.interval,
@@ -133,7 +133,7 @@ impl Agent {
 
         // Ship.
         let (phase, _) = watch::channel(Phase::Run);
-        let client = Client::new(&config.server)?;
+        let client = Client::new(&config.server, clock)?;
         let shippers = [("metrics", metrics), ("logs", logs)]
             .into_iter()
             .map(|(kind, spool)| start_shipper(config, kind, spool, &client, &own, &phase))

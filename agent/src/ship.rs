@@ -10,6 +10,7 @@
 //! | any other 4xx | set aside with the server's words; the next batch goes on |
 
 pub(crate) mod answer;
+pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod credential;
 
@@ -176,7 +177,7 @@ impl Shipper {
                 return None;
             }
         };
-        if let Err(error) = self.client.enrol().await {
+        if let Err(error) = self.client.prepare().await {
             let cause = match &error {
                 ClientError::Http(_) => Cause::Away,
                 ClientError::Enrol(_) => Cause::Refused,

@@ -1,5 +1,6 @@
 //! What the agent shows the server to be let in: a token of a file, or one of its own that it got
-//! for an enrolment token. The only file that knows where it comes from and when to get another.
+//! for an enrolment token, with a certificate. The only file that knows where they come from and
+//! when to get others.
 //!
 //! An agent makes its credential up itself and tells the server its SHA-256 and the enrolment
 //! token; the server answers with the name that it goes by. Both files are in `data_dir`, 0600:
@@ -25,11 +26,16 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tracing::{info, warn};
 
-use super::answer::Answer;
+use super::{
+    answer::Answer,
+    certificate::{self, Certificate},
+};
 use crate::config::CredentialConfig;
 
 /// Below the server's address.
 const ENROL_PATH: &str = "/-/skep/v1/enrol";
+/// Before a server that gave no certificate is asked again: nothing waits for it.
+const ASK_AGAIN_S: i64 = 600;
 
 /// Where the agent's credential comes from, and the one it has.
 #[derive(Debug)]
@@ -41,6 +47,20 @@ pub(crate) struct Credential {
     is_doubtful: bool,
     /// Asking for the same again would be answered the same.
     given_up: Option<GivenUp>,
+    asking: Asking,
+}
+
+/// How far the agent has come in getting a certificate.
+#[derive(Debug, Default)]
+struct Asking {
+    /// Seconds since 1970.
+    not_before_unix_s: i64,
+    /// The server may have broken a connection off over the one the agent has.
+    is_doubted: bool,
+    /// One cause of doubt in a while is enough: connections are lost for many reasons.
+    no_doubt_before_unix_s: i64,
+    /// Why it got none, which is said once.
+    problem: Option<String>,
 }
 
 /// What the agent got for an enrolment token.
@@ -53,6 +73,12 @@ struct Kept {
     /// What the server calls this agent; empty while it has not answered.
     #[serde(default)]
     name: String,
+    /// The certificate's, PKCS #8 in PEM: the same as long as the token. An agent that enrolled
+    /// before there were certificates has none.
+    #[serde(default)]
+    key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<Certificate>,
 }
 
 #[derive(Debug)]
@@ -84,6 +110,8 @@ pub(crate) enum EnrolError {
     Token { path: PathBuf, source: io::Error },
     #[error("keeping the agent's credential in {}", path.display())]
     Keep { path: PathBuf, source: io::Error },
+    #[error("making a key for the agent's certificate")]
+    Key(#[from] rcgen::Error),
     #[error("the server does not let this agent enrol: {0}")]
     Refused(String),
     #[error("the server does not let this agent enrol yet: {0}")]
@@ -109,7 +137,8 @@ impl Credential {
             }
         }
         let source = source.clone();
-        Ok(Self { source, kept, authorization, is_doubtful: true, given_up: None })
+        let asking = Asking::default();
+        Ok(Self { source, kept, authorization, is_doubtful: true, given_up: None, asking })
     }
 
     pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
@@ -118,8 +147,12 @@ impl Credential {
 
     /// The server does not take it. A token can be exchanged while the agent runs; a file that
     /// cannot be read now leaves the old one.
-    pub(crate) fn refused(&mut self) {
+    pub(crate) fn refused(&mut self, now_unix_s: i64) {
         self.is_doubtful = true;
+        if self.identity(now_unix_s).is_none() {
+            // It may be that a certificate is what the server misses.
+            self.asking.not_before_unix_s = now_unix_s;
+        }
         let CredentialConfig::TokenFile(path) = &self.source else { return };
         match of_file(path) {
             Ok(authorization) => self.authorization = Some(authorization),
@@ -150,8 +183,12 @@ impl Credential {
             CredentialConfig::TokenFile(path) => Ok(format!("the token in {}", path.display())),
             CredentialConfig::Enrolment { token_file, credential_file } => match &self.kept {
                 Some(kept) => Ok(format!(
-                    "enrolled as {}, credential in {}",
+                    "enrolled as {}, {} in {}",
                     kept.name,
+                    match kept.certificate {
+                        Some(_) => "credential and certificate",
+                        None => "credential",
+                    },
                     credential_file.display()
                 )),
                 None if token_file.exists() => {
@@ -197,7 +234,11 @@ impl Credential {
             };
         }
         let pending = pending(credential_file, enrolment_sha256)?;
-        let body = serde_json::json!({"token": token, "credential_sha256": sha256(&pending.token)});
+        let body = serde_json::json!({
+            "token": token,
+            "credential_sha256": sha256(&pending.token),
+            "csr": certificate::request(&pending.key)?,
+        });
         Ok(Some(Enrolment { pending, body }))
     }
 
@@ -207,6 +248,7 @@ impl Credential {
         url: &str,
         enrolment: Enrolment,
         answer: &Answer,
+        now_unix_s: i64,
     ) -> Result<(), EnrolError> {
         let CredentialConfig::Enrolment { credential_file, .. } = &self.source else {
             return Ok(());
@@ -216,7 +258,8 @@ impl Credential {
         let reason = text("/error").unwrap_or_else(|| answer.to_string());
         match (answer.status, text("/data/name")) {
             (200..=299, Some(name)) => {
-                let kept = Kept { name, ..enrolment.pending };
+                let certificate = Certificate::of_answer(&said["data"], now_unix_s);
+                let kept = Kept { name, certificate, ..enrolment.pending };
                 let keep = |source| EnrolError::Keep { path: credential_file.clone(), source };
                 let authorization = bearer(&kept.token).map_err(|it| keep(io::Error::other(it)))?;
                 write_kept(credential_file, &kept).map_err(keep)?;
@@ -225,6 +268,7 @@ impl Credential {
                 info!(name = kept.name, server = url, "Enrolled.");
                 self.authorization = Some(authorization);
                 (self.kept, self.is_doubtful, self.given_up) = (Some(kept), false, None);
+                self.asking = Asking::default();
                 Ok(())
             }
             (400 | 403 | 409, _) if said.get("error").is_some() => {
@@ -243,6 +287,83 @@ impl Credential {
             (status, _) => Err(EnrolError::NoSkep { url: url.to_owned(), status }),
         }
     }
+
+    /// The certificate and its key in PEM, if there is one that the server can take.
+    pub(crate) fn identity(&self, now_unix_s: i64) -> Option<String> {
+        let kept = self.kept.as_ref()?;
+        let certificate = kept.certificate.as_ref().filter(|it| !it.is_over(now_unix_s))?;
+        (!self.asking.is_doubted).then(|| certificate.with_key(&kept.key))
+    }
+
+    /// A connection broke off, maybe over the certificate: only without it can the agent get
+    /// another.
+    pub(crate) fn certificate_doubted(&mut self, now_unix_s: i64) {
+        if self.identity(now_unix_s).is_some() && now_unix_s >= self.asking.no_doubt_before_unix_s {
+            self.asking = Asking {
+                is_doubted: true,
+                not_before_unix_s: now_unix_s,
+                no_doubt_before_unix_s: now_unix_s.saturating_add(ASK_AGAIN_S),
+                problem: None,
+            };
+        }
+    }
+
+    /// The body to ask for a certificate with, in time before the old one ends.
+    pub(crate) fn certificate_wanted(
+        &mut self,
+        now_unix_s: i64,
+    ) -> Result<Option<Value>, EnrolError> {
+        let CredentialConfig::Enrolment { credential_file, .. } = &self.source else {
+            return Ok(None);
+        };
+        let Some(kept) = &mut self.kept else { return Ok(None) };
+        let is_fine = kept.certificate.as_ref().is_some_and(|it| !it.is_due(now_unix_s));
+        if (is_fine && !self.asking.is_doubted) || now_unix_s < self.asking.not_before_unix_s {
+            return Ok(None);
+        }
+        if kept.key.is_empty() {
+            // Before it is asked for: the server gives none for another key later.
+            kept.key = certificate::new_key()?;
+            let keep = |source| EnrolError::Keep { path: credential_file.clone(), source };
+            write_kept(credential_file, kept).map_err(keep)?;
+        }
+        Ok(Some(serde_json::json!({"csr": certificate::request(&kept.key)?})))
+    }
+
+    /// Takes the server's answer to a request for a certificate. Without one, all goes on as it
+    /// was, and the server is asked again in some minutes.
+    pub(crate) fn certified(
+        &mut self,
+        answer: Result<Answer, String>,
+        now_unix_s: i64,
+    ) -> Result<(), EnrolError> {
+        let CredentialConfig::Enrolment { credential_file, .. } = &self.source else {
+            return Ok(());
+        };
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        let said: Value = answer
+            .as_ref()
+            .ok()
+            .and_then(|it| serde_json::from_str(&it.text).ok())
+            .unwrap_or_default();
+        if let Some(certificate) = Certificate::of_answer(&said["data"], now_unix_s) {
+            let next = Kept { certificate: Some(certificate), ..kept.clone() };
+            let keep = |source| EnrolError::Keep { path: credential_file.clone(), source };
+            write_kept(credential_file, &next).map_err(keep)?;
+            info!(name = next.name, "Got a certificate.");
+            *kept = next;
+            let no_doubt_before_unix_s = self.asking.no_doubt_before_unix_s;
+            self.asking = Asking { no_doubt_before_unix_s, ..Asking::default() };
+            return Ok(());
+        }
+        let problem = answer.map_or_else(|problem| problem, |answer| answer.to_string());
+        self.asking.not_before_unix_s = now_unix_s.saturating_add(ASK_AGAIN_S);
+        if self.asking.problem.as_ref() != Some(&problem) {
+            warn!(problem, "The server gives no certificate; going on with the credential.");
+            self.asking.problem = Some(problem);
+        }
+        Ok(())
+    }
 }
 
 /// Made up before the server is asked, and the same until it has answered.
@@ -251,13 +372,15 @@ fn pending(credential_file: &Path, enrolment_sha256: String) -> Result<Kept, Enr
     // One that cannot be read is as good as none: nobody has taken it.
     if let Ok(Some(pending)) = read_kept(&path)
         && pending.enrolment_sha256 == enrolment_sha256
+        && !pending.key.is_empty()
     {
         return Ok(pending);
     }
     let mut secret = [0; 32];
     rand::rng().fill_bytes(&mut secret);
     let token = format!("skep_{}", URL_SAFE_NO_PAD.encode(secret));
-    let pending = Kept { token, enrolment_sha256, name: String::new() };
+    let key = certificate::new_key()?;
+    let pending = Kept { token, enrolment_sha256, name: String::new(), key, certificate: None };
     write_kept(&path, &pending).map_err(|source| EnrolError::Keep { path, source })?;
     Ok(pending)
 }
@@ -320,6 +443,8 @@ mod tests {
     use super::*;
 
     const URL: &str = "https://skep.example";
+    const NOW: i64 = 1_000_000;
+    const DAY_S: i64 = 86_400;
 
     /// An agent's folder with an enrolment token in it.
     struct Lab(tempfile::TempDir);
@@ -344,7 +469,7 @@ mod tests {
         fn enrolled(&self) -> Credential {
             let mut credential = self.open();
             let wanted = credential.wanted().unwrap().unwrap();
-            credential.answered(URL, wanted, &taken()).unwrap();
+            credential.answered(URL, wanted, &taken(), NOW).unwrap();
             credential
         }
     }
@@ -370,7 +495,7 @@ mod tests {
         assert_eq!(wanted.body["token"], "skep_once");
         let own = wanted.pending.token.clone();
         assert_eq!(wanted.body["credential_sha256"], sha256(&own));
-        credential.answered(URL, wanted, &taken()).unwrap();
+        credential.answered(URL, wanted, &taken(), NOW).unwrap();
         assert!(credential.wanted().unwrap().is_none());
         fs::remove_file(lab.path("enrolment")).unwrap();
         let mut again = lab.open();
@@ -386,7 +511,8 @@ mod tests {
         let lab = Lab::new("skep_once");
         let first = lab.open().wanted().unwrap().unwrap();
         let second = lab.open().wanted().unwrap().unwrap();
-        assert_eq!(first.body, second.body);
+        assert_eq!(first.body["credential_sha256"], second.body["credential_sha256"]);
+        assert_eq!(first.pending.key, second.pending.key);
         let mode = lab.path("credential.pending").metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
@@ -396,12 +522,12 @@ mod tests {
         let lab = Lab::new("skep_used");
         let mut credential = lab.open();
         let wanted = credential.wanted().unwrap().unwrap();
-        let error = credential.answered(URL, wanted, &refused()).unwrap_err();
+        let error = credential.answered(URL, wanted, &refused(), NOW).unwrap_err();
         assert_eq!(error.to_string(), "the server does not let this agent enrol: it was used");
         assert!(matches!(credential.wanted(), Err(EnrolError::Refused(_))));
         fs::write(lab.path("enrolment"), "skep_new").unwrap();
         let wanted = credential.wanted().unwrap().unwrap();
-        credential.answered(URL, wanted, &taken()).unwrap();
+        credential.answered(URL, wanted, &taken(), NOW).unwrap();
         assert!(credential.authorization().is_some());
     }
 
@@ -410,18 +536,92 @@ mod tests {
         let lab = Lab::new("skep_once");
         let mut credential = lab.enrolled();
         let old = credential.authorization().unwrap().clone();
-        credential.refused();
+        credential.refused(NOW);
         assert!(credential.wanted().unwrap().is_none());
-        credential.refused();
+        credential.refused(NOW);
         fs::write(lab.path("enrolment"), "skep_new").unwrap();
         let wanted = credential.wanted().unwrap().unwrap();
         // What the agent has stays until there is better.
-        credential.answered(URL, wanted, &refused()).unwrap();
+        credential.answered(URL, wanted, &refused(), NOW).unwrap();
         assert_eq!(credential.authorization(), Some(&old));
         fs::write(lab.path("enrolment"), "skep_newer").unwrap();
         let wanted = credential.wanted().unwrap().unwrap();
-        credential.answered(URL, wanted, &taken()).unwrap();
+        credential.answered(URL, wanted, &taken(), NOW).unwrap();
         assert_ne!(credential.authorization(), Some(&old));
+    }
+
+    /// As a server gives one: the text is not looked at here.
+    fn certificate(name: &str) -> Answer {
+        let ends = NOW + 90 * DAY_S;
+        let data = serde_json::json!({"name": "bee-1", "certificate": name, "not_after_unix_s": ends});
+        answer(200, &serde_json::json!({"status": "success", "data": data}).to_string())
+    }
+
+    #[test]
+    fn a_certificate_comes_with_the_enrolment_and_is_renewed_for_the_same_key() {
+        let lab = Lab::new("skep_once");
+        let mut credential = lab.open();
+        let wanted = credential.wanted().unwrap().unwrap();
+        assert!(wanted.body["csr"].as_str().unwrap().contains("CERTIFICATE REQUEST"));
+        credential.answered(URL, wanted, &certificate("first"), NOW).unwrap();
+        let first = credential.identity(NOW).unwrap();
+        assert!(first.starts_with("first\n-----BEGIN PRIVATE KEY-----"), "{first}");
+        assert_eq!(credential.certificate_wanted(NOW + 59 * DAY_S).unwrap(), None);
+
+        // After a restart as before it, and while the server does not answer.
+        let mut credential = lab.open();
+        assert_eq!(credential.identity(NOW), Some(first.clone()));
+        let late = NOW + 60 * DAY_S;
+        assert!(credential.certificate_wanted(late).unwrap().is_some());
+        credential.certified(Err("no answer".to_owned()), late).unwrap();
+        assert_eq!(credential.certificate_wanted(late + ASK_AGAIN_S - 1).unwrap(), None);
+        assert_eq!(credential.identity(late), Some(first.clone()));
+        assert!(credential.certificate_wanted(late + ASK_AGAIN_S).unwrap().is_some());
+        let other = answer(409, r#"{"error":"bee-1 has a certificate for another key"}"#);
+        credential.certified(Ok(other), late + ASK_AGAIN_S).unwrap();
+        assert_eq!(credential.identity(NOW + 90 * DAY_S), None, "it has ended");
+
+        credential.certified(Ok(certificate("second")), late).unwrap();
+        assert_eq!(credential.identity(late), Some(first.replacen("first", "second", 1)));
+        assert_eq!(lab.open().identity(late), credential.identity(late));
+        let standing = credential.standing().unwrap();
+        assert!(standing.starts_with("enrolled as bee-1, credential and certificate in"));
+    }
+
+    #[test]
+    fn who_enrolled_before_there_were_certificates_gets_one() {
+        let lab = Lab::new("skep_once");
+        let old = r#"{"token":"skep_own","enrolment_sha256":"x","name":"bee-1"}"#;
+        fs::write(lab.path("credential"), old).unwrap();
+        let mut credential = lab.open();
+        assert_eq!(credential.identity(NOW), None);
+        assert!(credential.certificate_wanted(NOW).unwrap().is_some());
+        let key = lab.open().kept.unwrap().key;
+        credential.certified(Ok(answer(404, "not here")), NOW).unwrap();
+        assert_eq!(credential.certificate_wanted(NOW).unwrap(), None, "an older server");
+        // Until it asks for one.
+        credential.refused(NOW);
+        assert!(credential.certificate_wanted(NOW).unwrap().is_some());
+        credential.certified(Ok(certificate("first")), NOW).unwrap();
+        assert_eq!(credential.identity(NOW), Some(format!("first\n{key}")));
+    }
+
+    #[test]
+    fn a_certificate_that_the_server_may_not_take_is_exchanged_once_in_a_while() {
+        let lab = Lab::new("skep_once");
+        let mut credential = lab.open();
+        let wanted = credential.wanted().unwrap().unwrap();
+        credential.answered(URL, wanted, &certificate("first"), NOW).unwrap();
+        credential.certificate_doubted(NOW);
+        assert_eq!(credential.identity(NOW), None);
+        assert!(credential.certificate_wanted(NOW).unwrap().is_some());
+        credential.certified(Ok(certificate("second")), NOW).unwrap();
+        let at = |credential: &mut Credential, now| {
+            credential.certificate_doubted(now);
+            credential.identity(now).map(|it| it[..6].to_owned())
+        };
+        assert_eq!(at(&mut credential, NOW + ASK_AGAIN_S - 1).as_deref(), Some("second"));
+        assert_eq!(at(&mut credential, NOW + ASK_AGAIN_S), None);
     }
 
     #[test]
@@ -430,7 +630,7 @@ mod tests {
         let mut credential = lab.open();
         let mut told = |answer: &Answer| {
             let wanted = credential.wanted().unwrap().unwrap();
-            credential.answered(URL, wanted, answer).unwrap_err().to_string()
+            credential.answered(URL, wanted, answer, NOW).unwrap_err().to_string()
         };
         assert_eq!(
             told(&answer(404, "not here")),

@@ -15,7 +15,7 @@ use hyper::{Request as HttpRequest, Response, body::Incoming, server::conn::http
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
 use skep_proto::{
-    Labels, LogEntry, MetricKind, Sample, SystemClock, TimestampMs, TimestampNs,
+    Clock as _, Labels, LogEntry, MetricKind, Sample, SystemClock, TimestampMs, TimestampNs,
     loki_push::{self, PushRequest},
     names::header::{REMOTE_WRITE_VERSION, SAMPLES_WRITTEN},
     remote_write::{SeriesBatch, WriteRequest, WriteRequestV2, encode_v2},
@@ -45,8 +45,10 @@ enum Reply {
     HangUp,
     /// Takes it, but the answer is lost.
     TakeAndHangUp,
-    /// Takes an enrolment.
+    /// Takes an enrolment, or signs a certificate for who has enrolled.
     Enrol,
+    /// Takes an enrolment as a server that gives no certificates.
+    EnrolAsOld,
 }
 
 /// One request as it came.
@@ -123,7 +125,7 @@ async fn respond(
     got.body = read(request.into_body()).await;
     let reply = state.script.lock().unwrap().pop_front().unwrap_or(Reply::Take);
     got.is_taken = matches!(reply, Reply::Take | Reply::TakeAsV1 | Reply::TakeAndHangUp);
-    state.got.lock().unwrap().push(got);
+    state.got.lock().unwrap().push(got.clone());
     state.n_now.fetch_sub(1, Ordering::SeqCst);
     let response = Response::builder();
     match reply {
@@ -137,12 +139,29 @@ async fn respond(
         Reply::RefuseFor0Seconds(status) => {
             Ok(response.status(status).header("retry-after", "0").body(String::new()).unwrap())
         }
-        Reply::Enrol => {
+        Reply::Enrol => Ok(response.status(200).body(signed(&got.body)).unwrap()),
+        Reply::EnrolAsOld => {
             let text = r#"{"status":"success","data":{"name":"bee-1"}}"#;
             Ok(response.status(200).body(text.to_owned()).unwrap())
         }
         Reply::HangUp | Reply::TakeAndHangUp => Err(Hangup),
     }
+}
+
+/// A certificate for the key of a request, by an authority of its own, good for a day.
+fn signed(body: &[u8]) -> String {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let csr = body["csr"].as_str().unwrap();
+    let csr = rcgen::CertificateSigningRequestParams::from_pem(csr).unwrap();
+    let (params, key) = (rcgen::CertificateParams::default(), rcgen::KeyPair::generate().unwrap());
+    let certificate = csr.signed_by(&rcgen::Issuer::new(params, key)).unwrap().pem();
+    let ends = SystemClock.now().0 / 1_000_000_000 + 86_400;
+    let data = serde_json::json!({
+        "name": "bee-1",
+        "certificate": certificate,
+        "not_after_unix_s": ends,
+    });
+    serde_json::json!({"status": "success", "data": data}).to_string()
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -199,7 +218,8 @@ impl Line {
         let url = format!("http://{}", server.address);
         let config = ServerConfig { url, credential, ca_file: None };
         let (spool, own) = (Arc::clone(&self.spool), Arc::clone(&self.own));
-        Shipper::new("test", spool, Client::new(&config).unwrap(), own, version, DELAYS)
+        let client = Client::new(&config, Arc::new(SystemClock)).unwrap();
+        Shipper::new("test", spool, client, own, version, DELAYS)
     }
 
     /// Delivers until nothing waits any more.
@@ -417,7 +437,9 @@ async fn an_agent_enrols_before_it_delivers_and_loses_nothing_while_it_cannot() 
     let server = Server::start(&[
         Reply::HangUp,
         Reply::Refuse(503),
-        Reply::Enrol,
+        Reply::EnrolAsOld,
+        // The first certificate is asked for by itself.
+        Reply::Refuse(404),
         Reply::Take,
         // Revoked: there is another token by then.
         Reply::Refuse(401),
@@ -434,19 +456,24 @@ async fn an_agent_enrols_before_it_delivers_and_loses_nothing_while_it_cannot() 
         CredentialConfig::Enrolment { token_file: token_file.clone(), credential_file };
     let version = RemoteWriteVersion::Auto;
     let first = line_of.shipper_with(&server, version, credential);
-    first.client.enrol().await.unwrap_err();
-    first.client.enrol().await.unwrap_err();
-    first.client.enrol().await.unwrap();
+    first.client.prepare().await.unwrap_err();
+    first.client.prepare().await.unwrap_err();
+    first.client.prepare().await.unwrap();
     std::fs::write(&token_file, "skep_again").unwrap();
     line_of.deliver_all_by(first).await;
 
     let got = server.got();
     let asked: Vec<&str> = got.iter().map(|it| it.path.as_str()).collect();
     let (enrol, push) = ("/-/skep/v1/enrol", "/loki/api/v1/push");
-    assert_eq!(asked, [enrol, enrol, enrol, push, push, enrol, push]);
-    assert!(got[0].body == got[1].body && got[1].body == got[2].body, "the same is asked again");
+    let certificate = "/-/skep/v1/certificate";
+    assert_eq!(asked, [enrol, enrol, enrol, certificate, push, push, enrol, push]);
+    let bodies = got.iter().map(|it| serde_json::from_slice::<serde_json::Value>(&it.body));
+    let hashes: Vec<_> =
+        bodies.take(3).map(|it| it.unwrap()["credential_sha256"].clone()).collect();
+    assert!(hashes[0] == hashes[1] && hashes[1] == hashes[2], "the same is asked again");
     assert_eq!(got[3].authorization, got[4].authorization);
-    assert_ne!(got[4].authorization, got[6].authorization);
+    assert_eq!(got[4].authorization, got[5].authorization);
+    assert_ne!(got[5].authorization, got[7].authorization);
     assert!(got.iter().filter(|it| it.path == enrol).all(|it| it.authorization.is_none()));
     assert_eq!(server.taken().iter().map(line).collect::<Vec<_>>(), ["line 0", "line 1"]);
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use serde_json::Value;
 use skep_tests::{Client, Deadline, Process, Server, bin_dir, free_port, is_root, skipped};
 use tokio::process::Command;
 
@@ -28,8 +29,12 @@ struct Said {
 
 impl Lab {
     async fn new() -> anyhow::Result<Self> {
+        Self::with("").await
+    }
+
+    async fn with(settings: &str) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let server = Server::start(dir.path(), "").await?;
+        let server = Server::start(dir.path(), settings).await?;
         Ok(Self { dir, server })
     }
 
@@ -220,6 +225,75 @@ async fn a_line_for_another_server_runs_nothing() -> anyhow::Result<()> {
     let refused = stranger.get("/-/skep/v1/enrol/install.sh", &[]).await?;
     assert_eq!(refused.status(), 403, "any other token is none for enrolling");
     Ok(())
+}
+
+/// What an agent keeps of its enrolment.
+fn kept(path: &Path) -> anyhow::Result<Value> {
+    Ok(serde_json::from_slice(&fs::read(path).with_context(|| path.display().to_string())?)?)
+}
+
+fn field<'a>(kept: &'a Value, pointer: &str) -> anyhow::Result<&'a str> {
+    kept.pointer(pointer).and_then(Value::as_str).with_context(|| format!("no {pointer}: {kept}"))
+}
+
+#[tokio::test]
+async fn an_agent_shows_a_certificate_of_its_own_from_when_it_is_asked_to() -> anyhow::Result<()> {
+    if !is_root() {
+        skipped("certificates of agents", "an agent is installed by root");
+        return Ok(());
+    }
+    let lab = Lab::with("[agents]\nmtls = \"off\"").await?;
+    let client = lab.server.client()?;
+    assert!(paste(&lab.line("bee-7", &[]).await?).await?.is_well);
+    let mut agent = lab.agent("data").await?;
+    let mut newest = lab.arrives(&client, "bee-7", 0).await?;
+    let credential_file = lab.dir.path().join("data/credential");
+    let first = kept(&credential_file)?;
+    ensure!(field(&first, "/certificate/pem")?.contains("BEGIN CERTIFICATE"), "{first}");
+    let copied = Client::new(
+        &lab.server.url(),
+        field(&first, "/token")?,
+        &fs::read(lab.server.ca_file())?,
+    )?;
+    assert_eq!(copied.write(&[]).await?, 204);
+
+    // From a reload on: the agent that runs goes on, who copied its credential is out.
+    let config = lab.dir.path().join("server.toml");
+    let text = fs::read_to_string(&config)?;
+    fs::write(&config, text.replace("mtls = \"off\"", "mtls = \"required\""))?;
+    let pid = lab.server.pid().to_string();
+    ensure!(Command::new("kill").args(["-HUP", &pid]).status().await?.success());
+    Deadline::within(SOON)
+        .until("a credential alone to be refused", || async {
+            Ok((copied.write(&[]).await? == 401).then_some(()))
+        })
+        .await?;
+    for _batch in 0..3 {
+        newest = lab.arrives(&client, "bee-7", newest).await?;
+    }
+    agent.stop(SOON).await?;
+
+    // A certificate of another authority breaks connections off; the agent gets another.
+    let mut broken = first.clone();
+    let key = rcgen::KeyPair::from_pem(field(&first, "/key")?)?;
+    let other = rcgen::CertificateParams::default().self_signed(&key)?.pem();
+    *broken.pointer_mut("/certificate/pem").context("a certificate")? = other.into();
+    fs::write(&credential_file, broken.to_string())?;
+    let mut agent = lab.agent("data").await?;
+    wait_for_line(&mut agent, "Got a certificate.").await?;
+    newest = lab.arrives(&client, "bee-7", newest).await?;
+    let second = kept(&credential_file)?;
+    assert_eq!(field(&second, "/key")?, field(&first, "/key")?);
+    ensure!(field(&second, "/certificate/pem")? != field(&broken, "/certificate/pem")?);
+
+    // Revoked it is out with its certificate, and in again with a new line.
+    assert!(lab.skep(&["token", "revoke", "bee-7"]).await?.is_well);
+    wait_for_line(&mut agent, "The server refuses this agent; buffering.").await?;
+    assert!(paste(&lab.line("bee-7", &[]).await?).await?.is_well);
+    lab.arrives(&client, "bee-7", newest).await?;
+    let third = kept(&credential_file)?;
+    ensure!(field(&third, "/key")? != field(&first, "/key")?, "another key for another enrolment");
+    agent.stop(SOON).await
 }
 
 /// A real sshd for the user who runs the tests.
