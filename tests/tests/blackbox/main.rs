@@ -8,6 +8,7 @@
 
 mod admin;
 mod bad_input;
+mod check;
 mod clients;
 mod crash;
 mod docs_commands;
