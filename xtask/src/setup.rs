@@ -85,6 +85,13 @@ const NEEDS: &[Need] = &[
         },
     },
     Need {
+        what: "jq and openssl",
+        why: "tests run what the guides do with them",
+        package: "jq openssl",
+        since: For::Test,
+        is_there: || shell::which("jq").is_some() && shell::which("openssl").is_some(),
+    },
+    Need {
         what: "systemd-nspawn and dpkg-shlibdeps",
         why: "tests make the packages and install them in a guest with systemd",
         package: "systemd-container dpkg-dev curl",

@@ -293,6 +293,40 @@ async fn an_agent_shows_a_certificate_of_its_own_from_when_it_is_asked_to() -> a
     agent.stop(SOON).await
 }
 
+/// The guide's way for what is no `skep-agent`, with this server and an agent's credential.
+#[tokio::test]
+async fn the_guides_commands_get_a_certificate_for_whatever_pushes() -> anyhow::Result<()> {
+    let guide = include_str!("../../../docs/guide/access.md");
+    let recipe = guide.split("```").find(|it| it.starts_with("sh\nopenssl ecparam"));
+    let recipe = recipe.and_then(|it| it.strip_prefix("sh\n")).context("no such commands")?;
+    let lab = Lab::with("[agents]\nmtls = \"required\"").await?;
+    let client = lab.server.client()?;
+    let asked = client.post("/-/skep/v1/enrolments", &[], br#"{"host":"bee-1"}"#.to_vec()).await?;
+    let asked: Value = asked.json().await?;
+    let token = field(&asked, "/data/token")?;
+    let credential = "skep_made-up-by-whatever-pushes";
+    let enrol = format!(
+        "printf %s {credential} | sha256sum | cut -d ' ' -f 1 > hash\n\
+         curl -fsS --cacert ca.pem -d '{{\"token\":\"{token}\",\"credential_sha256\":\"'$(cat hash)'\"}}' \
+         https://home.lan/-/skep/v1/enrol >/dev/null\n"
+    );
+    let push = "code() { curl -s -o /dev/null -w '%{http_code}\\n' --cacert ca.pem -X POST \
+                -H \"Authorization: Bearer $CREDENTIAL\" \"$@\" https://home.lan/loki/api/v1/push; }\n\
+                code; code --cert bee-1.pem --key bee-1.key\n";
+    let script = format!("set -e\n{enrol}CREDENTIAL={credential}\n{recipe}\n{push}");
+    fs::copy(lab.server.ca_file(), lab.dir.path().join("ca.pem"))?;
+    let script = script.replace("https://home.lan", &lab.server.url());
+    let mut shell = Command::new("bash");
+    let done = said(shell.arg("-c").arg(&script).current_dir(lab.dir.path())).await?;
+    assert!(done.is_well, "{}\n{script}", done.all);
+    let (me, codes) = done.out.split_once("\"success\"}").context("no answer")?;
+    assert!(me.contains("\"name\":\"bee-1\""), "{}", done.all);
+    // Nothing was pushed, and only one of the two was let in to say so.
+    let codes: Vec<&str> = codes.split_whitespace().collect();
+    assert!(codes.len() == 2 && codes[0] == "401" && codes[1] != "401", "{}", done.all);
+    Ok(())
+}
+
 /// A real sshd for the user who runs the tests.
 struct Sshd {
     _process: Process,
