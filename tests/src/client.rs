@@ -24,6 +24,7 @@ impl Client {
         // Fails if a test before us has done it.
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder()
+            .tls_built_in_root_certs(false)
             .add_root_certificate(Certificate::from_pem(ca_pem)?)
             .timeout(Duration::from_secs(30))
             .redirect(reqwest::redirect::Policy::none())

@@ -28,10 +28,10 @@ pub(crate) fn request(key: &str) -> Result<String, rcgen::Error> {
 }
 
 impl Certificate {
-    /// What the server's `data` holds.
-    pub(crate) fn of_answer(data: &Value, now_unix_s: i64) -> Option<Self> {
-        let pem = data["certificate"].as_str()?.to_owned();
-        let not_after_unix_s = data["not_after_unix_s"].as_i64()?;
+    /// The one in the `data` of what the server said, if any.
+    pub(crate) fn of_answer(said: &Value, now_unix_s: i64) -> Option<Self> {
+        let pem = said.pointer("/data/certificate")?.as_str()?.to_owned();
+        let not_after_unix_s = said.pointer("/data/not_after_unix_s")?.as_i64()?;
         // A third of its life is time enough for a server that is away, and for people to notice.
         let renew_at_unix_s = now_unix_s + (not_after_unix_s - now_unix_s) / 3 * 2;
         Some(Self { pem, renew_at_unix_s, not_after_unix_s })
@@ -60,7 +60,8 @@ mod tests {
     #[test]
     fn it_is_renewed_in_the_last_third_of_its_life() {
         let data = serde_json::json!({"certificate": "pem\n", "not_after_unix_s": 1_000 + 90});
-        let certificate = Certificate::of_answer(&data, 1_000).unwrap();
+        let said = serde_json::json!({"data": data});
+        let certificate = Certificate::of_answer(&said, 1_000).unwrap();
         let at = |now| (certificate.is_due(now), certificate.is_over(now));
         assert_eq!(at(1_000), (false, false));
         assert_eq!(at(1_059), (false, false));
@@ -71,9 +72,9 @@ mod tests {
 
     #[test]
     fn what_holds_no_certificate_gives_none() {
-        for data in ["null", r#"{"name":"bee-1"}"#, r#"{"certificate":"pem"}"#] {
-            let data = serde_json::from_str(data).unwrap();
-            assert_eq!(Certificate::of_answer(&data, 0), None);
+        for said in ["null", r#"{"data":{"name":"bee-1"}}"#, r#"{"data":{"certificate":"pem"}}"#] {
+            let said = serde_json::from_str(said).unwrap();
+            assert_eq!(Certificate::of_answer(&said, 0), None);
         }
     }
 

@@ -258,7 +258,7 @@ impl Credential {
         let reason = text("/error").unwrap_or_else(|| answer.to_string());
         match (answer.status, text("/data/name")) {
             (200..=299, Some(name)) => {
-                let certificate = Certificate::of_answer(&said["data"], now_unix_s);
+                let certificate = Certificate::of_answer(&said, now_unix_s);
                 let kept = Kept { name, certificate, ..enrolment.pending };
                 let keep = |source| EnrolError::Keep { path: credential_file.clone(), source };
                 let authorization = bearer(&kept.token).map_err(|it| keep(io::Error::other(it)))?;
@@ -346,7 +346,7 @@ impl Credential {
             .ok()
             .and_then(|it| serde_json::from_str(&it.text).ok())
             .unwrap_or_default();
-        if let Some(certificate) = Certificate::of_answer(&said["data"], now_unix_s) {
+        if let Some(certificate) = Certificate::of_answer(&said, now_unix_s) {
             let next = Kept { certificate: Some(certificate), ..kept.clone() };
             let keep = |source| EnrolError::Keep { path: credential_file.clone(), source };
             write_kept(credential_file, &next).map_err(keep)?;

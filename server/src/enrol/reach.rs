@@ -72,7 +72,9 @@ async fn trust(url: &Url, at: Option<SocketAddr>, ca_pem: &str) -> anyhow::Resul
             _ => client,
         }
     };
-    let local = client().add_root_certificate(Certificate::from_pem(ca_pem.as_bytes())?);
+    // Without this machine's authorities, which another crate has reqwest know.
+    let local = client().tls_built_in_root_certs(false);
+    let local = local.add_root_certificate(Certificate::from_pem(ca_pem.as_bytes())?);
     let by_local = ask(local, url, ca_pem).await;
     let Err(error) = by_local else { return Ok(ServerTrust::LocalCa(ca_pem.to_owned())) };
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -38,6 +38,7 @@ impl Local {
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
+            .tls_built_in_root_certs(false)
             .add_root_certificate(ca)
             .resolve(NAME, address)
             .build()?;

@@ -74,7 +74,7 @@ impl Target {
             })?;
             let root = reqwest::Certificate::from_pem(&pem)
                 .with_context(|| format!("{} is no certificate", at.ca_file.display()))?;
-            builder = builder.add_root_certificate(root);
+            builder = builder.tls_built_in_root_certs(false).add_root_certificate(root);
         }
         let token = match &at.token_file {
             Some(path) => Some(

@@ -60,14 +60,21 @@ impl Lab {
             ["enrol", host, "--url", &url].iter().chain(more).copied().collect();
         let said = self.skep(&arguments).await?;
         ensure!(said.is_well, "{}", said.all);
+        self.into_root(&said.out)
+    }
+
+    fn into_root(&self, line: &str) -> anyhow::Result<String> {
         let script = "sh \"$d/i\"";
-        ensure!(said.out.contains(script), "{}", said.out);
-        Ok(said.out.replace(script, &format!("{script} --root {}", self.root().display())))
+        ensure!(line.contains(script), "{line}");
+        Ok(line.replace(script, &format!("{script} --root {}", self.root().display())))
     }
 
     /// The agent as it was installed, but for where its files are, and in a hurry.
     async fn agent(&self, data_dir: &str) -> anyhow::Result<Process> {
-        let installed = fs::read_to_string(self.file("etc/skep/agent.toml"))?;
+        self.agent_of(data_dir, fs::read_to_string(self.file("etc/skep/agent.toml"))?).await
+    }
+
+    async fn agent_of(&self, data_dir: &str, installed: String) -> anyhow::Result<Process> {
         let files = self.root().display().to_string();
         let config = format!(
             "data_dir = {:?}\ninterval = \"1s\"\n{}\n[journal]\nenabled = false\n[ebpf]\nenabled = false\n",
@@ -224,6 +231,78 @@ async fn a_line_for_another_server_runs_nothing() -> anyhow::Result<()> {
     let stranger = lab.server.client()?;
     let refused = stranger.get("/-/skep/v1/enrol/install.sh", &[]).await?;
     assert_eq!(refused.status(), 403, "any other token is none for enrolling");
+    Ok(())
+}
+
+/// A certificate for this machine, its key, and the authority that signed it.
+fn certificate_of_another_authority() -> anyhow::Result<[(&'static str, String); 3]> {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = rcgen::KeyPair::generate()?;
+    let root = params.self_signed(&authority)?.pem();
+    let (issuer, key) = (rcgen::Issuer::new(params, authority), rcgen::KeyPair::generate()?);
+    let mut leaf = rcgen::CertificateParams::new(["localhost".to_owned()])?;
+    // With the name of its issuer it would look self-signed.
+    leaf.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
+    let leaf = leaf.signed_by(&key, &issuer)?;
+    Ok([("leaf.pem", leaf.pem()), ("leaf.key", key.serialize_pem()), ("roots.pem", root)])
+}
+
+#[tokio::test]
+async fn a_server_with_a_public_certificate_is_trusted_as_the_host_does() -> anyhow::Result<()> {
+    if !is_root() {
+        skipped("enrolment by a public certificate", "an agent is installed by root");
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    for (name, pem) in certificate_of_another_authority()? {
+        fs::write(dir.path().join(name), pem)?;
+        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o600))?;
+    }
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let settings = format!(
+        "[[certificates]]\ncert_file = {:?}\nkey_file = {:?}",
+        at("leaf.pem"),
+        at("leaf.key")
+    );
+    let server = Server::start(dir.path(), &settings).await?;
+    let roots = at("roots.pem");
+    let lab = Lab { dir, server };
+    // Nobody here knows that authority yet.
+    let url = lab.server.url();
+    let unknown = lab.skep(&["enrol", "bee-9", "--url", &url]).await?;
+    assert!(!unknown.is_well && unknown.all.contains("that this machine knows"), "{}", unknown.all);
+
+    let mut enrol = Command::new(bin_dir().join("skep-server"));
+    enrol.args(["enrol", "bee-9", "--url", &url, "--config"]).env("SSL_CERT_FILE", &roots);
+    let printed = said(enrol.arg(lab.dir.path().join("server.toml"))).await?;
+    assert!(printed.is_well && !printed.out.contains("ca.pem"), "{}", printed.all);
+    let line = lab.into_root(&printed.out)?;
+    let mut sh = Command::new("sh");
+    let pasted = said(sh.arg("-c").arg(&line).env("CURL_CA_BUNDLE", &roots)).await?;
+    assert!(pasted.is_well, "{}\n{line}", pasted.all);
+    assert!(!lab.file("etc/skep/ca.pem").exists(), "nothing is pinned: {}", pasted.all);
+
+    // This machine's list cannot be added to: the file of a list in its place.
+    let installed = fs::read_to_string(lab.file("etc/skep/agent.toml"))?;
+    let given = format!("ca_file = {roots:?}");
+    let installed = installed.replace("# ca_file = \"/etc/skep/ca.pem\"", &given);
+    assert!(installed.contains(&given), "{installed}");
+    let mut agent = lab.agent_of("data", installed.clone()).await?;
+    wait_for_line(&mut agent, "Enrolled.").await?;
+    let ca_pem = fs::read(lab.server.ca_file())?;
+    let client = Client::new(&lab.server.plain_url(), lab.server.token(), &ca_pem)?;
+    lab.arrives(&client, "bee-9", 0).await?;
+    agent.stop(SOON).await?;
+
+    // An agent with an authority of its own believes no other, not even this machine's.
+    let local = lab.server.ca_file().display().to_string();
+    let mut pinned = lab.agent_of("pinned", installed.replace(&roots, &local)).await?;
+    pinned.stop(SOON).await?;
+    let mut check = Command::new(bin_dir().join("skep-agent"));
+    check.args(["check", "--config"]).arg(lab.config_of("pinned")).env("SSL_CERT_FILE", &roots);
+    let checked = said(&mut check).await?;
+    assert!(!checked.is_well && checked.all.contains("UnknownIssuer"), "{}", checked.all);
     Ok(())
 }
 
