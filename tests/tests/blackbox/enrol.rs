@@ -60,10 +60,10 @@ impl Lab {
             ["enrol", host, "--url", &url].iter().chain(more).copied().collect();
         let said = self.skep(&arguments).await?;
         ensure!(said.is_well, "{}", said.all);
-        self.into_root(&said.out)
+        self.below_root(&said.out)
     }
 
-    fn into_root(&self, line: &str) -> anyhow::Result<String> {
+    fn below_root(&self, line: &str) -> anyhow::Result<String> {
         let script = "sh \"$d/i\"";
         ensure!(line.contains(script), "{line}");
         Ok(line.replace(script, &format!("{script} --root {}", self.root().display())))
@@ -277,7 +277,7 @@ async fn a_server_with_a_public_certificate_is_trusted_as_the_host_does() -> any
     enrol.args(["enrol", "bee-9", "--url", &url, "--config"]).env("SSL_CERT_FILE", &roots);
     let printed = said(enrol.arg(lab.dir.path().join("server.toml"))).await?;
     assert!(printed.is_well && !printed.out.contains("ca.pem"), "{}", printed.all);
-    let line = lab.into_root(&printed.out)?;
+    let line = lab.below_root(&printed.out)?;
     let mut sh = Command::new("sh");
     let pasted = said(sh.arg("-c").arg(&line).env("CURL_CA_BUNDLE", &roots)).await?;
     assert!(pasted.is_well, "{}\n{line}", pasted.all);

@@ -24,6 +24,7 @@ mod logcli;
 mod loki_grafana;
 mod object_store;
 mod observe;
+mod oidc;
 mod page;
 mod parquet;
 mod promql;
@@ -35,3 +36,15 @@ mod sql;
 mod ssh_dashboards;
 mod tail;
 mod tls;
+
+// One provider and one browser for the front door's tests and these.
+#[path = "../../../server/front/tests/front/browser.rs"]
+#[expect(dead_code, clippy::unwrap_used, reason = "made for tests that ask more of it")]
+mod login_browser;
+#[path = "../../../server/front/tests/front/provider.rs"]
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "made for tests that ask more of it"
+)]
+mod provider;
