@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
-import { isAccessible, openSession, poster, shoot, shootOnce, url } from "./session.mjs";
+import { isAccessible, isReachable, openSession, poster, shoot, shootOnce, url } from "./session.mjs";
 
 const HOST = process.env.SKEP_HOST ?? "";
 const AWAY = "an-agent-with-a-name-that-goes-on-and-on-until-no-table-can-hold-it.example.home.lan";
@@ -91,6 +91,46 @@ step("an administrator finds the agents, those that are away too", async () => {
   await shoot(page, "admin-agents");
 });
 
+/** Makes an enrolment by keys alone. */
+async function enrol(host) {
+  await page.getByRole("button", { name: "Add an agent" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByLabel("Name of the host").waitFor();
+  await page.keyboard.type(host);
+  await page.keyboard.press("Enter");
+}
+
+step("an agent is added by a line to paste", async () => {
+  await enrol("no host");
+  // A name with spaces is none.
+  await page.getByRole("dialog").getByRole("alert").waitFor();
+  session.problems.length = 0;
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await enrol("new-bee");
+  // This server is known as localhost, by which no other host finds it.
+  await panel("no-way-in").getByText("skep-server enrol new-bee").waitFor();
+  await isAccessible(page, "no way in");
+  await page.keyboard.press("Escape");
+  // As a server with a name of its own answers.
+  const command = `(d=$(mktemp -d) && curl -fsSk -o "$d/ca" 'https://skep.home.lan/ca.pem' && echo "${"0123456789abcdef".repeat(4)}  $d/ca" | sha256sum -c - >/dev/null && curl -fsS --cacert "$d/ca" -H 'Authorization: Bearer skep_0123456789' -o "$d/i" 'https://skep.home.lan/-/skep/v1/enrol/install.sh?ca=local' && sh "$d/i")`;
+  await page.route("**/-/skep/v1/enrolments", async (route) => {
+    const answer = await route.fetch();
+    assert.equal(answer.status(), 201);
+    const { status, data } = await answer.json();
+    assert.equal(data.expires_in_s, 3600);
+    await route.fulfill({ status: 201, json: { status, data: { ...data, command } } });
+  });
+  await enrol("new-bee");
+  await panel("enrol-line").waitFor();
+  assert.equal(await panel("enrol-line").inputValue(), command);
+  await isAccessible(page, "the line to paste");
+  await shoot(page, "admin-add-agent");
+  await page.getByRole("button", { name: "Done" }).press("Enter");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.unrouteAll();
+});
+
 step("without any agent it says how to add one", async () => {
   await page.route("**/api/v1/series**", (route) => route.fulfill({ json: { status: "success", data: [] } }));
   await page.reload();
@@ -98,6 +138,22 @@ step("without any agent it says how to add one", async () => {
   await isAccessible(page, "no agents");
   await shoot(page, "admin-agents-none");
   await page.unrouteAll();
+});
+
+step("the server tells of itself, and a spike leads to its lines", async () => {
+  await tab("Server").click();
+  await page.waitForURL("**/admin/server");
+  for (const id of ["taken-in", "query-time", "waiting", "memory", "store-disk"]) {
+    await panel(`chart-${id}`).locator("canvas").waitFor();
+  }
+  await panel("warnings").waitFor();
+  await isReachable(page, "server");
+  await isAccessible(page, "server");
+  await shoot(page, "admin-server");
+  await panel("chart-taken-in").getByRole("button", { name: "Show lines" }).click();
+  await page.waitForURL((to) => to.pathname === "/explore" && to.searchParams.get("logql") === '{unit="skep-server.service"}');
+  await page.goBack();
+  await panel("warnings").waitFor();
 });
 
 step("storage is told by table, day and metric", async () => {
@@ -236,15 +292,23 @@ step("a revoked token is refused at once", async () => {
   assert.equal(await post(), 401);
 });
 
-step("the views are reached by the keyboard alone", async () => {
+step("every control of every view is reached by the keyboard alone", async () => {
   await page.goto(`${url}/admin`);
   await row("agents", HOST).waitFor();
-  await tab("Agents").focus();
-  for (const name of ["Storage", "Cardinality", "Queries", "Certificates", "Access"]) {
-    await page.keyboard.press("Tab");
-    assert.equal(await page.evaluate(() => document.activeElement?.textContent), name);
+  await isReachable(page, "agents");
+  for (const [name, id] of VIEWS) {
+    await tab(name).focus();
+    await page.keyboard.press("Enter");
+    await panel(id).locator("tbody tr").first().waitFor();
+    await isReachable(page, name);
   }
-  await page.keyboard.press("Enter");
-  await page.waitForURL("**/admin/access");
-  await panel("tokens").waitFor();
 });
+
+/** Each with one of its panels. */
+const VIEWS = [
+  ["Storage", "metric-sizes"],
+  ["Cardinality", "cardinality"],
+  ["Queries", "ended-queries"],
+  ["Certificates", "certificates"],
+  ["Access", "tokens"],
+];

@@ -63,7 +63,7 @@ pub use config::{Issuer, OidcConfig, OidcConfigError, OidcLogout, OidcRoles, Tok
 pub use encoding::Encoding;
 pub use error::Error;
 pub use gate::{HomeAccess, Routers};
-pub use installer::{Fetcher, Installer, ServerTrust, shell_word};
+pub use installer::{Fetcher, Installer, ServerTrust, is_of_this_machine, shell_word};
 pub use listen::{Bound, Front, Upstreams};
 pub use observe::{AccessLog, AccessRecord, Figures};
 pub use reload::Reloads;

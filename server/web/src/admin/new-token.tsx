@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { newToken } from "../api/admin";
 import { Modal } from "../ui/modal";
 import { Trouble } from "../ui/trouble";
+import { ShownOnce } from "./shown-once";
 
 const DAY_S = 86_400;
 const SCOPES: [scope: string, what: string][] = [
@@ -94,36 +95,11 @@ export function NewToken({ onClose }: { onClose: () => void }) {
 }
 
 function Made({ name, token, onClose }: { name: string; token: string; onClose: () => void }) {
-  const [isCopied, setCopied] = useState(false);
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(token);
-      setCopied(true);
-    } catch {
-      // Without leave to write to the clipboard, a person copies what stands there.
-      document.querySelector<HTMLInputElement>(".secret")?.select();
-    }
-  };
   return (
     <Modal title={`Token ${name}`} onClose={onClose}>
       <div class="form-rows">
         <p>Copy it now: only its hash is kept, and nobody can show it again.</p>
-        <input
-          class="secret mono"
-          aria-label="The token"
-          data-testid="new-token"
-          readOnly
-          value={token}
-          onFocus={(event) => event.currentTarget.select()}
-        />
-        <div class="buttons">
-          <button type="button" class="primary" onClick={copy}>
-            {isCopied ? "Copied" : "Copy"}
-          </button>
-          <button type="button" onClick={onClose}>
-            Done
-          </button>
-        </div>
+        <ShownOnce label="The token" text={token} testId="new-token" onClose={onClose} />
       </div>
     </Modal>
   );
