@@ -59,8 +59,8 @@ test("a host that says nothing now has its past, its name and no figures of now"
     series({ __name__: "node_filesystem_avail_bytes", instance, mountpoint: "/", device: "a", fstype: "ext4" }, [[60, 4]]),
   ];
   const live = [
-    named("node_load1", [[45, 2]]),
-    named("node_memory_MemAvailable_bytes", [[45, 50]]),
+    series({ __name__: "node_load1", figure: "load", instance }, [[45, 2]]),
+    series({ __name__: "node_memory_MemAvailable_bytes", figure: "available", instance }, [[45, 50]]),
     series({ figure: "cpu", instance }, [[45, 33]]),
   ];
   const [then] = hostsOf(live, facts, 45);

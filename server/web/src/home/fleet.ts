@@ -41,7 +41,7 @@ const FACTS_S = 60;
 /** A host without CPU points for this long is shown as silent. */
 export const SILENT_AFTER_S = 120;
 
-/** Where a query has no name to tell it by. */
+/** `or` takes series that differ in nothing but their name for the same, so each has a label. */
 const named = (figure: string, query: string) => `label_replace(${query}, "figure", "${figure}", "", "")`;
 const rates = (metric: string, devices: string) =>
   `sum by (instance) (rate(${metric}{${devices}}[1m]))`;
@@ -52,8 +52,8 @@ const LIVE = [
   named("sent", rates("node_network_transmit_bytes_total", NICS)),
   named("read", rates("node_disk_read_bytes_total", DRIVES)),
   named("written", rates("node_disk_written_bytes_total", DRIVES)),
-  "node_load1",
-  "node_memory_MemAvailable_bytes",
+  named("load", "node_load1"),
+  named("available", "node_memory_MemAvailable_bytes"),
 ].join(" or ");
 
 /** A host is shown for hours after its last sample, and what it was is remembered as long. */
@@ -142,7 +142,7 @@ export function hostsOf(live: Series[], facts: Series[], end: number): Host[] {
   return names.map((name) => {
     const sparkOf = (figure: string) => spark(of(figure).get(name)?.[0]);
     const factOf = (figure: string) => of(figure).get(name)?.[0]?.values.at(-1) ?? NaN;
-    const available = sparkOf("node_memory_MemAvailable_bytes");
+    const available = sparkOf("available");
     const total = factOf("node_memory_MemTotal_bytes");
     const cpu = sparkOf("cpu");
     const { times, values } = available;
@@ -150,7 +150,7 @@ export function hostsOf(live: Series[], facts: Series[], end: number): Host[] {
       name,
       system: systemOf(uname.get(name)?.[0]?.labels ?? {}),
       n_cores: factOf("cores"),
-      load1: valueAt(sparkOf("node_load1"), end),
+      load1: valueAt(sparkOf("load"), end),
       temperature: factOf("temperature"),
       booted_at: factOf("node_boot_time_seconds"),
       cpu,
