@@ -165,7 +165,7 @@ step("storage is told by table, day and metric", async () => {
   await row("metric-sizes", "node_").waitFor();
   await panel("stream-volumes").locator("tbody tr").first().waitFor();
   const head = panel("tables").getByRole("columnheader", { name: "Size" });
-  await head.getByRole("button").click();
+  await head.getByRole("button").press("Enter");
   assert.equal(await head.getAttribute("aria-sort"), "descending");
   await isAccessible(page, "storage");
   await shoot(page, "admin-storage");
@@ -215,7 +215,7 @@ step("a query at work is ended from the page", async () => {
   const running = row("running-queries", "SELECT count(*)");
   await running.waitFor();
   await shoot(page, "admin-queries-running");
-  await running.getByRole("button", { name: "Cancel" }).click();
+  await running.getByRole("button", { name: "Cancel" }).press("Enter");
   assert.equal(await answer, 499);
   session.problems.length = 0;
   await running.waitFor({ state: "detached" });
@@ -233,16 +233,16 @@ let token = "";
 
 step("a token is made, shown once, and works", async () => {
   await tab("Access").click();
-  await page.getByRole("button", { name: "New token" }).click();
+  await page.getByRole("button", { name: "New token" }).press("Enter");
   await page.getByLabel("Name").fill("for the browser test");
-  await page.getByRole("button", { name: "Make it" }).click();
+  await page.getByLabel("Name").press("Enter");
   // A name with spaces is none.
   await page.getByRole("dialog").getByRole("alert").waitFor();
   session.problems.length = 0;
   await page.getByLabel("Name").fill("browser-test");
   await isAccessible(page, "new token");
   await shoot(page, "admin-new-token");
-  await page.getByRole("button", { name: "Make it" }).click();
+  await page.getByRole("button", { name: "Make it" }).press("Space");
   token = await panel("new-token").inputValue();
   assert.ok(token.length > 20, token);
   await page.keyboard.press("Escape");
@@ -282,9 +282,9 @@ step("who is no administrator sees none of it", async () => {
 });
 
 step("a revoked token is refused at once", async () => {
-  await page.getByRole("button", { name: "Revoke browser-test" }).click();
+  await page.getByRole("button", { name: "Revoke browser-test" }).press("Enter");
   await shoot(page, "admin-revoke");
-  await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).press("Enter");
   await row("tokens", "browser-test").waitFor({ state: "detached" });
   const post = async () => (await session.context.request.get(`${url}/api/v1/query?query=1`, {
     headers: { authorization: `Bearer ${token}`, cookie: "" },

@@ -1,6 +1,7 @@
 // Lets a host in: asks for its name, then shows the line to paste there.
 import { useState } from "preact/hooks";
 import { newEnrolment, type Enrolment } from "../api/admin";
+import { useDoing } from "../ui/doing";
 import { timeOfDay } from "../ui/format";
 import { Modal } from "../ui/modal";
 import { Trouble } from "../ui/trouble";
@@ -9,19 +10,10 @@ import { ShownOnce } from "./shown-once";
 export function NewAgent({ onClose }: { onClose: () => void }) {
   const [host, setHost] = useState("");
   const [made, setMade] = useState<Enrolment>();
-  const [isBusy, setBusy] = useState(false);
-  const [error, setError] = useState<Error>();
-  const make = async (event: Event) => {
+  const { isBusy, error, run } = useDoing();
+  const make = (event: Event) => {
     event.preventDefault();
-    setBusy(true);
-    setError(undefined);
-    try {
-      setMade(await newEnrolment(host.trim()));
-    } catch (fault) {
-      setError(fault as Error);
-    } finally {
-      setBusy(false);
-    }
+    void run(async () => setMade(await newEnrolment(host.trim())));
   };
   return (
     <Modal title={made ? `Agent on ${made.host}` : "Add an agent"} onClose={onClose}>

@@ -1,6 +1,7 @@
 // Makes a token and shows it this once.
 import { useState } from "preact/hooks";
 import { newToken } from "../api/admin";
+import { useDoing } from "../ui/doing";
 import { Modal } from "../ui/modal";
 import { Trouble } from "../ui/trouble";
 import { ShownOnce } from "./shown-once";
@@ -23,19 +24,11 @@ export function NewToken({ onClose }: { onClose: () => void }) {
   const [scopes, setScopes] = useState<string[]>(["query"]);
   const [days, setDays] = useState<number | undefined>(90);
   const [made, setMade] = useState<string>();
-  const [isBusy, setBusy] = useState(false);
-  const [error, setError] = useState<Error>();
-  const make = async (event: Event) => {
+  const { isBusy, error, run } = useDoing();
+  const make = (event: Event) => {
     event.preventDefault();
-    setBusy(true);
-    setError(undefined);
-    try {
-      setMade(await newToken(name.trim(), scopes, days === undefined ? undefined : days * DAY_S));
-    } catch (fault) {
-      setError(fault as Error);
-    } finally {
-      setBusy(false);
-    }
+    const expires_in_s = days === undefined ? undefined : days * DAY_S;
+    void run(async () => setMade(await newToken(name.trim(), scopes, expires_in_s)));
   };
   const toggle = (scope: string, isOn: boolean) =>
     setScopes((old) => (isOn ? [...old, scope] : old.filter((it) => it !== scope)));
