@@ -6,12 +6,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, VARY,
 };
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
+use skep_front::Encoding;
 use skep_home::Home;
+use tower_http::compression::CompressionLayer;
 
 use crate::home;
 
@@ -35,17 +39,17 @@ const ASK_AGAIN: &str = "no-cache";
 const PRIVATE: &str = "private, no-store";
 
 /// Serves the page's files; a path without a file is a view of the page and gets its index. The
-/// home page comes with what its caller may see.
+/// home page comes with what its caller may see, and is packed as it is made.
 pub(crate) fn router(home: Arc<Home>) -> Router {
-    Router::new().fallback(move |request: Request<Body>| {
+    let home = get(async move |request: Request<Body>| match Dist::get(INDEX) {
+        Some(index) => home_page(&home, &request, &index),
+        None => not_built(),
+    });
+    let files = async |request: Request<Body>| {
         let path = request.uri().path().trim_start_matches('/');
-        let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
-        let response = match Dist::get(INDEX).filter(|_| path.is_empty() && is_get) {
-            Some(index) => home_page(&home, &request, &index),
-            None => answer(request.method(), path, request.headers(), Dist::get),
-        };
-        std::future::ready(response)
-    })
+        answer(request.method(), path, request.headers(), Dist::get)
+    };
+    Router::new().route("/", home).layer(CompressionLayer::new()).fallback(files)
 }
 
 fn home_page(home: &Home, request: &Request<Body>, index: &EmbeddedFile) -> Response {
@@ -77,13 +81,10 @@ fn answer(
     if !matches!(*method, Method::GET | Method::HEAD) {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
-    let name = if path.is_empty() { INDEX } else { path };
+    let name = if is_view(path) { INDEX } else { path };
     match find(name) {
-        Some(found) => file(name, found, headers),
-        None if is_view(path) => match find(INDEX) {
-            Some(index) => file(INDEX, index, headers),
-            None => not_built(),
-        },
+        Some(found) => file(name, found, headers, find),
+        None if name == INDEX => not_built(),
         None => (StatusCode::NOT_FOUND, "no such file\n").into_response(),
     }
 }
@@ -95,26 +96,49 @@ fn is_view(path: &str) -> bool {
     path.starts_with(HOST_PREFIX) || !(path.starts_with(HASHED_PREFIX) || name.contains('.'))
 }
 
-fn file(name: &str, found: EmbeddedFile, headers: &HeaderMap) -> Response {
-    let digest = found.metadata.sha256_hash();
-    let etag = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>();
-    let etag = format!("\"{etag}\"");
+/// As the client takes it: `dev/pack.ts` of the page leaves packed files beside those that gain by it.
+fn file(
+    name: &str,
+    found: EmbeddedFile,
+    headers: &HeaderMap,
+    find: impl Fn(&str) -> Option<EmbeddedFile>,
+) -> Response {
+    let packed = Encoding::accepted(headers)
+        .find_map(|it| Some((it.name(), find(&format!("{name}{}", it.suffix()))?.data)));
+    let mimetype = found.metadata.mimetype();
+    let is_text = mimetype.starts_with("text/");
+    let media_type = format!("{mimetype}{}", if is_text { "; charset=utf-8" } else { "" });
+    let etag = etag(&found, packed.as_ref().map(|(encoding, _)| *encoding));
     let cache = if name.starts_with(HASHED_PREFIX) { FOR_EVER } else { ASK_AGAIN };
     let common = [
         (CACHE_CONTROL, cache.to_owned()),
         (CONTENT_SECURITY_POLICY, POLICY.to_owned()),
         (ETAG, etag.clone()),
+        (VARY, ACCEPT_ENCODING.to_string()),
     ];
-    let known = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
-    if known {
+    if is_known(headers, &etag) {
         return (StatusCode::NOT_MODIFIED, common).into_response();
     }
-    let content_type = [(CONTENT_TYPE, found.metadata.mimetype().to_owned())];
-    let bytes = match found.data {
+    let (encoding, data) = packed.map_or((None, found.data), |(name, data)| (Some(name), data));
+    let encoding = encoding.map(|it| [(CONTENT_ENCODING, it)]);
+    let bytes = match data {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => Bytes::from(bytes),
     };
-    (common, content_type, bytes).into_response()
+    (common, [(CONTENT_TYPE, media_type)], encoding, bytes).into_response()
+}
+
+/// By content and by how it is packed: a cache must not take one for the other.
+fn etag(found: &EmbeddedFile, encoding: Option<&str>) -> String {
+    let digest = found.metadata.sha256_hash();
+    let digest = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("\"{digest}{}\"", encoding.map(|it| format!("-{it}")).unwrap_or_default())
+}
+
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|it| it.to_str().ok());
+    let mut known = known.flat_map(|it| it.split(',')).map(str::trim);
+    known.any(|it| it.strip_prefix("W/").unwrap_or(it) == etag)
 }
 
 fn not_built() -> Response {
@@ -124,11 +148,20 @@ fn not_built() -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     /// What the build leaves, in small; the content is a file's own name.
     fn built(name: &str) -> Option<EmbeddedFile> {
-        let names = [INDEX, "theme.js", "assets/index-abc123.js"];
+        let names = [
+            INDEX,
+            "index.html.br",
+            "theme.js",
+            "assets/index-abc123.js",
+            "assets/index-abc123.js.br",
+            "assets/index-abc123.js.gz",
+        ];
         let name = *names.iter().find(|known| **known == name)?;
         let metadata =
             rust_embed::Metadata::__rust_embed_new([7; 32], None, None, "text/javascript");
@@ -162,6 +195,43 @@ mod tests {
         let etag = get("").headers()[ETAG].clone();
         let headers = HeaderMap::from_iter([(IF_NONE_MATCH, etag)]);
         let response = answer(&Method::GET, "", &headers, built);
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn a_file_comes_packed_as_its_client_takes_it() {
+        let packed = |path, accepted| {
+            let headers =
+                HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(accepted))]);
+            let response = answer(&Method::GET, path, &headers, built);
+            assert_eq!(response.headers()[VARY], "accept-encoding", "{path}");
+            assert_eq!(response.headers()[CONTENT_TYPE], "text/javascript; charset=utf-8");
+            let text = |name| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+            (text(CONTENT_ENCODING), text(ETAG).unwrap_or_default().contains('-'))
+        };
+        let script = "assets/index-abc123.js";
+        assert_eq!(packed(script, "gzip, deflate, br"), (Some("br".to_owned()), true));
+        assert_eq!(packed(script, "gzip, br;q=0"), (Some("gzip".to_owned()), true));
+        assert_eq!(packed(script, "identity"), (None, false));
+        // Only what gains by it is there packed.
+        assert_eq!(packed("theme.js", "br"), (None, false));
+        assert_eq!(packed("explore", "br"), (Some("br".to_owned()), true));
+    }
+
+    #[test]
+    fn what_is_known_by_another_packing_is_sent() {
+        let etag = get("assets/index-abc123.js").headers()[ETAG].clone();
+        let headers = HeaderMap::from_iter([
+            (IF_NONE_MATCH, etag),
+            (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
+        ]);
+        let response = answer(&Method::GET, "assets/index-abc123.js", &headers, built);
+        assert_eq!(response.status(), StatusCode::OK);
+        let known =
+            format!("\"other\", W/{}", response.headers()[ETAG].to_str().unwrap_or_default());
+        let mut headers = headers;
+        headers.insert(IF_NONE_MATCH, HeaderValue::from_str(&known).expect("an etag"));
+        let response = answer(&Method::GET, "assets/index-abc123.js", &headers, built);
         assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
     }
 

@@ -1,6 +1,7 @@
 // How the page is built, and served while it is worked on (`npm run dev`, with made-up data).
 import { defineConfig } from "vite";
 import { mock } from "./dev/mock.ts";
+import { pack } from "./dev/pack.ts";
 
 /** As the server sends it (`POLICY` of server/src/web.rs), so that `npm run preview` keeps to it. */
 const POLICY =
@@ -12,7 +13,7 @@ const to = { target: api ?? "", ws: true };
 const proxy = api ? { "/api": to, "/loki": to, "/-/": to } : {};
 
 export default defineConfig(({ command, isPreview }) => ({
-  plugins: command === "serve" && !isPreview && !api ? [mock()] : [],
+  plugins: [pack(), ...(command === "serve" && !isPreview && !api ? [mock()] : [])],
   server: { proxy },
   preview: { proxy, headers: { "content-security-policy": POLICY } },
   build: {

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
-import { isAccessible, openSession, poster, shoot, shootOnce, url } from "./session.mjs";
+import { isAccessible, isReachable, openSession, poster, shoot, shootOnce, url } from "./session.mjs";
 
 const HOST = process.env.SKEP_HOST ?? "";
 const AWAY = "an-agent-with-a-name-that-goes-on-and-on-until-no-table-can-hold-it.example.home.lan";
@@ -91,6 +91,46 @@ step("an administrator finds the agents, those that are away too", async () => {
   await shoot(page, "admin-agents");
 });
 
+/** Makes an enrolment by keys alone. */
+async function enrol(host) {
+  await page.getByRole("button", { name: "Add an agent" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByLabel("Name of the host").waitFor();
+  await page.keyboard.type(host);
+  await page.keyboard.press("Enter");
+}
+
+step("an agent is added by a line to paste", async () => {
+  await enrol("no host");
+  // A name with spaces is none.
+  await page.getByRole("dialog").getByRole("alert").waitFor();
+  session.problems.length = 0;
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await enrol("new-bee");
+  // This server is known as localhost, by which no other host finds it.
+  await panel("no-way-in").getByText("skep-server enrol new-bee").waitFor();
+  await isAccessible(page, "no way in");
+  await page.keyboard.press("Escape");
+  // As a server with a name of its own answers.
+  const command = `(d=$(mktemp -d) && curl -fsSk -o "$d/ca" 'https://skep.home.lan/ca.pem' && echo "${"0123456789abcdef".repeat(4)}  $d/ca" | sha256sum -c - >/dev/null && curl -fsS --cacert "$d/ca" -H 'Authorization: Bearer skep_0123456789' -o "$d/i" 'https://skep.home.lan/-/skep/v1/enrol/install.sh?ca=local' && sh "$d/i")`;
+  await page.route("**/-/skep/v1/enrolments", async (route) => {
+    const answer = await route.fetch();
+    assert.equal(answer.status(), 201);
+    const { status, data } = await answer.json();
+    assert.equal(data.expires_in_s, 3600);
+    await route.fulfill({ status: 201, json: { status, data: { ...data, command } } });
+  });
+  await enrol("new-bee");
+  await panel("enrol-line").waitFor();
+  assert.equal(await panel("enrol-line").inputValue(), command);
+  await isAccessible(page, "the line to paste");
+  await shoot(page, "admin-add-agent");
+  await page.getByRole("button", { name: "Done" }).press("Enter");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.unrouteAll();
+});
+
 step("without any agent it says how to add one", async () => {
   await page.route("**/api/v1/series**", (route) => route.fulfill({ json: { status: "success", data: [] } }));
   await page.reload();
@@ -98,6 +138,22 @@ step("without any agent it says how to add one", async () => {
   await isAccessible(page, "no agents");
   await shoot(page, "admin-agents-none");
   await page.unrouteAll();
+});
+
+step("the server tells of itself, and a spike leads to its lines", async () => {
+  await tab("Server").click();
+  await page.waitForURL("**/admin/server");
+  for (const id of ["taken-in", "query-time", "waiting", "memory", "store-disk"]) {
+    await panel(`chart-${id}`).locator("canvas").waitFor();
+  }
+  await panel("warnings").waitFor();
+  await isReachable(page, "server");
+  await isAccessible(page, "server");
+  await shoot(page, "admin-server");
+  await panel("chart-taken-in").getByRole("button", { name: "Show lines" }).click();
+  await page.waitForURL((to) => to.pathname === "/explore" && to.searchParams.get("logql") === '{unit="skep-server.service"}');
+  await page.goBack();
+  await panel("warnings").waitFor();
 });
 
 step("storage is told by table, day and metric", async () => {
@@ -109,7 +165,7 @@ step("storage is told by table, day and metric", async () => {
   await row("metric-sizes", "node_").waitFor();
   await panel("stream-volumes").locator("tbody tr").first().waitFor();
   const head = panel("tables").getByRole("columnheader", { name: "Size" });
-  await head.getByRole("button").click();
+  await head.getByRole("button").press("Enter");
   assert.equal(await head.getAttribute("aria-sort"), "descending");
   await isAccessible(page, "storage");
   await shoot(page, "admin-storage");
@@ -159,7 +215,7 @@ step("a query at work is ended from the page", async () => {
   const running = row("running-queries", "SELECT count(*)");
   await running.waitFor();
   await shoot(page, "admin-queries-running");
-  await running.getByRole("button", { name: "Cancel" }).click();
+  await running.getByRole("button", { name: "Cancel" }).press("Enter");
   assert.equal(await answer, 499);
   session.problems.length = 0;
   await running.waitFor({ state: "detached" });
@@ -177,16 +233,16 @@ let token = "";
 
 step("a token is made, shown once, and works", async () => {
   await tab("Access").click();
-  await page.getByRole("button", { name: "New token" }).click();
+  await page.getByRole("button", { name: "New token" }).press("Enter");
   await page.getByLabel("Name").fill("for the browser test");
-  await page.getByRole("button", { name: "Make it" }).click();
+  await page.getByLabel("Name").press("Enter");
   // A name with spaces is none.
   await page.getByRole("dialog").getByRole("alert").waitFor();
   session.problems.length = 0;
   await page.getByLabel("Name").fill("browser-test");
   await isAccessible(page, "new token");
   await shoot(page, "admin-new-token");
-  await page.getByRole("button", { name: "Make it" }).click();
+  await page.getByRole("button", { name: "Make it" }).press("Space");
   token = await panel("new-token").inputValue();
   assert.ok(token.length > 20, token);
   await page.keyboard.press("Escape");
@@ -226,9 +282,9 @@ step("who is no administrator sees none of it", async () => {
 });
 
 step("a revoked token is refused at once", async () => {
-  await page.getByRole("button", { name: "Revoke browser-test" }).click();
+  await page.getByRole("button", { name: "Revoke browser-test" }).press("Enter");
   await shoot(page, "admin-revoke");
-  await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).press("Enter");
   await row("tokens", "browser-test").waitFor({ state: "detached" });
   const post = async () => (await session.context.request.get(`${url}/api/v1/query?query=1`, {
     headers: { authorization: `Bearer ${token}`, cookie: "" },
@@ -236,15 +292,23 @@ step("a revoked token is refused at once", async () => {
   assert.equal(await post(), 401);
 });
 
-step("the views are reached by the keyboard alone", async () => {
+step("every control of every view is reached by the keyboard alone", async () => {
   await page.goto(`${url}/admin`);
   await row("agents", HOST).waitFor();
-  await tab("Agents").focus();
-  for (const name of ["Storage", "Cardinality", "Queries", "Certificates", "Access"]) {
-    await page.keyboard.press("Tab");
-    assert.equal(await page.evaluate(() => document.activeElement?.textContent), name);
+  await isReachable(page, "agents");
+  for (const [name, id] of VIEWS) {
+    await tab(name).focus();
+    await page.keyboard.press("Enter");
+    await panel(id).locator("tbody tr").first().waitFor();
+    await isReachable(page, name);
   }
-  await page.keyboard.press("Enter");
-  await page.waitForURL("**/admin/access");
-  await panel("tokens").waitFor();
 });
+
+/** Each with one of its panels. */
+const VIEWS = [
+  ["Storage", "metric-sizes"],
+  ["Cardinality", "cardinality"],
+  ["Queries", "ended-queries"],
+  ["Certificates", "certificates"],
+  ["Access", "tokens"],
+];

@@ -123,6 +123,17 @@ step("a chart zooms where it is marked, and the back button leads out again", { 
   await page.waitForURL(/from=\d+&to=\d+/);
 });
 
+step("keys alone zoom a chart", { promql: CPU }, async () => {
+  const chart = hook("promql-result").getByRole("application");
+  await chart.focus();
+  for (let i = 0; i < 3; i += 1) await page.keyboard.press("Control+ArrowRight");
+  for (let i = 0; i < 2; i += 1) await page.keyboard.press("Control+Shift+ArrowRight");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/from=\d+&to=\d+/);
+  const span_ms = Number(parameter("to")) - Number(parameter("from"));
+  assert.ok(span_ms > 0 && span_ms < 3_600_000, `${span_ms} ms`);
+});
+
 step("series are a table that sorts, and an explanation", { promql: CPU, view: "table" }, async () => {
   const cells = () => hook("promql-result").locator("tbody tr td:first-child").allTextContents();
   await hook("promql-result").getByRole("cell", { name: "idle", exact: true }).waitFor();

@@ -82,6 +82,16 @@ step("each service says whether it is up, and how its day was", async () => {
   assert.match((await tile("Flaky service").locator(".tile-history").textContent()) ?? "", /9\d\.\d+ %/);
 });
 
+step("each host shows all of its figures", async () => {
+  const cards = page.getByTestId("host-card");
+  await cards.nth(9).waitFor();
+  for (const text of await cards.allTextContents()) {
+    // A dash stands for what is not known.
+    assert.doesNotMatch(text, /–/);
+    assert.match(text, /bee-0\d.*4 cores.*up \d+ d.*load \d.*°C.*CPU\d.*Memory\d.*Network↓ \d.*Disk I\/O↓ \d.*Disk\d+ %.* of 500 GB on \//);
+  }
+});
+
 step("the search filters, opens the first hit and falls through to the web, by keyboard", async () => {
   await page.locator("body").press("/");
   await page.keyboard.type("open");
@@ -146,7 +156,10 @@ step("a site that is added while the server runs appears", async () => {
 });
 
 step("a tab that nobody sees asks nothing, and at once when it is seen again", async () => {
-  const tab = await page.context().newPage();
+  // A clock is one for all pages of a context.
+  const storageState = await page.context().storageState();
+  const context = await page.context().browser().newContext({ ignoreHTTPSErrors: true, serviceWorkers: "block", storageState });
+  const tab = await context.newPage();
   await tab.clock.install();
   await tab.goto(home.url);
   await tab.getByTestId("host-card").first().waitFor();
@@ -164,7 +177,7 @@ step("a tab that nobody sees asks nothing, and at once when it is seen again", a
   const answer = tab.waitForResponse((it) => it.url().includes("/api/v1/query_range"));
   await seen(true);
   await answer;
-  await tab.close();
+  await context.close();
 });
 
 step("? lists the keys", async () => {
@@ -189,6 +202,14 @@ step("it is accessible and fits every screen", async () => {
 step("every control is reached by the keyboard", async () => {
   await page.getByRole("button", { name: "Pause" }).click();
   await session.isReachable(page, "home");
+  const theme = page.getByRole("button", { name: /^Theme/ });
+  for (const next of ["light", "dark", undefined]) {
+    await theme.press("Enter");
+    assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), next);
+  }
+  await page.getByLabel("Level").press("ArrowDown");
+  await page.getByText("No line of the last 6 hours fits the filter.").waitFor();
+  await page.getByLabel("Level").press("ArrowUp");
   await page.getByRole("button", { name: "Go on" }).press("Enter");
   await page.getByRole("button", { name: "Pause" }).waitFor();
 });

@@ -18,6 +18,8 @@ const HOUR_S = 3600;
 export const SPIKES = [
   { resource: "cpu", from: 3000, to: 2760, unit: "postgresql@15-main.service", line: "checkpoint starting: time" },
   { resource: "disk", from: 2100, to: 1860, unit: "backup.service", line: "archiving /srv/photos" },
+  { resource: "memory", from: 2640, to: 2400, unit: "elasticsearch.service", line: "loading shards into the heap" },
+  { resource: "swap", from: 1680, to: 1440, unit: "windows-vm.service", line: "balloon inflated" },
   { resource: "network", from: 1200, to: 960, unit: "rsync-offsite.service", line: "sending incremental file list" },
 ];
 
@@ -63,11 +65,13 @@ export function spikyHost(now, seed = 1) {
   const random = seeded(seed);
   const series = new Series(now, HOUR_S);
   const instance = HOST;
-  const [cpu, disk, network] = SPIKES;
+  const [cpu, disk, memory, swap, network] = SPIKES;
   host(series, instance, random, {
     cores: (before) => 0.6 + (during(before, cpu) ? 2.1 : 0),
     written: (before) => 2e5 + (during(before, disk) ? 60e6 : 0),
     sent: (before) => 5e4 + (during(before, network) ? 30e6 : 0),
+    held: (before) => (during(before, memory) ? 6 * GB : 0),
+    swapped: (before) => (during(before, swap) ? 3 * GB : 0),
   });
   for (const [i, unit] of unitNames(N_UNITS).entries()) {
     const own = { instance, unit };
@@ -84,7 +88,9 @@ export function spikyHost(now, seed = 1) {
     series.counter("unit_block_seconds_sum", { ...own, device: "sda", operation: "write" }, (at) => bytes(at) / 70e6, 0);
     series.counter("unit_network_bytes_total", { ...own, direction: "transmit" }, (at) => 1e3 * noise() + sent(at), 0);
     series.counter("unit_network_bytes_total", { ...own, direction: "receive" }, () => 1e3 * noise(), 0);
-    series.gauge("unit_memory_current_bytes", own, () => (20 + i) * 4e6 * noise());
+    const [held, swapped] = [rises(memory, 5.9 * GB), rises(swap, 2.9 * GB)];
+    series.gauge("unit_memory_current_bytes", own, (at) => (20 + i) * 4e6 * noise() + held(at));
+    series.gauge("unit_memory_swap_bytes", own, (at) => i * 1e6 + swapped(at));
     series.gauge("unit_tasks", own, () => 2 + (i % 9));
     series.counter("unit_restarts_total", own, () => 0, i % 17 === 3 ? 2 : 0);
   }
@@ -96,7 +102,7 @@ export function spikyHost(now, seed = 1) {
 }
 
 /** What node_exporter tells of a host. */
-function host(series, instance, random, { cores, written, sent }) {
+function host(series, instance, random, { cores, written, sent, held = () => 0, swapped = () => 0 }) {
   const noise = () => 0.9 + 0.2 * random();
   const own = { instance };
   series.gauge("node_uname_info", { ...own, sysname: "Linux", release: "6.18.1", machine: "x86_64" }, () => 1);
@@ -116,8 +122,10 @@ function host(series, instance, random, { cores, written, sent }) {
     series.counter(`node_pressure_${resource}_waiting_seconds_total`, own, (at) => peak(at) * noise());
   }
   const memory = { MemTotal: 16, MemFree: 5, MemAvailable: 9, Buffers: 0.4, Cached: 4, SReclaimable: 0.6, SwapTotal: 4, SwapFree: 3.8 };
+  /** What is held was free before, or a file's. */
+  const taken = { MemFree: (at) => 0.75 * held(at), Cached: (at) => 0.25 * held(at), MemAvailable: held, SwapFree: swapped };
   for (const [name, size] of Object.entries(memory)) {
-    series.gauge(`node_memory_${name}_bytes`, own, () => size * GB);
+    series.gauge(`node_memory_${name}_bytes`, own, (at) => size * GB - (taken[name]?.(at) ?? 0));
   }
   const eth0 = { ...own, device: "eth0" };
   series.counter("node_network_receive_bytes_total", eth0, () => 3e4 * noise());

@@ -29,6 +29,7 @@ const causes = () => cause().getByTestId("cause-unit");
 const lines = () => cause().getByTestId("journal-line");
 const parameter = (name) => new URL(page.url()).searchParams.get(name);
 const hostUrl = (host, query = "") => `${url}/host/${encodeURIComponent(host)}${query}`;
+const spikeOf = (resource) => SPIKES.find((it) => it.resource === resource);
 const drawn = (id) => chart(id).locator("canvas").waitFor();
 
 /** Each begins at an address of its own, so it can fail alone. */
@@ -101,25 +102,25 @@ for (const spike of SPIKES) {
 step("a click finds the highest peak without a mark", () => hostUrl(HOST), async () => {
   await drawn("network");
   await chart("network").getByRole("button", { name: "Find cause" }).click();
-  await isFound(SPIKES[2]);
+  await isFound(spikeOf("network"));
 });
 
 const marked = ({ from, to, resource }) =>
   `?cause=${resource}&a=${Math.round(now_s - from - 15)}&b=${Math.round(now_s - to)}`;
 
-step("a click on another unit shows its lines, another on the kernel's shows what it killed", () => hostUrl(HOST, marked(SPIKES[0])), async () => {
-  await isFound(SPIKES[0]);
+step("a click on another unit shows its lines, another on the kernel's shows what it killed", () => hostUrl(HOST, marked(spikeOf("cpu"))), async () => {
+  await isFound(spikeOf("cpu"));
   await cause().getByTestId("waits").getByRole("button", { name: "nginx.service" }).click();
   await lines().filter({ hasText: "nginx.service is well" }).first().waitFor();
-  assert.equal(await lines().filter({ hasText: SPIKES[0].line }).count(), 0);
+  assert.equal(await lines().filter({ hasText: spikeOf("cpu").line }).count(), 0);
   await cause().getByRole("button", { name: "Kernel" }).click();
   await lines().filter({ hasText: "oom kill of postgres" }).waitFor();
   await page.goBack();
   await lines().filter({ hasText: "nginx.service is well" }).first().waitFor();
 });
 
-step("another resource ranks anew, Zoom in narrows the range, Escape closes", () => hostUrl(HOST, marked(SPIKES[0])), async () => {
-  await isFound(SPIKES[0]);
+step("another resource ranks anew, Zoom in narrows the range, Escape closes", () => hostUrl(HOST, marked(spikeOf("cpu"))), async () => {
+  await isFound(spikeOf("cpu"));
   await cause().getByRole("button", { name: "Network" }).click();
   await cause().getByTestId("no-rise").or(causes().first()).first().waitFor();
   await cause().getByRole("button", { name: "Zoom in" }).click();
@@ -185,9 +186,9 @@ step("SSH logins are told by who and from where", () => hostUrl(HOST), async () 
 
 step("units are sorted by any column, filtered, and lead to their own page", () => hostUrl(HOST), async () => {
   const rows = hook("unit-row");
-  await rows.first().getByText(SPIKES[0].unit).waitFor();
+  await rows.first().getByText(spikeOf("cpu").unit).waitFor();
   await hook("units").getByRole("button", { name: "Disk I/O" }).click();
-  await rows.first().getByText(SPIKES[1].unit).waitFor();
+  await rows.first().getByText(spikeOf("disk").unit).waitFor();
   await hook("units").getByRole("button", { name: "Unit" }).click();
   await rows.first().getByText(LONG_UNIT).waitFor();
   await hook("units").getByLabel("Filter units").fill("box ssh");
@@ -197,11 +198,11 @@ step("units are sorted by any column, filtered, and lead to their own page", () 
   await rows.first().getByText("web-box").waitFor();
   await hook("units").getByLabel("Filter units").fill("rsync");
   await rows.first().getByRole("link").click();
-  await hook("unit-title").getByText(SPIKES[2].unit).waitFor();
+  await hook("unit-title").getByText(spikeOf("network").unit).waitFor();
   await drawn("network");
   await hook("span-lines").getByTestId("journal-line").first().waitFor();
   await chart("network").getByRole("button", { name: "Show lines" }).click();
-  await hook("journal-line").filter({ hasText: SPIKES[2].line }).first().waitFor();
+  await hook("journal-line").filter({ hasText: spikeOf("network").line }).first().waitFor();
   await isReachable(page, "unit");
   await isAccessible(page, "unit");
   await shoot(page, "unit");

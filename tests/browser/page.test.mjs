@@ -69,7 +69,7 @@ step("somebody who is not logged in gets the login form, and a wrong password do
   problems.length = 0;
   await hook("login-user").fill(user);
   await hook("login-password").fill(password);
-  await hook("login-submit").click();
+  await hook("login-password").press("Enter");
   await hook("host-card").first().waitFor();
 });
 

@@ -109,6 +109,15 @@ impl Certificates {
         self.is_changed.notify_one();
     }
 
+    /// Whether only the local CA vouches for a name, or an address as a URL has it.
+    pub(crate) fn is_local(&self, host: &str) -> bool {
+        let index = self.index.load();
+        let is_address =
+            host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+        let known = if is_address { index.own_address.clone() } else { index.find(host) };
+        known.is_none()
+    }
+
     /// Where each certificate stands.
     pub fn status(&self) -> Vec<CertificateStatus> {
         let live = self.live.load();

@@ -3,6 +3,8 @@
 //! The line trusts nothing it has not been told: with the local CA it checks the CA's fingerprint
 //! before it uses it, with a certificate of a public authority it leaves that to curl.
 
+use std::net::IpAddr;
+
 use sha2::{Digest, Sha256};
 
 use crate::access::error::{AccessError, check_name};
@@ -148,6 +150,12 @@ fn fingerprint(pem: &str) -> String {
     format!("{:x}", Sha256::digest(pem.as_bytes()))
 }
 
+/// Whether a name, or an address as a URL has it, leads every machine to itself.
+pub fn is_of_this_machine(name: &str) -> bool {
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name == "localhost" || name.ends_with(".localhost") || address.is_ok_and(|it| it.is_loopback())
+}
+
 /// One word for a shell, whatever is in it.
 pub fn shell_word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
@@ -210,6 +218,9 @@ mod tests {
     #[test]
     fn a_host_has_a_name_and_a_value_is_one_word() {
         assert!(Installer::new("a b", "https://x", "", ServerTrust::System).is_err());
+        let own = ["localhost", "skep.localhost", "127.0.0.2", "[::1]"];
+        assert!(own.into_iter().all(is_of_this_machine));
+        assert!(!["nas.lan", "192.168.1.4", "localhost.lan"].into_iter().any(is_of_this_machine));
         assert_eq!(shell_word("it's"), r"'it'\''s'");
     }
 }

@@ -10,6 +10,7 @@ mod certs;
 mod client_ip;
 mod clock;
 mod config;
+mod encoding;
 mod error;
 mod files;
 mod gate;
@@ -59,9 +60,10 @@ pub use config::{
     ProxyTimeouts, Retries, Trust, UpstreamTls, UpstreamUrl,
 };
 pub use config::{Issuer, OidcConfig, OidcConfigError, OidcLogout, OidcRoles, TokenAuth};
+pub use encoding::Encoding;
 pub use error::Error;
 pub use gate::{HomeAccess, Routers};
-pub use installer::{Fetcher, Installer, ServerTrust, shell_word};
+pub use installer::{Fetcher, Installer, ServerTrust, is_of_this_machine, shell_word};
 pub use listen::{Bound, Front, Upstreams};
 pub use observe::{AccessLog, AccessRecord, Figures};
 pub use reload::Reloads;

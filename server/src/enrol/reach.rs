@@ -42,7 +42,7 @@ pub(super) fn find(config: &Config, url: Option<&str>) -> anyhow::Result<(String
 fn of_config(config: &Config) -> anyhow::Result<(String, Option<SocketAddr>)> {
     let front = &config.front;
     let domain = front.domain.as_str();
-    if domain == "localhost" || domain.ends_with(".localhost") {
+    if skep_front::is_of_this_machine(domain) {
         bail!(
             "front.domain {domain:?} is a name that only this machine knows: set a name that other hosts know, or give one of front.extra_names by --url https://NAME:PORT"
         );

@@ -46,9 +46,9 @@ function answer(url: URL): [number, unknown] {
   const at = (name: string) => Number(url.searchParams.get(name));
   const now = Date.now() / 1000;
   const [start, end, step] = isRange ? [at("start"), at("end"), at("step")] : [now, now, 1];
-  const result = (isEmpty ? [] : series(query)).map(([labels, value]) => {
+  const result = (isEmpty ? [] : query.split(" or ").flatMap(figures)).map(([labels, value]) => {
     const points: [number, string][] = [];
-    const isGone = labels.instance === "silent" && !query.startsWith("last_over_time");
+    const isGone = labels.instance === "silent" && !query.includes("last_over_time");
     const until = isGone ? now - 400 : now;
     for (let t = start; t <= Math.min(end, until); t += step) points.push([t, String(value(t))]);
     return isRange ? { metric: labels, values: points } : { metric: labels, value: points[0] };
@@ -85,8 +85,18 @@ function wave(seed: number, low: number, high: number) {
   };
 }
 
-function series(query: string): [Labels, (t: number) => number][] {
-  const each = (make: (i: number, name: string) => [Labels, (t: number) => number]) =>
+type Wave = [Labels, (t: number) => number];
+
+/** Of each name of a list of names, or with the label that `label_replace` gives. */
+function figures(query: string): Wave[] {
+  const names = /__name__=~"([^"]+)"/.exec(query)?.[1]?.split("|");
+  if (names) return names.flatMap((name) => series(name).map(([labels, at]): Wave => [{ ...labels, __name__: name }, at]));
+  const [, inner = query, figure] = /label_replace\((.*), "figure", "(\w+)"/.exec(query) ?? [];
+  return series(inner).map(([labels, at]): Wave => [figure ? { ...labels, figure } : labels, at]);
+}
+
+function series(query: string): Wave[] {
+  const each = (make: (i: number, name: string) => Wave) =>
     HOSTS.map((name, i) => make(i, name));
   if (query.includes("node_uname_info")) {
     const system = { sysname: "Linux", release: "6.18.4-1-amd64", machine: "x86_64" };
@@ -96,9 +106,11 @@ function series(query: string): [Labels, (t: number) => number][] {
   if (query.startsWith("100")) return each((i, instance) => [{ instance }, wave(i, 2, 30 + 20 * i)]);
   if (query.includes("network_receive")) return each((i, instance) => [{ instance }, wave(i, 0, 2e6)]);
   if (query.includes("network_trans")) return each((i, instance) => [{ instance }, wave(i + 3, 0, 3e5)]);
-  if (query.includes("node_load1")) return each((i, instance) => [{ instance }, wave(i, 0, 3)]);
+  if (query.includes("node_load1")) return each((i, instance) => [{ __name__: "node_load1", instance }, wave(i, 0, 3)]);
   if (query.includes("boot_time")) return each((i, instance) => [{ instance }, () => BOOTED + i * 1e7]);
-  if (query.includes("MemAvailable")) return each((i, instance) => [{ instance }, () => (4 - i) * 1e9]);
+  if (query.includes("MemAvailable")) {
+    return each((i, instance) => [{ __name__: "node_memory_MemAvailable_bytes", instance }, () => (4 - i) * 1e9]);
+  }
   if (query.includes("MemTotal")) return each((_, instance) => [{ instance }, () => 8.2e9]);
   if (query.includes("filesystem_")) {
     const free = [300e9, 55e9, 4e9, 100e9];
@@ -108,7 +120,7 @@ function series(query: string): [Labels, (t: number) => number][] {
   }
   if (query.includes("unit_cpu")) {
     const units = ["nginx.service", "postgresql@15-main.service", "skep-server.service", "cron.service"];
-    const slow = units.map((unit, i): [Labels, (t: number) => number] => [
+    const slow = units.map((unit, i): Wave => [
       { unit, instance: "lab1" },
       () => 1.2 / 3 ** i,
     ]);

@@ -1,4 +1,4 @@
-// Runs every test of src on Node's test runner; Vite reads the TypeScript.
+// Runs every test of src and dev on Node's test runner; Vite reads the TypeScript.
 import { readdirSync } from "node:fs";
 import { after } from "node:test";
 import { createServer } from "vite";
@@ -9,6 +9,8 @@ const server = await createServer({
   logLevel: "error",
   server: { middlewareMode: true, ws: false, watch: null },
 });
-const files = readdirSync("src", { recursive: true }).filter((name) => name.endsWith(".test.ts"));
-for (const file of files) await server.ssrLoadModule(`/src/${file}`);
+for (const dir of ["src", "dev"]) {
+  const files = readdirSync(dir, { recursive: true }).filter((name) => name.endsWith(".test.ts"));
+  for (const file of files) await server.ssrLoadModule(`/${dir}/${file}`);
+}
 after(() => server.close());

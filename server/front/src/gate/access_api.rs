@@ -175,8 +175,9 @@ impl Gate {
                     records.new_enrolment(&new.host, ENROLMENT_LIFETIME, now)
                 })?;
                 tracing::info!(by = &*principal.name, host = new.host, "Made an enrolment token.");
+                let command = self.install_line(asked, &new.host, &token)?;
                 let expires_in_s = ENROLMENT_LIFETIME.as_secs();
-                let data = json!({"host": new.host, "token": token, "expires_in_s": expires_in_s});
+                let data = json!({"host": new.host, "token": token, "expires_in_s": expires_in_s, "command": command});
                 Ok((StatusCode::CREATED, data))
             }
             ("GET", ["sessions"]) => {

@@ -10,7 +10,7 @@ use tokio_util::io::ReaderStream;
 use super::access_api::Fault;
 use super::{Asked, Gate};
 use crate::access::error::AccessError;
-use crate::installer::{Installer, LOCAL_CA_QUERY, ServerTrust};
+use crate::installer::{Fetcher, Installer, LOCAL_CA_QUERY, ServerTrust, is_of_this_machine};
 
 /// Of one read of the program.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -28,11 +28,28 @@ impl Gate {
             true => ServerTrust::LocalCa(self.certificates.ca().root_pem().to_owned()),
             false => ServerTrust::System,
         };
-        let port = asked.host.port.map(|it| format!(":{it}")).unwrap_or_default();
-        let url = format!("{}://{}{port}", asked.connection.transport.scheme(), asked.host.name);
-        let script = Installer::new(&host, &url, token, trust)?.script();
+        let script = Installer::new(&host, &url(asked), token, trust)?.script();
         tracing::info!(host, peer = %asked.client, "Handed out the script that installs an agent.");
         Ok(([(CONTENT_TYPE, "text/x-shellscript; charset=utf-8")], script).into_response())
+    }
+
+    /// What `skep-server enrol` prints, for the address at which it is asked for; `None` where that
+    /// leads no other host here.
+    pub(super) fn install_line(
+        &self,
+        asked: &Asked<'_>,
+        host: &str,
+        token: &str,
+    ) -> Result<Option<String>, AccessError> {
+        let name = &asked.host.name;
+        if asked.connection.transport.scheme() != "https" || is_of_this_machine(name) {
+            return Ok(None);
+        }
+        let trust = match self.certificates.is_local(name) {
+            true => ServerTrust::LocalCa(self.certificates.ca().root_pem().to_owned()),
+            false => ServerTrust::System,
+        };
+        Ok(Some(Installer::new(host, &url(asked), token, trust)?.line(Fetcher::Curl)))
     }
 
     /// The program for one kind of machine.
@@ -85,4 +102,10 @@ impl Gate {
             }
         }
     }
+}
+
+/// By which the client found this server.
+fn url(asked: &Asked<'_>) -> String {
+    let port = asked.host.port.map(|it| format!(":{it}")).unwrap_or_default();
+    format!("{}://{}{port}", asked.connection.transport.scheme(), asked.host.name)
 }

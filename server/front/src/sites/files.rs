@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use self::open::Found;
 use super::path;
 use crate::config::{Browse, FilesConfig};
+use crate::encoding::Encoding;
 
 const METHODS: &str = "GET, HEAD";
 
@@ -53,34 +54,6 @@ struct Wanted {
     encodings: Vec<Encoding>,
 }
 
-/// How a file beside the wanted one is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Encoding {
-    Zstd,
-    Brotli,
-    Gzip,
-}
-
-impl Encoding {
-    const ALL: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Zstd => "zstd",
-            Self::Brotli => "br",
-            Self::Gzip => "gzip",
-        }
-    }
-
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Zstd => ".zst",
-            Self::Brotli => ".br",
-            Self::Gzip => ".gz",
-        }
-    }
-}
-
 impl Wanted {
     /// `None` for a path that no file can have: refused here, whatever the kernel would say.
     fn of(config: &FilesConfig, parts: &Parts) -> Option<Self> {
@@ -98,18 +71,9 @@ impl Wanted {
         if config.hidden == crate::config::Hidden::Refused && inner.split('/').any(is_hidden) {
             return None;
         }
-        let encodings = Encoding::ALL.into_iter().filter(|it| accepts(parts, it.name())).collect();
+        let encodings = Encoding::accepted(&parts.headers).collect();
         Some(Self { path: inner.to_owned(), has_slash, encodings })
     }
-}
-
-fn accepts(parts: &Parts, encoding: &str) -> bool {
-    let values = parts.headers.get_all("accept-encoding").iter();
-    values.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(',')).any(|it| {
-        let (name, params) = it.split_once(';').unwrap_or((it, ""));
-        let is_refused = params.trim().strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0_f32));
-        name.trim().eq_ignore_ascii_case(encoding) && !is_refused
-    })
 }
 
 fn wants_json(parts: &Parts) -> bool {

@@ -219,6 +219,23 @@ async fn users_and_tokens_of_another_configuration_count_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_enrolment_comes_with_the_line_to_paste_where_it_leads_here() {
+    let server = Server::start().await;
+    let cookie = server.login().await;
+    let request = server.post("/-/skep/v1/enrolments").header("cookie", &cookie);
+    let request = request.header("origin", server.url("home.lan", ""));
+    let answer = request.body(r#"{"host":"bee-1"}"#).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    let made: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let command = made["data"]["command"].as_str().unwrap();
+    let script = format!("'{}?ca=local'", server.url("home.lan", "/-/skep/v1/enrol/install.sh"));
+    let header = format!("'Authorization: Bearer {}'", made["data"]["token"].as_str().unwrap());
+    for part in ["sha256sum -c", &script, &header] {
+        assert!(command.contains(part), "{part} is not in {command}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_may_enrol_gets_the_script_and_the_agent_and_nobody_else() {
     let server = Server::start().await;
     let programs = server.dir.path().join("agents");

@@ -2,6 +2,7 @@
 import { useEffect } from "preact/hooks";
 import "./admin.css";
 import { Link, useRoute } from "../route";
+import { later } from "../ui/later";
 import { AccessView } from "./access";
 import { Agents } from "./agents";
 import { CardinalityView } from "./cardinality";
@@ -9,8 +10,12 @@ import { Certificates } from "./certificates";
 import { QueriesView } from "./queries";
 import { StorageView } from "./storage";
 
+/** With the charts, which the others do without. */
+const ServerView = later(() => import("./server").then((it) => it.ServerView));
+
 const VIEWS = [
   { path: "/admin/agents", name: "Agents", View: Agents },
+  { path: "/admin/server", name: "Server", View: ServerView },
   { path: "/admin/storage", name: "Storage", View: StorageView },
   { path: "/admin/cardinality", name: "Cardinality", View: CardinalityView },
   { path: "/admin/queries", name: "Queries", View: QueriesView },

@@ -7,6 +7,7 @@ import { bytes, counted, fullTime, value } from "../ui/format";
 import { Trouble } from "../ui/trouble";
 import { ago } from "./ago";
 import { agents, KNOWN_DAYS, lastSeen, type Agent } from "./agents-data";
+import { NewAgent } from "./new-agent";
 import { Rows, type Column } from "./rows";
 
 const REFRESH_MS = 15_000;
@@ -23,6 +24,7 @@ export function Agents() {
   const away = usePoll(gone.join(), AWAY_REFRESH_MS, (abort) => lastSeen(gone, abort));
   const credentials = usePoll("credentials", CREDENTIALS_REFRESH_MS, tokens);
   const [open, setOpen] = useState<string>();
+  const [isAdding, setAdding] = useState(false);
   const now_s = Date.now() / 1000;
   const seenAt = (it: Agent) => (Number.isNaN(it.seen_at) ? (away.data?.get(it.name) ?? NaN) : it.seen_at);
   const isAway = (it: Agent) => !(now_s - it.seen_at < SILENT_AFTER_S);
@@ -92,7 +94,11 @@ export function Agents() {
         <span class="muted small grow">
           {data && data.length > 0 && `${counted(data.length, "agent")}${n_away > 0 ? `, ${n_away} away` : ""}`}
         </span>
+        <button type="button" class="primary" onClick={() => setAdding(true)}>
+          Add an agent
+        </button>
       </div>
+      {isAdding && <NewAgent onClose={() => setAdding(false)} />}
       <Trouble error={error ?? credentials.error} />
       {!data && !error && <p class="message">Asking for the agents…</p>}
       {data?.length === 0 && <NoAgents />}
@@ -112,9 +118,11 @@ export function Agents() {
 function NoAgents() {
   return (
     <div class="message">
-      <p>No agent has sent anything in the last {KNOWN_DAYS} days. To add a host, run this on the server:</p>
+      <p>
+        No agent has sent anything in the last {KNOWN_DAYS} days. <strong>Add an agent</strong> makes a line to paste
+        on a host; so does this, on the server:
+      </p>
       <code class="command">skep-server enrol HOST</code>
-      <p>It prints the line to run on that host.</p>
     </div>
   );
 }

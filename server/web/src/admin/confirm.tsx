@@ -1,5 +1,5 @@
 // Asks before something ends that cannot be brought back.
-import { useState } from "preact/hooks";
+import { useDoing } from "../ui/doing";
 import { Modal } from "../ui/modal";
 import { Trouble } from "../ui/trouble";
 
@@ -14,19 +14,12 @@ interface Props {
 }
 
 export function Confirm({ title, text, action, run, onClose }: Props) {
-  const [isBusy, setBusy] = useState(false);
-  const [error, setError] = useState<Error>();
-  const confirmed = async () => {
-    setBusy(true);
-    setError(undefined);
-    try {
+  const { isBusy, error, run: confirm } = useDoing();
+  const confirmed = () =>
+    confirm(async () => {
       await run();
       onClose();
-    } catch (fault) {
-      setError(fault as Error);
-      setBusy(false);
-    }
-  };
+    });
   return (
     <Modal title={title} onClose={onClose}>
       <div class="form-rows">

@@ -1,8 +1,10 @@
 // Makes a token and shows it this once.
 import { useState } from "preact/hooks";
 import { newToken } from "../api/admin";
+import { useDoing } from "../ui/doing";
 import { Modal } from "../ui/modal";
 import { Trouble } from "../ui/trouble";
+import { ShownOnce } from "./shown-once";
 
 const DAY_S = 86_400;
 const SCOPES: [scope: string, what: string][] = [
@@ -22,19 +24,11 @@ export function NewToken({ onClose }: { onClose: () => void }) {
   const [scopes, setScopes] = useState<string[]>(["query"]);
   const [days, setDays] = useState<number | undefined>(90);
   const [made, setMade] = useState<string>();
-  const [isBusy, setBusy] = useState(false);
-  const [error, setError] = useState<Error>();
-  const make = async (event: Event) => {
+  const { isBusy, error, run } = useDoing();
+  const make = (event: Event) => {
     event.preventDefault();
-    setBusy(true);
-    setError(undefined);
-    try {
-      setMade(await newToken(name.trim(), scopes, days === undefined ? undefined : days * DAY_S));
-    } catch (fault) {
-      setError(fault as Error);
-    } finally {
-      setBusy(false);
-    }
+    const expires_in_s = days === undefined ? undefined : days * DAY_S;
+    void run(async () => setMade(await newToken(name.trim(), scopes, expires_in_s)));
   };
   const toggle = (scope: string, isOn: boolean) =>
     setScopes((old) => (isOn ? [...old, scope] : old.filter((it) => it !== scope)));
@@ -94,36 +88,11 @@ export function NewToken({ onClose }: { onClose: () => void }) {
 }
 
 function Made({ name, token, onClose }: { name: string; token: string; onClose: () => void }) {
-  const [isCopied, setCopied] = useState(false);
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(token);
-      setCopied(true);
-    } catch {
-      // Without leave to write to the clipboard, a person copies what stands there.
-      document.querySelector<HTMLInputElement>(".secret")?.select();
-    }
-  };
   return (
     <Modal title={`Token ${name}`} onClose={onClose}>
       <div class="form-rows">
         <p>Copy it now: only its hash is kept, and nobody can show it again.</p>
-        <input
-          class="secret mono"
-          aria-label="The token"
-          data-testid="new-token"
-          readOnly
-          value={token}
-          onFocus={(event) => event.currentTarget.select()}
-        />
-        <div class="buttons">
-          <button type="button" class="primary" onClick={copy}>
-            {isCopied ? "Copied" : "Copy"}
-          </button>
-          <button type="button" onClick={onClose}>
-            Done
-          </button>
-        </div>
+        <ShownOnce label="The token" text={token} testId="new-token" onClose={onClose} />
       </div>
     </Modal>
   );

@@ -211,6 +211,18 @@ export async function newToken(name: string, scopes: string[], expires_in_s?: nu
   return answer.data.token;
 }
 
+export interface Enrolment {
+  host: string;
+  /** What is pasted on the host; null where the page's own address leads no other host here. */
+  command: string | null;
+  expires_in_s: number;
+}
+
+/** A way in for one agent, which nobody can show again. */
+export async function newEnrolment(host: string): Promise<Enrolment> {
+  return ((await send("POST", `${OWN}/enrolments`, { host })) as { data: Enrolment }).data;
+}
+
 export const revokeToken = (name: string) => send("DELETE", `${OWN}/tokens/${encodeURIComponent(name)}`);
 
 export const endSession = (id: string) => send("DELETE", `${OWN}/sessions/${encodeURIComponent(id)}`);

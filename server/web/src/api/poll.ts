@@ -9,7 +9,17 @@ export interface Polled<T> {
 /** After this many intervals of failures the pause stops growing. */
 const BACKOFF_MAX = 6;
 
-/** Calls `ask` every `intervalMs` while the tab is visible; at once when `key` changes. While
+/** A second before a step of the server's time ends, most of what belongs to it is there. */
+const EARLY_MS = 1_000;
+
+/** Until the next moment at which all tabs ask, so that the server works once for all of them; not
+ * so soon that the last answer is still new. */
+export function pauseMs(nowMs: number, intervalMs: number): number {
+  const left = intervalMs - ((nowMs + EARLY_MS) % intervalMs);
+  return left < intervalMs / 2 ? left + intervalMs : left;
+}
+
+/** Calls `ask` about every `intervalMs` while the tab is visible; at once when `key` changes. While
  * `isPaused`, what was there stays. */
 export function usePoll<T>(
   key: string,
@@ -41,7 +51,9 @@ export function usePoll<T>(
       } finally {
         busy = false;
       }
-      if (!abort.signal.aborted) timer = setTimeout(run, intervalMs * Math.max(1, n_failed));
+      if (abort.signal.aborted) return;
+      const more = intervalMs * Math.max(0, n_failed - 1);
+      timer = setTimeout(run, pauseMs(Date.now(), intervalMs) + more);
     };
     void run();
     document.addEventListener("visibilitychange", run);

@@ -1,5 +1,5 @@
 // A card for each host: is it alive, and how busy is it now and in the last minutes.
-import { useMemo, useRef } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 import "./hosts.css";
 import { Away } from "../api/client";
 import { usePoll } from "../api/poll";
@@ -8,14 +8,15 @@ import { bytes, counted, duration, percent } from "../ui/format";
 import { Link } from "../route";
 import { useInSight } from "../ui/in-sight";
 import { Trouble } from "../ui/trouble";
-import { fleet, SILENT_AFTER_S, WINDOW_S, type Host, type Spark } from "./fleet";
+import { Fleet, SILENT_AFTER_S, WINDOW_S, type Host, type Spark } from "./fleet";
 import { Meter } from "./meter";
 import { Sparkline } from "./sparkline";
 
 const REFRESH_MS = 15_000;
 
 export function Hosts({ search }: { search: string }) {
-  const { data, error } = usePoll("fleet", REFRESH_MS, (abort) => fleet(Date.now(), abort));
+  const [fleet] = useState(() => new Fleet());
+  const { data, error } = usePoll("fleet", REFRESH_MS, (abort) => fleet.ask(Date.now(), abort));
   const wanted = search.trim().toLowerCase();
   const isShown = (host: Host) => host.name.toLowerCase().includes(wanted);
   return (

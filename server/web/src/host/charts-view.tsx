@@ -1,4 +1,5 @@
 // The charts of a host or a unit, which share one range, one mark and one cursor.
+import "./charts-view.css";
 import type { Span } from "../chart/selection";
 import type { TimeRange } from "../ui/range";
 import type { ChartSpec } from "./charts";

@@ -171,7 +171,7 @@ export const HOST_CHARTS: ChartSpec[] = [
     id: "swap",
     title: "Swap in use",
     format: axisBytes,
-    resource: "memory",
+    resource: "swap",
     queries: [
       {
         name: "used",

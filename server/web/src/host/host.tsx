@@ -1,6 +1,5 @@
 // The page of a host or of one of its units: head, cause of a marked span, charts, file systems, units.
 import { useEffect } from "preact/hooks";
-import "./host.css";
 import { usePoll } from "../api/poll";
 import type { Span } from "../chart/selection";
 import { go, Link, useRoute } from "../route";

@@ -4,7 +4,7 @@ import { bytes } from "../ui/format";
 import { cores, ofSecond } from "./measures";
 import { DRIVES, matchers, NICS } from "./scope";
 
-export const RESOURCE_IDS = ["cpu", "disk", "busy", "network", "memory"] as const;
+export const RESOURCE_IDS = ["cpu", "disk", "busy", "network", "memory", "swap"] as const;
 export type ResourceId = (typeof RESOURCE_IDS)[number];
 
 export interface Resource {
@@ -37,6 +37,13 @@ function rate(name: string, host: string, seconds: number, more = ""): string {
 
 const ofHost = (name: string, host: string, seconds: number, more: string) =>
   `sum(rate(${name}{${matchers({ host }, more)}}[${seconds}s]))`;
+
+/** On average: it is there or not, and no rate tells that. */
+const held = (name: string, host: string, seconds: number) =>
+  `${BY_UNIT} (avg_over_time(${name}{${matchers({ host })}}[${seconds}s]))`;
+
+const ofMemory = (what: string, host: string, seconds: number) =>
+  `sum(avg_over_time(node_memory_${what}_bytes{${matchers({ host })}}[${seconds}s]))`;
 
 const pressure = (resource: string) => (host: string, seconds: number) =>
   rate("unit_pressure_waiting_seconds_total", host, seconds, `resource="${resource}"`);
@@ -83,10 +90,18 @@ export const RESOURCES: Record<ResourceId, Resource> = {
   memory: {
     title: "Memory",
     format: bytes,
-    uses: (host, seconds) =>
-      `${BY_UNIT} (avg_over_time(unit_memory_current_bytes{${matchers({ host })}}[${seconds}s]))`,
+    uses: (host, seconds) => held("unit_memory_current_bytes", host, seconds),
     host: (host, seconds) =>
-      `sum(avg_over_time(node_memory_MemTotal_bytes{${matchers({ host })}}[${seconds}s])) - sum(avg_over_time(node_memory_MemAvailable_bytes{${matchers({ host })}}[${seconds}s]))`,
+      `${ofMemory("MemTotal", host, seconds)} - ${ofMemory("MemAvailable", host, seconds)}`,
+    waits: pressure("memory"),
+    waiting: "Waited for memory",
+  },
+  swap: {
+    title: "Swap",
+    format: bytes,
+    uses: (host, seconds) => held("unit_memory_swap_bytes", host, seconds),
+    host: (host, seconds) =>
+      `${ofMemory("SwapTotal", host, seconds)} - ${ofMemory("SwapFree", host, seconds)}`,
     waits: pressure("memory"),
     waiting: "Waited for memory",
   },

@@ -9,9 +9,10 @@ use std::time::SystemTime;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::Wanted;
 use super::browse::Entry;
-use super::{Encoding, Wanted};
 use crate::config::{FilesConfig, Hidden, Links, Precompressed};
+use crate::encoding::Encoding;
 
 /// What a path leads to.
 #[derive(Debug)]
