@@ -553,7 +553,8 @@ mod tests {
     /// As a server gives one: the text is not looked at here.
     fn certificate(name: &str) -> Answer {
         let ends = NOW + 90 * DAY_S;
-        let data = serde_json::json!({"name": "bee-1", "certificate": name, "not_after_unix_s": ends});
+        let data =
+            serde_json::json!({"name": "bee-1", "certificate": name, "not_after_unix_s": ends});
         answer(200, &serde_json::json!({"status": "success", "data": data}).to_string())
     }
 

@@ -250,11 +250,8 @@ async fn an_agent_shows_a_certificate_of_its_own_from_when_it_is_asked_to() -> a
     let credential_file = lab.dir.path().join("data/credential");
     let first = kept(&credential_file)?;
     ensure!(field(&first, "/certificate/pem")?.contains("BEGIN CERTIFICATE"), "{first}");
-    let copied = Client::new(
-        &lab.server.url(),
-        field(&first, "/token")?,
-        &fs::read(lab.server.ca_file())?,
-    )?;
+    let copied =
+        Client::new(&lab.server.url(), field(&first, "/token")?, &fs::read(lab.server.ca_file())?)?;
     assert_eq!(copied.write(&[]).await?, 204);
 
     // From a reload on: the agent that runs goes on, who copied its credential is out.
