@@ -165,6 +165,8 @@ fn page_and_host(guest: &Guest) -> anyhow::Result<()> {
     ] {
         until(&query, || Ok(!result(&instant(guest, &query)?)?.is_empty()))?;
     }
+    // As it is told to do after the agent was given its token; it runs meanwhile.
+    guest.run(&["skep-agent", "check"])?;
     let is_able = std::path::Path::new("/sys/kernel/btf/vmlinux").exists()
         && std::env::var_os("SKEP_EBPF_SKIP").is_none();
     if is_able {
