@@ -34,3 +34,4 @@ mod sql;
 mod ssh_dashboards;
 mod tail;
 mod tls;
+mod upgrade;
