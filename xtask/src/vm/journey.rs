@@ -18,6 +18,7 @@ use crate::{paths, shell};
 
 mod clients;
 mod pasted;
+mod ssh;
 
 const HOST: &str = "bee-1";
 /// Collections of the agent under test.
@@ -44,9 +45,9 @@ pub(super) fn travel(packages: &Packages, upgrade: &Packages) -> anyhow::Result<
         times.push(format!("{name} {}", shell::human(started.elapsed())));
         anyhow::Ok(())
     };
-    clients::install()?;
     stage("boot", &mut || guest.boot())?;
     stage("a pasted line", &mut || pasted::on_a_bare_host(&guest, packages))?;
+    stage("deploy over ssh", &mut || ssh::deploy_and_log_in(&guest))?;
     stage("install", &mut || install(&guest, packages))?;
     stage("privileges", &mut || privileges(&guest))?;
     stage("enrol", &mut || enrol(&guest, INTERVAL))?;
@@ -339,6 +340,18 @@ fn gone(guest: &Guest, files: &[&str]) -> anyhow::Result<()> {
         ensure!(there.is_err(), "{file} is left");
     }
     Ok(())
+}
+
+/// Metrics of its units that are newer than `after`, and its journal.
+fn arrives(guest: &Guest, host: &str, after: f64) -> anyhow::Result<()> {
+    let query = format!(
+        "timestamp(unit_cpu_seconds_total{{instance=\"{host}\",unit=\"skep-agent.service\"}}) > {after}"
+    );
+    until(&query, || Ok(!result(&instant(guest, &query)?)?.is_empty()))?;
+    let said = format!("{host} speaks at {after}");
+    guest.run(&["logger", "--tag", "paste-test", &said])?;
+    let query = format!("{{host=\"{host}\"}} |= `{said}`");
+    until(&query, || Ok(lines(guest, &query)?.len() == 1))
 }
 
 /// When samples were taken, oldest first, in seconds.

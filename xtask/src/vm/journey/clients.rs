@@ -1,9 +1,10 @@
 //! Debian's own Prometheus and promtool beside the installed pair: nothing of ours is in between.
+//! They are this machine's, which the guest sees.
 
 use anyhow::ensure;
 
 use super::{PASSWORD, USER, instant, result, until};
-use crate::{setup, shell, vm::guest::Guest};
+use crate::vm::guest::Guest;
 
 /// Where node_exporter would be.
 const METRICS: &str = "127.0.0.1:9100";
@@ -18,12 +19,6 @@ remote_write:
     tls_config: { ca_file: /etc/prometheus/skep-ca.pem }
     queue_config: { batch_send_deadline: 1s }
 ";
-
-/// They are this machine's, which the guest sees.
-pub(super) fn install() -> anyhow::Result<()> {
-    let are_there = ["prometheus", "promtool"].iter().all(|it| shell::which(it).is_some());
-    if are_there { Ok(()) } else { setup::package("prometheus") }
-}
 
 /// Prometheus scrapes the agent and sends on what it found; promtool asks for it.
 pub(super) fn ask_and_send(guest: &Guest) -> anyhow::Result<()> {

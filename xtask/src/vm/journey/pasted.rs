@@ -3,9 +3,7 @@
 
 use anyhow::ensure;
 
-use super::{
-    HOST, add_login, gone, install_packages, instant, lines, now, privileges_of, result, until,
-};
+use super::{HOST, add_login, arrives, gone, install_packages, now, privileges_of};
 use crate::vm::{Packages, guest::Guest};
 
 /// Another host than the guest is later on.
@@ -67,16 +65,4 @@ fn line(guest: &Guest, host: &str) -> anyhow::Result<String> {
     let printed = guest.run(&["skep-server", "enrol", host, "--url", "https://localhost:8443"])?;
     ensure!(printed.contains(SCRIPT) && printed.lines().count() == 1, "no line is {printed:?}");
     Ok(printed.trim().to_owned())
-}
-
-/// Metrics of its units that are newer than `after`, and its journal.
-fn arrives(guest: &Guest, host: &str, after: f64) -> anyhow::Result<()> {
-    let query = format!(
-        "timestamp(unit_cpu_seconds_total{{instance=\"{host}\",unit=\"skep-agent.service\"}}) > {after}"
-    );
-    until(&query, || Ok(!result(&instant(guest, &query)?)?.is_empty()))?;
-    let said = format!("{host} speaks at {after}");
-    guest.run(&["logger", "--tag", "paste-test", &said])?;
-    let query = format!("{{host=\"{host}\"}} |= `{said}`");
-    until(&query, || Ok(lines(guest, &query)?.len() == 1))
 }
