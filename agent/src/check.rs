@@ -1,13 +1,14 @@
 //! `skep-agent check`: what of a valid configuration works on this host, one line a finding.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, path::Path, sync::Arc};
 
+use anyhow::Context as _;
 use bytes::Bytes;
+use rustix::fs::Access;
 use skep_proto::{SystemClock, loki_push, remote_write};
 
 use crate::{
     config::Config,
-    run::lock,
     ship::client::{Client, Request},
     sources::{journal::can_read_journal, read},
     spool::Kind,
@@ -24,7 +25,7 @@ pub(crate) struct Finding {
 /// Sends the server an empty request of each kind; changes nothing else.
 pub(crate) async fn check(config: &Config) -> Vec<Finding> {
     let mut findings = vec![
-        Finding::of("data_dir", config.data_dir.display(), lock(&config.data_dir).map(drop)),
+        Finding::of("data_dir", config.data_dir.display(), usable(&config.data_dir)),
         Finding::of(
             "roots.proc",
             config.roots.proc.display(),
@@ -34,6 +35,14 @@ pub(crate) async fn check(config: &Config) -> Vec<Finding> {
     findings.extend(journal(config));
     findings.extend(server(config).await);
     findings
+}
+
+/// Whether the folder is one to write into, or could be made; it may be a running agent's.
+fn usable(data_dir: &Path) -> anyhow::Result<()> {
+    let there = data_dir.ancestors().find(|it| it.exists()).unwrap_or(Path::new("."));
+    anyhow::ensure!(there.is_dir(), "{} is no folder", there.display());
+    rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK)
+        .with_context(|| format!("{} cannot be written", there.display()))
 }
 
 /// Whether the journal can be read, if it is to be.
@@ -112,5 +121,23 @@ impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.is_well { "ok" } else { "BAD" };
         writeln!(out, "{word:3} {}: {}", self.subject, self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_looked_at_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = dir.path().join("skep/agent");
+        usable(&data_dir).unwrap();
+        assert!(!dir.path().join("skep").exists(), "it was made");
+        let _running = crate::run::lock(&data_dir).unwrap();
+        usable(&data_dir).unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let said = usable(&dir.path().join("file/agent")).unwrap_err().to_string();
+        assert!(said.contains("is no folder"), "{said}");
     }
 }

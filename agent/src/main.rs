@@ -133,6 +133,11 @@ fn main() -> ExitCode {
             // Nobody is left to tell if this fails, too.
             drop(writeln!(io::stderr(), "skep-agent: {error:#}"));
             if error.is::<config::ConfigError>() {
+                if format!("{error:#}").contains("unknown field") {
+                    let version = env!("CARGO_PKG_VERSION");
+                    let note = "a setting of a newer one needs that one";
+                    drop(writeln!(io::stderr(), "note: this is skep-agent {version}; {note}"));
+                }
                 ExitCode::from(EXIT_CONFIG)
             } else {
                 ExitCode::FAILURE

@@ -1,8 +1,5 @@
 # A server and a host: what happens on the host is found on the server, over its own TLS.
 { self }:
-let
-  token = "skep_0000000000000000000000000000000000000000000000000000000000000001";
-in
 {
   name = "skep-two-nodes";
   nodes.hive =
@@ -17,13 +14,6 @@ in
         domain = "hive";
         openFirewall = true;
         admin.passwordFile = "/etc/admin-password";
-        settings.tokens = [
-          {
-            name = "bee";
-            sha256 = builtins.hashString "sha256" token;
-            scopes = [ "ingest" ];
-          }
-        ];
       };
     };
   nodes.bee =
@@ -31,15 +21,14 @@ in
     {
       imports = [ self.nixosModules.agent ];
       system.stateVersion = "26.05";
-      environment.etc."skep-token".text = token;
       services.skep-agent = {
         enable = true;
         url = "https://hive";
-        tokenFile = "/etc/skep-token";
+        enrolmentTokenFile = "/run/skep-enrolment-token";
         caFile = "/run/skep-ca.pem";
         settings.interval = "1s";
       };
-      # Started by the test, once the server's authority is here.
+      # Started by the test, once it is let in and the server's authority is here.
       systemd.services.skep-agent.wantedBy = lib.mkForce [ ];
     };
   testScript = ''
@@ -48,6 +37,8 @@ in
     hive.wait_for_open_port(443)
     authority = hive.succeed("curl --silent --fail --insecure https://localhost/ca.pem")
     bee.succeed(f"cat > /run/skep-ca.pem <<'END'\n{authority}END")
+    token = hive.succeed("skep-server enrol bee --token").strip()
+    bee.succeed(f"umask 077; echo {token} > /run/skep-enrolment-token")
     bee.systemctl("start skep-agent.service")
     bee.wait_for_unit("skep-agent.service")
     bee.succeed("logger -t marker it-is-4711")

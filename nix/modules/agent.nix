@@ -19,7 +19,9 @@ let
   unit = import ./unit.nix { inherit lib; } ../../agent/dist/skep-agent.service;
   toml = pkgs.formats.toml { };
   configFile = toml.generate "agent.toml" cfg.settings;
-  files = lib.optionalAttrs (cfg.tokenFile != null) { token = cfg.tokenFile; };
+  files =
+    lib.optionalAttrs (cfg.tokenFile != null) { token = cfg.tokenFile; }
+    // lib.optionalAttrs (cfg.enrolmentTokenFile != null) { enrolment = cfg.enrolmentTokenFile; };
 in
 {
   options.services.skep-agent = {
@@ -41,6 +43,12 @@ in
       example = "/run/agenix/skep-token";
       description = "File with a token of scope `ingest`.";
     };
+    enrolmentTokenFile = mkOption {
+      type = types.nullOr secrets.type;
+      default = null;
+      example = "/etc/skep/enrolment-token";
+      description = "File with a token that is good once, as `skep-server enrol HOST --token` prints it: the agent trades it for a credential that it keeps in /var/lib/skep-agent. In place of `tokenFile`; the file may go after that.";
+    };
     caFile = mkOption {
       type = types.nullOr types.str;
       default = null;
@@ -59,7 +67,12 @@ in
   };
 
   config = mkIf cfg.enable {
-    assertions = secrets.assertions "services.skep-agent" files;
+    assertions = secrets.assertions "services.skep-agent" files ++ [
+      {
+        assertion = cfg.tokenFile == null || cfg.enrolmentTokenFile == null;
+        message = "services.skep-agent: tokenFile and enrolmentTokenFile are both set; the agent has one credential, so leave one out";
+      }
+    ];
     services.skep-agent.settings = {
       host = mkDefault config.networking.hostName;
       server = {
@@ -68,6 +81,7 @@ in
         # No credentials of systemd: the agent may read what root may, and does so again when the
         # server refuses what it read.
         token_file = mkIf (cfg.tokenFile != null) cfg.tokenFile;
+        enrolment_token_file = mkIf (cfg.enrolmentTokenFile != null) cfg.enrolmentTokenFile;
       };
     };
     environment.systemPackages = [ cfg.package ];

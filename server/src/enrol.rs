@@ -26,6 +26,10 @@ pub(crate) struct Enrol {
     /// For a host that has GNU wget instead of curl.
     #[arg(long)]
     wget: bool,
+    /// Print only the token, for a host that something else installs the agent on: it goes into the
+    /// file that `server.enrolment_token_file` of agent.toml names.
+    #[arg(long, conflicts_with_all = ["wget", "url"])]
+    token: bool,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -53,6 +57,11 @@ impl Enrol {
     /// The server does not answer by a name that hosts can use, or has no program for them; the
     /// name is taken.
     pub(crate) fn run(&self) -> anyhow::Result<()> {
+        if self.token {
+            let (_config, records) = self.server.which.open()?;
+            println!("{}", records.new_enrolment(&self.host, self.expires, SystemClock.now())?);
+            return Ok(());
+        }
         let enroller = self.server.open()?;
         let programs = &enroller.config.front.agent_programs;
         if programs.find(std::env::consts::ARCH).is_none() {
@@ -127,7 +136,7 @@ mod tests {
         let guide = include_str!("../../docs/guide/enrol.md");
         let commands = guide.lines().filter(|it| it.starts_with("skep-server "));
         let commands: Vec<&str> = commands.filter_map(|it| it.split(" | ").next()).collect();
-        assert_eq!(commands.len(), 7);
+        assert_eq!(commands.len(), 8);
         for command in commands {
             let parsed = Cli::try_parse_from(command.split(' '));
             assert!(parsed.is_ok(), "{command}: {:?}", parsed.err());

@@ -195,6 +195,10 @@ fn bad_config(error: &anyhow::Error) -> ExitCode {
         Some(faults) => faults.lines().for_each(|fault| eprintln!("error: {fault}")),
         None => eprintln!("error: {error:#}"),
     }
+    if format!("{error:#}").contains("unknown field") {
+        let version = env!("CARGO_PKG_VERSION");
+        eprintln!("note: this is skep-server {version}; a setting of a newer one needs that one");
+    }
     ExitCode::from(EXIT_CONFIG)
 }
 

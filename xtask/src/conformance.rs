@@ -10,7 +10,7 @@ use crate::{build, node_exporter, setup, shell};
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// promql or logql, and a file or folder of cases or tools; or node_exporter, and the folder of
+    /// promql or logql, and a file or folder of cases or tools; or `node_exporter`, and the folder of
     /// its fixtures; or tls.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "LANGUAGE PATH")]
     told: Vec<String>,

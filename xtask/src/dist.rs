@@ -1,6 +1,7 @@
 //! `cargo xtask dist`: what people install, a Debian package and a tarball of each product.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -175,8 +176,9 @@ fn build_in(
     cargo.current_dir(source).args(["build", "--locked", "--profile", profile]);
     cargo.arg("--target-dir").arg(target);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    for product in products {
-        cargo.args(["--package", product.name()]);
+    let binaries: BTreeSet<&str> = products.iter().flat_map(|it| it.binaries()).copied().collect();
+    for binary in binaries {
+        cargo.args(["--package", binary]);
     }
     shell::run(build::with_object(&mut cargo, object.as_ref()))?;
     Ok(target.join(if profile == "dev" { "debug" } else { profile }))

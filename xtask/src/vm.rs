@@ -22,6 +22,7 @@ use crate::{
 
 mod guest;
 mod journey;
+mod ssh;
 
 use guest::{Guest, Network};
 
@@ -42,18 +43,29 @@ enum Verb {
         #[arg(long, value_name = "PATH")]
         ready_file: Option<PathBuf>,
     },
-    /// Install, enrol, kill, start again, upgrade, remove: what a user's machine goes through.
+    /// Install, enrol, deploy, kill, start again, upgrade, remove: what a user's machine goes through.
     Test,
 }
+
+/// What a guest to look at needs; tests need more.
+const TOOLS: [(&str, &str); 2] =
+    [("systemd-nspawn", "systemd-container"), ("sshd", "openssh-server")];
 
 /// Names and passwords of a guest that only this machine reaches, and that is gone with it.
 pub(crate) const USER: &str = "admin";
 pub(crate) const PASSWORD: &str = "correct horse";
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    setup::run(setup::For::Run)?;
-    if shell::is_root() && shell::which("systemd-nspawn").is_none() {
-        setup::package("systemd-container")?;
+    match args.verb {
+        Verb::Test => setup::run(setup::For::Test)?,
+        Verb::Run { .. } => {
+            setup::run(setup::For::Run)?;
+            for (program, package) in TOOLS {
+                if shell::is_root() && shell::which(program).is_none() {
+                    setup::package(package)?;
+                }
+            }
+        }
     }
     if let Some(why) = guest::why_not() {
         anyhow::bail!("no guest can be booted here: {why}");
@@ -140,7 +152,11 @@ fn keep_up(bin_dir: &Path, ready_file: Option<&Path>) -> anyhow::Result<()> {
     if ready_file.is_none() {
         eprintln!("  page   https://localhost:8443\n  login  {USER} / {PASSWORD}");
     }
-    eprintln!("  shell  {}\n\n  Ctrl-C ends it and all that is in it.\n", guest.shell_command());
+    ssh::start(&guest)?;
+    eprintln!("  shell  {}", guest.shell_command());
+    let key = ssh::key_outside(&guest)?;
+    eprintln!("  ssh    ssh -i {} -p 2223 root@localhost", key.display());
+    eprintln!("\n  Ctrl-C ends it and all that is in it.\n");
     while signals.pending().next().is_none() {
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -18,7 +18,7 @@ const LINES: &str = r#"{"stream":{"unit":"a.service"},"values":[["1","a line",{"
 "#;
 
 /// What the verb prints.
-async fn tool(args: &[&str]) -> anyhow::Result<String> {
+pub(crate) async fn tool(args: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(bin_dir().join("skep-server"))
         .args(args)
         .stdin(Stdio::null())
@@ -31,13 +31,13 @@ async fn tool(args: &[&str]) -> anyhow::Result<String> {
 }
 
 /// Everything there is, as both formats of export.
-async fn everything(at: &[&str]) -> anyhow::Result<String> {
+pub(crate) async fn everything(at: &[&str]) -> anyhow::Result<String> {
     let samples = tool(&[&["export"], at].concat()).await?;
     let lines = tool(&[&["export", "--format", "loki"], at].concat()).await?;
     Ok(samples + &lines)
 }
 
-fn text(path: &Path) -> anyhow::Result<&str> {
+pub(crate) fn text(path: &Path) -> anyhow::Result<&str> {
     path.to_str().context("a path that is no UTF-8")
 }
 

@@ -204,6 +204,13 @@ async fn an_enrolment_is_for_one_agent_and_a_while() -> anyhow::Result<()> {
     let local = lab.skep(&["enrol", "bee-1"]).await?;
     assert!(local.all.contains("a name that only this machine knows"), "{}", local.all);
 
+    // For who needs no line.
+    let alone = lab.skep(&["enrol", "bee-3", "--token"]).await?;
+    assert_eq!(alone.all.lines().count(), 1, "{}", alone.all);
+    let enrolling = Client::new(&url, alone.out.trim(), &fs::read(lab.server.ca_file())?)?;
+    let script = enrolling.get("/-/skep/v1/enrol/install.sh", &[]).await?.text().await?;
+    assert!(script.contains("\nhost='bee-3'\n"), "{script}");
+
     let brief = lab.line("bee-2", &["--expires", "2s"]).await?;
     let outdated = Deadline::within(SOON)
         .until("the line to expire", || async {

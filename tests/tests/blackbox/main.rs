@@ -36,6 +36,7 @@ mod sql;
 mod ssh_dashboards;
 mod tail;
 mod tls;
+mod upgrade;
 
 // One provider and one browser for the front door's tests and these.
 #[path = "../../../server/front/tests/front/browser.rs"]

@@ -31,7 +31,7 @@ pub(super) fn of(source: &Path, product: Product) -> anyhow::Result<String> {
     metadata.current_dir(source).args(["metadata", "--format-version=1", "--locked"]);
     let metadata = shell::quiet(&mut metadata)?;
     let metadata = serde_json::from_str(&metadata).context("reading what cargo metadata says")?;
-    let mut works = crates(&metadata, product.name());
+    let mut works = crates(&metadata, product.binaries());
     anyhow::ensure!(works.len() > 10, "cargo metadata names only {} crates", works.len());
     if product == Product::Server {
         works.extend(page(&source.join("server/web"))?);
@@ -39,13 +39,14 @@ pub(super) fn of(source: &Path, product: Product) -> anyhow::Result<String> {
     Ok(report(product.name(), &works))
 }
 
-/// The crates that the binary of `root` is linked from, found along its dependencies.
-fn crates(metadata: &Value, root: &str) -> Vec<Work> {
+/// The crates that these binaries are linked from, found along their dependencies.
+fn crates(metadata: &Value, roots: &[&str]) -> Vec<Work> {
     let packages: BTreeMap<&str, &Value> =
         list(metadata, "/packages").map(|it| (text(it, "id"), it)).collect();
     let nodes: BTreeMap<&str, &Value> =
         list(metadata, "/resolve/nodes").map(|it| (text(it, "id"), it)).collect();
-    let is_root = |id: &&&str| packages.get(**id).is_some_and(|it| text(it, "name") == root);
+    let is_root =
+        |id: &&&str| packages.get(**id).is_some_and(|it| roots.contains(&text(it, "name")));
     let mut open: Vec<&str> = packages.keys().filter(is_root).copied().collect();
     let mut seen = BTreeSet::new();
     while let Some(id) = open.pop() {
@@ -164,7 +165,7 @@ mod tests {
                 {"id": "linked", "deps": [dep("below", json!(null), json!(null))]},
             ]},
         });
-        let names: Vec<_> = crates(&metadata, "ours").into_iter().map(|it| it.name).collect();
+        let names: Vec<_> = crates(&metadata, &["ours"]).into_iter().map(|it| it.name).collect();
         assert_eq!(names, ["below", "linked"]);
     }
 

@@ -17,6 +17,14 @@ impl Product {
         }
     }
 
+    /// What is built for it: a server hands agents out.
+    pub(crate) fn binaries(self) -> &'static [&'static str] {
+        match self {
+            Self::Server => &["skep-server", "skep-agent"],
+            Self::Agent => &["skep-agent"],
+        }
+    }
+
     /// Its folder in the repository.
     pub(crate) fn folder(self) -> &'static str {
         match self {

@@ -41,11 +41,13 @@ pub(super) fn stage(release: &Release, product: Product) -> anyhow::Result<Stage
     fresh_dir(&staged.root)?;
     let (name, folder) = (product.name(), product.folder());
     let binary = staged.path(&format!("usr/bin/{name}"))?;
-    let built = release.bin_dir.join(name);
-    let mut strip = Command::new("strip");
-    // Not the symbols: a panic's backtrace in the journal names functions.
-    strip.args(["--strip-debug", "-o"]).arg(&binary).arg(&built);
-    shell::quiet(&mut strip).with_context(|| format!("is {} built?", built.display()))?;
+    stripped(release, name, &binary)?;
+    if product == Product::Server {
+        let agent = Product::Agent.name();
+        let architecture = std::env::consts::ARCH;
+        let handed_out = staged.path(&format!("{AGENTS}/{agent}-{architecture}"))?;
+        stripped(release, agent, &handed_out)?;
+    }
 
     let dist = release.source.join(folder).join("dist");
     copy(
@@ -75,6 +77,17 @@ pub(super) fn stage(release: &Release, product: Product) -> anyhow::Result<Stage
         set_mode(&dir, 0o700)?;
     }
     Ok(staged)
+}
+
+/// Where `skep-server enrol` looks for what it hands out (`agents.programs`).
+const AGENTS: &str = "usr/lib/skep/agents";
+
+fn stripped(release: &Release, name: &str, to: &Path) -> anyhow::Result<()> {
+    let built = release.bin_dir.join(name);
+    let mut strip = Command::new("strip");
+    // Not the symbols: a panic's backtrace in the journal names functions.
+    strip.args(["--strip-debug", "-o"]).arg(to).arg(&built);
+    shell::quiet(&mut strip).with_context(|| format!("is {} built?", built.display())).map(drop)
 }
 
 const COPYRIGHT: &str = "Skep is under the MIT licence (LICENSE-MIT) or the Apache licence 2.0\n\

@@ -12,7 +12,7 @@ use crate::{paths, shell};
 const EXIT_CONFIG: i32 = 78;
 
 /// Machines that must not evaluate: what is said of server and agent, and a part of the refusal.
-const REFUSED: [(&str, &str); 4] = [
+const REFUSED: [(&str, &str); 5] = [
     (
         r#"services.skep-agent = { enable = true; url = "skep:9090"; };"#,
         "`services.skep-agent.url' is not of type",
@@ -20,6 +20,10 @@ const REFUSED: [(&str, &str); 4] = [
     (
         r#"services.skep-agent = { enable = true; url = "https://a"; tokenFile = "${builtins.storeDir}/token"; };"#,
         "is in the Nix store",
+    ),
+    (
+        r#"services.skep-agent = { enable = true; url = "https://a"; tokenFile = "/a"; enrolmentTokenFile = "/b"; };"#,
+        "the agent has one credential",
     ),
     (
         r#"services.skep-server = { enable = true; acme.cloudflareTokenFile = "/run/cloudflare"; };"#,

@@ -2,6 +2,7 @@
 //! each stage tells how long it took.
 
 use std::{
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -14,6 +15,10 @@ use super::{
     guest::{Guest, Network},
 };
 use crate::{paths, shell};
+
+mod clients;
+mod pasted;
+mod ssh;
 
 const HOST: &str = "bee-1";
 /// Collections of the agent under test.
@@ -41,6 +46,8 @@ pub(super) fn travel(packages: &Packages, upgrade: &Packages) -> anyhow::Result<
         anyhow::Ok(())
     };
     stage("boot", &mut || guest.boot())?;
+    stage("a pasted line", &mut || pasted::on_a_bare_host(&guest, packages))?;
+    stage("deploy over ssh", &mut || ssh::deploy_and_log_in(&guest))?;
     stage("install", &mut || install(&guest, packages))?;
     stage("privileges", &mut || privileges(&guest))?;
     stage("enrol", &mut || enrol(&guest, INTERVAL))?;
@@ -48,6 +55,8 @@ pub(super) fn travel(packages: &Packages, upgrade: &Packages) -> anyhow::Result<
     stage("the journal", &mut || journal(&guest))?;
     stage("kill and start again", &mut || kill_and_start(&mut guest))?;
     stage("backup and restore", &mut || backup_and_restore(&guest))?;
+    stage("a line for the package", &mut || pasted::on_a_host_with_the_package(&guest, INTERVAL))?;
+    stage("Prometheus and promtool", &mut || clients::ask_and_send(&guest))?;
     stage("upgrade", &mut || install_upgrade(&guest, upgrade))?;
     stage("remove", &mut || remove(&guest))?;
     stage("purge", &mut || purge(&guest))?;
@@ -59,9 +68,7 @@ pub(super) fn travel(packages: &Packages, upgrade: &Packages) -> anyhow::Result<
 
 /// As a user would; both units are up when it returns, but for what the agent has to be told.
 pub(super) fn install(guest: &Guest, packages: &Packages) -> anyhow::Result<()> {
-    guest.copy(&packages.server)?;
-    guest.copy(&packages.agent)?;
-    guest.sh("apt-get install --yes /root/skep-*.deb && rm /root/skep-*.deb")?;
+    install_packages(guest, &[&packages.server, &packages.agent])?;
     // The server's start waits until it serves.
     guest.run(&["systemctl", "is-active", "skep-server"])?;
     guest.run(&["systemctl", "is-enabled", "skep-server", "skep-agent"])?;
@@ -71,33 +78,42 @@ pub(super) fn install(guest: &Guest, packages: &Packages) -> anyhow::Result<()> 
     Ok(())
 }
 
+fn install_packages(guest: &Guest, files: &[&PathBuf]) -> anyhow::Result<()> {
+    files.iter().try_for_each(|it| guest.copy(it))?;
+    guest.sh("apt-get install --yes /root/skep-*.deb && rm /root/skep-*.deb").map(drop)
+}
+
 /// The units are what they say, seen from the kernel.
 fn privileges(guest: &Guest) -> anyhow::Result<()> {
     // Until it has a token it comes and goes: one that stays is asked.
     enrol(guest, INTERVAL)?;
-    for (unit, capabilities) in CAPABILITIES {
-        let status = guest.sh(&format!("cat /proc/$(systemctl show -P MainPID {unit})/status"))?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|it| it.strip_prefix(name)).unwrap_or_default();
-            line.split_whitespace().next().unwrap_or_default().to_owned()
-        };
-        let user: u32 = field("Uid:").parse().with_context(|| format!("{unit}: {status}"))?;
-        ensure!(DYNAMIC_USERS.contains(&user), "{unit} runs as user {user}");
-        for set in ["CapEff:", "CapBnd:", "CapAmb:"] {
-            let held = u64::from_str_radix(&field(set), 16).unwrap_or(u64::MAX);
-            ensure!(held == capabilities, "{unit} has {set} {held:#x}, not {capabilities:#x}");
-        }
-        ensure!(field("NoNewPrivs:") == "1", "{unit} may get new privileges");
-        ensure!(field("Seccomp:") == "2", "{unit} may use any system call");
-        let analysis = guest.run(&["systemd-analyze", "security", "--no-pager", unit])?;
-        exposure(unit, &analysis)?;
-        let pulse = guest
-            .sh(&format!("systemctl show -P WatchdogUSec -P WatchdogTimestampMonotonic {unit}"))?;
-        ensure!(
-            pulse.contains("2min") && pulse.lines().all(|it| it != "0"),
-            "{unit} has no watchdog: {pulse}"
-        );
+    CAPABILITIES.iter().try_for_each(|(unit, _)| privileges_of(guest, unit))
+}
+
+fn privileges_of(guest: &Guest, unit: &str) -> anyhow::Result<()> {
+    let known = CAPABILITIES.iter().find(|(name, _)| *name == unit);
+    let (_, capabilities) = *known.with_context(|| format!("nothing is said of {unit}"))?;
+    let status = guest.sh(&format!("cat /proc/$(systemctl show -P MainPID {unit})/status"))?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|it| it.strip_prefix(name)).unwrap_or_default();
+        line.split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    let user: u32 = field("Uid:").parse().with_context(|| format!("{unit}: {status}"))?;
+    ensure!(DYNAMIC_USERS.contains(&user), "{unit} runs as user {user}");
+    for set in ["CapEff:", "CapBnd:", "CapAmb:"] {
+        let held = u64::from_str_radix(&field(set), 16).unwrap_or(u64::MAX);
+        ensure!(held == capabilities, "{unit} has {set} {held:#x}, not {capabilities:#x}");
     }
+    ensure!(field("NoNewPrivs:") == "1", "{unit} may get new privileges");
+    ensure!(field("Seccomp:") == "2", "{unit} may use any system call");
+    let analysis = guest.run(&["systemd-analyze", "security", "--no-pager", unit])?;
+    exposure(unit, &analysis)?;
+    let pulse = guest
+        .sh(&format!("systemctl show -P WatchdogUSec -P WatchdogTimestampMonotonic {unit}"))?;
+    ensure!(
+        pulse.contains("2min") && pulse.lines().all(|it| it != "0"),
+        "{unit} has no watchdog: {pulse}"
+    );
     Ok(())
 }
 
@@ -115,12 +131,21 @@ fn exposure(unit: &str, analysis: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives the agent a token and the server's CA, and a person a login. Twice does no harm.
+/// Gives a person a login. Twice does no harm.
+fn add_login(guest: &Guest) -> anyhow::Result<()> {
+    let known = guest.run(&["skep-server", "user", "list"])?;
+    if known.lines().any(|it| it.starts_with(USER)) {
+        return Ok(());
+    }
+    guest.sh(&format!("echo {PASSWORD} | skep-server user add {USER} --role admin")).map(drop)
+}
+
+/// Gives the agent a token and the server's CA by hand, and a person a login. Twice does no harm.
 pub(super) fn enrol(guest: &Guest, interval: &str) -> anyhow::Result<()> {
+    add_login(guest)?;
     guest.sh(&format!(
         "set -eu
         [ -e /etc/skep/ca.pem ] && exit
-        echo {PASSWORD} | skep-server user add {USER} --role admin
         umask 077
         skep-server token new {HOST} --scopes ingest >/etc/skep/agent-token
         install -m 644 /var/lib/skep/ca/root.pem /etc/skep/ca.pem
@@ -141,6 +166,8 @@ fn page_and_host(guest: &Guest) -> anyhow::Result<()> {
     ] {
         until(&query, || Ok(!result(&instant(guest, &query)?)?.is_empty()))?;
     }
+    // As it is told to do after the agent was given its token; it runs meanwhile.
+    guest.run(&["skep-agent", "check"])?;
     let is_able = std::path::Path::new("/sys/kernel/btf/vmlinux").exists()
         && std::env::var_os("SKEP_EBPF_SKIP").is_none();
     if is_able {
@@ -256,11 +283,9 @@ fn no_gap_but(times: &[f64], killed_at: f64, up_at: f64) -> anyhow::Result<()> {
 fn install_upgrade(guest: &Guest, upgrade: &Packages) -> anyhow::Result<()> {
     let before = sample_times(guest)?;
     let first = before.first().context("there are no samples before the upgrade")?;
-    guest.copy(&upgrade.server)?;
-    guest.copy(&upgrade.agent)?;
     let pids = "systemctl show -P MainPID skep-server skep-agent";
     let old = guest.sh(pids)?;
-    guest.sh("apt-get install --yes /root/skep-*.deb && rm /root/skep-*.deb")?;
+    install_packages(guest, &[&upgrade.server, &upgrade.agent])?;
     guest.run(&["systemctl", "is-active", "skep-server", "skep-agent"])?;
     ensure!(guest.sh(pids)? != old, "an upgrade left the old programs running");
     for unit in ["skep-server", "skep-agent"] {
@@ -315,6 +340,18 @@ fn gone(guest: &Guest, files: &[&str]) -> anyhow::Result<()> {
         ensure!(there.is_err(), "{file} is left");
     }
     Ok(())
+}
+
+/// Metrics of its units that are newer than `after`, and its journal.
+fn arrives(guest: &Guest, host: &str, after: f64) -> anyhow::Result<()> {
+    let query = format!(
+        "timestamp(unit_cpu_seconds_total{{instance=\"{host}\",unit=\"skep-agent.service\"}}) > {after}"
+    );
+    until(&query, || Ok(!result(&instant(guest, &query)?)?.is_empty()))?;
+    let said = format!("{host} speaks at {after}");
+    guest.run(&["logger", "--tag", "paste-test", &said])?;
+    let query = format!("{{host=\"{host}\"}} |= `{said}`");
+    until(&query, || Ok(lines(guest, &query)?.len() == 1))
 }
 
 /// When samples were taken, oldest first, in seconds.
