@@ -55,7 +55,8 @@ enum Verb {
     Sim(sim::Args),
     /// Make what is installed: a Debian package and a tarball of server and agent each.
     Dist(dist::Args),
-    /// Boot a guest with systemd on this machine's own kernel, and install the packages there.
+    /// Boot a guest with systemd, on this machine's own kernel or with one of its own, and install the
+    /// packages there.
     Vm(vm::Args),
     /// Boot other kernels under qemu and run the agent's kernel tests there.
     Vmtest(vmtest::Args),

@@ -11,9 +11,9 @@ use anyhow::{Context as _, bail};
 
 use crate::{build, ebpf, paths, setup, shell};
 
-mod guest;
-mod kernels;
-mod machine;
+pub(crate) mod guest;
+pub(crate) mod kernels;
+pub(crate) mod machine;
 
 /// What a Debian user runs today; 5.10 is the oldest that the agent is for, but its release is
 /// past its support and may vanish, so it is only tried when named.
@@ -70,16 +70,18 @@ pub(crate) fn test(version: &str, payload: &Payload, filter: &str) -> anyhow::Re
     if env::consts::ARCH != "x86_64" {
         bail!("vmtest boots x86_64 kernels only; this machine is {}", env::consts::ARCH);
     }
-    for (program, package) in TOOLS {
-        if shell::which(program).is_none() {
-            setup::package(package)?;
-        }
-    }
+    tools()?;
     let kernel = kernels::newest(version, &cache_dir()?)?;
     let initrd = guest::pack(&kernel, payload, filter, &paths::target().join("vm").join(version))?;
     machine::run(&kernel, &initrd).with_context(|| format!("testing on {}", kernel.package))?;
     eprintln!("{}: passed in {}", kernel.package, shell::human(started.elapsed()));
     Ok(())
+}
+
+/// Installs what boots a kernel here.
+pub(crate) fn tools() -> anyhow::Result<()> {
+    let missing = TOOLS.iter().filter(|(program, _)| shell::which(program).is_none());
+    missing.map(|(_, package)| *package).try_for_each(setup::package)
 }
 
 /// Both with the selection of packages that `cargo xtask test` has, so that nothing is built anew.
@@ -112,7 +114,7 @@ fn executable(message: &str, is_test: bool) -> Option<PathBuf> {
 }
 
 /// Outside the checkout, so that a fresh clone need not download kernels again.
-fn cache_dir() -> anyhow::Result<PathBuf> {
+pub(crate) fn cache_dir() -> anyhow::Result<PathBuf> {
     let set = |name| env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
     let dir = set("SKEP_CACHE_DIR")
         .or_else(|| set("XDG_CACHE_HOME").map(|it| it.join("skep")))

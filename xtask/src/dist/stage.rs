@@ -85,8 +85,9 @@ const AGENTS: &str = "usr/lib/skep/agents";
 fn stripped(release: &Release, name: &str, to: &Path) -> anyhow::Result<()> {
     let built = release.bin_dir.join(name);
     let mut strip = Command::new("strip");
-    // Not the symbols: a panic's backtrace in the journal names functions.
-    strip.args(["--strip-debug", "-o"]).arg(to).arg(&built);
+    // What is shipped keeps its symbols: a panic's backtrace in the journal names functions.
+    let what = if release.compressed { "--strip-debug" } else { "--strip-all" };
+    strip.args([what, "-o"]).arg(to).arg(&built);
     shell::quiet(&mut strip).with_context(|| format!("is {} built?", built.display())).map(drop)
 }
 

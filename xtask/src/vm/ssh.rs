@@ -13,7 +13,7 @@ pub(super) const OPTIONS: &str = "-o Port=2223 -o IdentitiesOnly=yes -o BatchMod
 /// In the guest.
 pub(super) const KEY: &str = "/root/guest-key";
 
-pub(super) fn start(guest: &Guest) -> anyhow::Result<()> {
+pub(super) fn start(guest: &dyn Guest) -> anyhow::Result<()> {
     guest
         .sh(&format!(
             "set -eu
@@ -27,7 +27,7 @@ pub(super) fn start(guest: &Guest) -> anyhow::Result<()> {
 }
 
 /// A copy of the key outside, for whoever wants to try `ssh` and `deploy`.
-pub(super) fn key_outside(guest: &Guest) -> anyhow::Result<PathBuf> {
+pub(super) fn key_outside(guest: &dyn Guest) -> anyhow::Result<PathBuf> {
     let file = paths::target().join("vm-packages/guest-key");
     let text = guest.run(&["cat", KEY])?;
     drop(fs::remove_file(&file));

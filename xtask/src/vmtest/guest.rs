@@ -9,7 +9,11 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use super::{Payload, kernels::Kernel, libraries};
+use super::{
+    Payload,
+    kernels::{Kernel, MODULES},
+    libraries,
+};
 use crate::shell;
 
 /// What the tests run, by the name they call it.
@@ -20,7 +24,7 @@ const PROGRAMS: &[&str] =
 const TESTS: &str = "sources::ebpf::kernel_tests::";
 
 /// Starts each line that tells how far the guest is.
-pub(super) const MARK: &str = "skep-vm:";
+pub(crate) const MARK: &str = "skep-vm:";
 
 /// What runs as process 1. Tests of time are left to real machines: one that is emulated takes
 /// fifty times as long.
@@ -75,7 +79,7 @@ pub(super) fn pack(
         let found = shell::which(name).with_context(|| format!("{name} is not installed"))?;
         add_program(&found, &root.join("bin").join(name))?;
     }
-    add_modules(kernel, &root)?;
+    add_modules(&kernel.modules(MODULES), &root)?;
     let init = INIT.replace("@MARK@", MARK).replace("@FILTER@", &test_names(filter));
     write(&root.join("init"), &init)?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))
@@ -106,9 +110,10 @@ fn add_program(program: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn add_modules(kernel: &Kernel, root: &Path) -> anyhow::Result<()> {
+/// Unpacked, and named in `/modules` in the order in which they are to be loaded.
+pub(crate) fn add_modules(modules: &[PathBuf], root: &Path) -> anyhow::Result<()> {
     let mut list = String::new();
-    for module in &kernel.modules {
+    for module in modules {
         let name = module.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match name.strip_suffix(".xz") {
             Some(plain) => {
@@ -129,7 +134,7 @@ fn add_modules(kernel: &Kernel, root: &Path) -> anyhow::Result<()> {
 }
 
 /// Not compressed: the host copies faster than an emulated processor unpacks.
-fn archive(root: &Path, to: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn archive(root: &Path, to: &Path) -> anyhow::Result<PathBuf> {
     let mut find = Command::new("find")
         .arg(".")
         .current_dir(root)

@@ -12,7 +12,7 @@ use crate::shell;
 
 /// Loaded in this order where the kernel has them as modules: the disk that block programs see,
 /// and its bus.
-pub(super) const MODULES: &[&str] = &[
+pub(crate) const MODULES: &[&str] = &[
     "virtio_ring",
     "virtio",
     "virtio_pci_modern_dev",
@@ -21,19 +21,53 @@ pub(super) const MODULES: &[&str] = &[
     "virtio_blk",
 ];
 
+/// What a machine with a whole system needs besides: network, this machine's files, a disk.
+pub(crate) const SYSTEM_MODULES: &[&str] = &[
+    "failover",
+    "net_failover",
+    "virtio_net",
+    "netfs",
+    "fscache",
+    "9pnet",
+    "9pnet_virtio",
+    "9p",
+    "crc16",
+    "mbcache",
+    "crc32c_generic",
+    "jbd2",
+    "ext4",
+    "overlay",
+];
+
+/// Names the modules in a cached folder: one with others is downloaded again.
+const STAMP: &str = "modules";
+
 /// Versions that this machine's own release of Debian may not have, and the one that does.
 const OTHER_RELEASES: &[(&str, &str)] = &[("5.10", "bullseye"), ("6.12", "trixie")];
 
 /// An unpacked kernel package.
-pub(super) struct Kernel {
-    pub(super) package: String,
-    pub(super) image: PathBuf,
-    /// Files of those of [`MODULES`] that there are, in their order.
-    pub(super) modules: Vec<PathBuf>,
+pub(crate) struct Kernel {
+    pub(crate) package: String,
+    pub(crate) image: PathBuf,
+    files: Vec<PathBuf>,
+}
+
+impl Kernel {
+    /// Files of those that there are, in their order.
+    pub(crate) fn modules(&self, names: &[&str]) -> Vec<PathBuf> {
+        let find = |name: &&str| {
+            let is_it = |it: &&PathBuf| {
+                let file = it.file_name().unwrap_or_default().to_string_lossy();
+                file.strip_prefix(*name).is_some_and(is_module)
+            };
+            self.files.iter().find(is_it).cloned()
+        };
+        names.iter().filter_map(find).collect()
+    }
 }
 
 /// The newest package of a version, downloaded unless `cache` has it.
-pub(super) fn newest(version: &str, cache: &Path) -> anyhow::Result<Kernel> {
+pub(crate) fn newest(version: &str, cache: &Path) -> anyhow::Result<Kernel> {
     let other = OTHER_RELEASES.iter().find(|(it, _)| *it == version);
     let mut options = Vec::new();
     let mut package = find(version, &options)?;
@@ -48,10 +82,15 @@ pub(super) fn newest(version: &str, cache: &Path) -> anyhow::Result<Kernel> {
         ),
     };
     let dir = cache.join(&package);
-    if !dir.is_dir() {
+    let is_whole = fs::read_to_string(dir.join(STAMP)).is_ok_and(|it| it == stamp());
+    if !is_whole {
         download(&package, &options, cache, &dir)?;
     }
     unpacked(package, &dir)
+}
+
+fn stamp() -> String {
+    SYSTEM_MODULES.join("\n")
 }
 
 fn find(version: &str, options: &[String]) -> anyhow::Result<Option<String>> {
@@ -160,32 +199,39 @@ fn download(package: &str, options: &[String], cache: &Path, dir: &Path) -> anyh
         .spawn()
         .context("cannot run dpkg-deb")?;
     let tar = files.stdout.take().context("dpkg-deb has no output")?;
-    let status = Command::new("tar")
+    let unpacked = Command::new("tar")
         .args(["-x", "--wildcards", "-C"])
         .arg(&partial)
         .arg("./boot/vmlinuz-*")
         .arg("*/virtio*.ko*")
+        .args(SYSTEM_MODULES.iter().map(|it| format!("*/{it}.ko*")))
         .stdin(tar)
-        .status()
+        .output()
         .context("cannot run tar")?;
     files.wait().context("waiting for dpkg-deb")?;
-    ensure!(status.success(), "unpacking {} failed with {status}", deb.display());
+    // What a kernel has inside is no module of it.
+    let told = String::from_utf8_lossy(&unpacked.stderr);
+    let is_well = |it: &str| it.contains("Not found in archive") || it.contains("Exiting with");
+    ensure!(told.lines().all(is_well), "unpacking {} failed: {told}", deb.display());
     fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))?;
+    let stamped = fs::write(partial.join(STAMP), stamp());
+    stamped.with_context(|| format!("writing {STAMP} of {package}"))?;
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("removing {}", dir.display()))?;
+    }
     fs::rename(&partial, dir).with_context(|| format!("making {}", dir.display()))
 }
 
 fn unpacked(package: String, dir: &Path) -> anyhow::Result<Kernel> {
     let files = shell::quiet(Command::new("find").arg(dir).args(["-type", "f"]))?;
-    let find = |matches: &dyn Fn(&str) -> bool| {
-        files.lines().find(|it| it.rsplit('/').next().is_some_and(matches)).map(PathBuf::from)
+    let files: Vec<PathBuf> = files.lines().map(PathBuf::from).collect();
+    let is_image = |it: &&PathBuf| {
+        it.file_name().is_some_and(|it| it.to_string_lossy().starts_with("vmlinuz-"))
     };
-    let image = find(&|it| it.starts_with("vmlinuz-"))
+    let image = files.iter().find(is_image).cloned();
+    let image = image
         .with_context(|| format!("{} has no kernel; remove it and try again", dir.display()))?;
-    let modules = MODULES
-        .iter()
-        .filter_map(|module| find(&|it| it.strip_prefix(module).is_some_and(is_module)))
-        .collect();
-    Ok(Kernel { package, image, modules })
+    Ok(Kernel { package, image, files })
 }
 
 fn is_module(rest: &str) -> bool {

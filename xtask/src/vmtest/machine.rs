@@ -21,9 +21,8 @@ const MEMORY_MB: &str = "1024";
 const DISK_BYTES: u64 = 16 << 20;
 
 /// Emulation, which works everywhere: /dev/kvm may be there and still not boot a stock kernel.
-const MACHINE: &[&str] = &[
-    "-accel",
-    "tcg,thread=multi",
+pub(crate) const EMULATION: &str = "tcg,thread=multi";
+pub(crate) const MACHINE: &[&str] = &[
     "-cpu",
     "max",
     "-smp",
@@ -68,6 +67,7 @@ pub(super) fn run(kernel: &Kernel, initrd: &Path) -> anyhow::Result<()> {
 
 fn boot(kernel: &Kernel, initrd: &Path, disk: &Path) -> anyhow::Result<Outcome> {
     let mut qemu = Command::new("qemu-system-x86_64")
+        .args(["-accel", EMULATION])
         .args(MACHINE)
         .arg("-kernel")
         .arg(&kernel.image)

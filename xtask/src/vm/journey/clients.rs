@@ -21,7 +21,7 @@ remote_write:
 ";
 
 /// Prometheus scrapes the agent and sends on what it found; promtool asks for it.
-pub(super) fn ask_and_send(guest: &Guest) -> anyhow::Result<()> {
+pub(super) fn ask_and_send(guest: &dyn Guest) -> anyhow::Result<()> {
     guest.sh(&format!(
         "printf '[expose]\\nlisten = \"{METRICS}\"\\n' >>/etc/skep/agent.toml
         systemctl restart skep-agent"
@@ -41,7 +41,7 @@ pub(super) fn ask_and_send(guest: &Guest) -> anyhow::Result<()> {
     for query in [
         "up{job=\"skep-agent\"} == 1",
         "node_uname_info{job=\"skep-agent\"}",
-        "rate(node_cpu_seconds_total{job=\"skep-agent\",mode=\"idle\"}[10s]) > 0",
+        "sum(rate(node_cpu_seconds_total{job=\"skep-agent\"}[30s])) > 0",
     ] {
         until(query, || Ok(!result(&instant(guest, query)?)?.is_empty()))?;
     }

@@ -14,7 +14,7 @@ const UNIT: &str = "/etc/systemd/system/skep-agent.service";
 const SCRIPT: &str = "sh \"$d/i\"";
 
 /// The server's package brings all that another host needs; and it goes again.
-pub(super) fn on_a_bare_host(guest: &Guest, packages: &Packages) -> anyhow::Result<()> {
+pub(super) fn on_a_bare_host(guest: &dyn Guest, packages: &Packages) -> anyhow::Result<()> {
     install_packages(guest, &[&packages.server])?;
     add_login(guest)?;
     let line = line(guest, VISITOR)?;
@@ -47,7 +47,7 @@ pub(super) fn on_a_bare_host(guest: &Guest, packages: &Packages) -> anyhow::Resu
 }
 
 /// Program and unit stay the package's; what its token let in goes on under a credential.
-pub(super) fn on_a_host_with_the_package(guest: &Guest, interval: &str) -> anyhow::Result<()> {
+pub(super) fn on_a_host_with_the_package(guest: &dyn Guest, interval: &str) -> anyhow::Result<()> {
     let begun_at = now(guest)?;
     guest.run(&["skep-server", "token", "revoke", HOST])?;
     let told = guest.sh(&line(guest, HOST)?)?;
@@ -61,7 +61,7 @@ pub(super) fn on_a_host_with_the_package(guest: &Guest, interval: &str) -> anyho
     arrives(guest, HOST, begun_at)
 }
 
-fn line(guest: &Guest, host: &str) -> anyhow::Result<String> {
+fn line(guest: &dyn Guest, host: &str) -> anyhow::Result<String> {
     let printed = guest.run(&["skep-server", "enrol", host, "--url", "https://localhost:8443"])?;
     ensure!(printed.contains(SCRIPT) && printed.lines().count() == 1, "no line is {printed:?}");
     Ok(printed.trim().to_owned())

@@ -17,7 +17,7 @@ const HOST: &str = "bee-3";
 const QUERIES: usize = 4;
 
 /// The server is there already.
-pub(super) fn deploy_and_log_in(guest: &Guest) -> anyhow::Result<()> {
+pub(super) fn deploy_and_log_in(guest: &dyn Guest) -> anyhow::Result<()> {
     add_login(guest)?;
     ssh::start(guest)?;
     let deploy = |more: &str| {
@@ -41,7 +41,7 @@ pub(super) fn deploy_and_log_in(guest: &Guest) -> anyhow::Result<()> {
     guest.run(&["systemctl", "stop", "ssh"]).map(drop)
 }
 
-fn logins_are_found(guest: &Guest) -> anyhow::Result<()> {
+fn logins_are_found(guest: &dyn Guest) -> anyhow::Result<()> {
     let page = std::fs::read_to_string(paths::root().join("docs/services/ssh.md"))
         .context("reading docs/services/ssh.md")?;
     let queries: Vec<&str> = page
