@@ -1,5 +1,6 @@
 // Figures of the user's own: by a query of PromQL, or by the server from an address.
 import "./widgets.css";
+import { Away } from "../api/client";
 import { usePoll } from "../api/poll";
 import { range, type Range } from "../api/prometheus";
 import type { Spark } from "./fleet";
@@ -61,8 +62,10 @@ interface Asked {
 
 function Query({ widget }: { widget: PromqlWidget }) {
   const { data, error } = usePoll(`${widget.curve} ${widget.query}`, REFRESH_MS, (abort) => ask(widget, abort));
+  // That the server is away is the banner's to say.
+  const fault = error === undefined || error instanceof Away ? null : error.message;
   return (
-    <Box name={widget.name} href={widget.href} isPrivate={widget.private} error={error?.message ?? null}>
+    <Box name={widget.name} href={widget.href} isPrivate={widget.private} error={fault}>
       <p class="figure num">{data ? formatted(data.value, widget) : "…"}</p>
       {widget.curve && (
         <div class="curve">
