@@ -170,15 +170,8 @@ impl Gate {
             }
             ("POST", ["enrolments"]) => {
                 admin()?;
-                let new: NewEnrolment = read(body).await?;
-                let token = tokio::task::block_in_place(|| {
-                    records.new_enrolment(&new.host, ENROLMENT_LIFETIME, now)
-                })?;
-                tracing::info!(by = &*principal.name, host = new.host, "Made an enrolment token.");
-                let command = self.install_line(asked, &new.host, &token)?;
-                let expires_in_s = ENROLMENT_LIFETIME.as_secs();
-                let data = json!({"host": new.host, "token": token, "expires_in_s": expires_in_s, "command": command});
-                Ok((StatusCode::CREATED, data))
+                self.new_enrolment(asked, principal, read(body).await?)
+                    .map(|it| (StatusCode::CREATED, it))
             }
             ("GET", ["sessions"]) => {
                 let whose = Query::<WhoseSessions>::try_from_uri(&parts.uri);
@@ -203,6 +196,23 @@ impl Gate {
             }
             _other => Err(Fault::Unknown),
         }
+    }
+
+    /// A token for one agent, and what is pasted on its host.
+    fn new_enrolment(
+        &self,
+        asked: &Asked<'_>,
+        principal: &Principal,
+        NewEnrolment { host }: NewEnrolment,
+    ) -> Result<Value, Fault> {
+        let now = self.clock.now();
+        let token = tokio::task::block_in_place(|| {
+            self.access.records.new_enrolment(&host, ENROLMENT_LIFETIME, now)
+        })?;
+        tracing::info!(by = &*principal.name, host, "Made an enrolment token.");
+        let command = self.install_line(asked, &host, &token)?;
+        let expires_in_s = ENROLMENT_LIFETIME.as_secs();
+        Ok(json!({"host": host, "token": token, "expires_in_s": expires_in_s, "command": command}))
     }
 
     fn me(&self, principal: &Principal, asked: &Asked<'_>, parts: &Parts) -> Value {
